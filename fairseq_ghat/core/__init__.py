@@ -1,0 +1,1 @@
+"""The paper's mathematics on tensors. Knows torch only, never fairseq."""

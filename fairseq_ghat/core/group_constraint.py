@@ -1,0 +1,73 @@
+"""The group constraint, metric form (paper, Eq. 4 B).
+
+With phi = negative cosine similarity,
+
+    L_z = alpha * mean over layers and heads of phi(e_i, z_group(i))            (homogenisation)
+          - beta * mean over layers and group pairs of phi(z_c, z_d)            (diversification)
+
+so a lower L_z means heads closer to the hidden unit of their own group and hidden units farther apart.
+"""
+
+from dataclasses import dataclass
+from typing import Sequence
+
+import torch
+from torch import Tensor
+
+from fairseq_ghat.core.feature_gram import centre_cosines, head_centre_cosines
+from fairseq_ghat.core.hidden_units import hidden_unit_labels
+
+
+@dataclass
+class GroupConstraint:
+    """L_z and what it is made of, averaged over layers; scalars."""
+
+    loss: Tensor  # L_z, differentiable
+    homogeneity: Tensor  # mean cosine of a head with the hidden unit of its group
+    diversity: Tensor  # mean negative cosine between the hidden units of a layer; 0 for one group
+    layers: int  # attention layers averaged over
+
+
+def homogeneity(gram: Tensor, labels: Tensor, groups: int) -> Tensor:
+    """Mean cosine of the heads with their own hidden unit, per layer. (L, H, H), (L, H) -> (L,)."""
+    return head_centre_cosines(gram, labels, groups).mean(-1)
+
+
+def diversity(gram: Tensor, labels: Tensor, groups: int) -> Tensor:
+    """Mean phi between the hidden units of a layer, per layer. (L, H, H), (L, H) -> (L,)."""
+    if groups == 1:
+        return gram.new_zeros(gram.size(0))
+    cosines = centre_cosines(gram, labels, groups)
+    rows, columns = torch.triu_indices(groups, groups, offset=1, device=gram.device)
+    return -cosines[:, rows, columns].mean(-1)
+
+
+def group_constraint(
+    grams: Sequence[Tensor], groups: int, alpha: float, beta: float, distance: str = "euclidean"
+) -> GroupConstraint:
+    """Group constraint over all attention layers, hidden units found afresh (Eq. 4 B).
+
+    Args:
+        grams: stacks (L_s, H_s, H_s) of feature Gram matrices, one stack per number of heads.
+        groups: C.
+        alpha, beta: weights of homogenisation and diversification.
+        distance: see hidden_unit_labels.
+
+    Raises:
+        ValueError: without any Gram matrix, or for a group count outside 1..H.
+    """
+    if not grams:
+        raise ValueError("the group constraint needs the feature Gram matrix of at least one layer")
+    homogeneities, diversities = [], []
+    for gram in grams:
+        labels = hidden_unit_labels(gram.detach(), groups, distance)
+        homogeneities.append(homogeneity(gram, labels, groups))
+        diversities.append(diversity(gram, labels, groups))
+    mean_homogeneity = torch.cat(homogeneities).mean()
+    mean_diversity = torch.cat(diversities).mean()
+    return GroupConstraint(
+        loss=-alpha * mean_homogeneity - beta * mean_diversity,
+        homogeneity=mean_homogeneity,
+        diversity=mean_diversity,
+        layers=sum(gram.size(0) for gram in grams),
+    )

@@ -1,0 +1,83 @@
+"""Both terms of Eq. 4 B from Gram matrices against loops over explicit features, gradients included."""
+
+import itertools
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from fairseq_ghat.core.group_constraint import group_constraint
+from fairseq_ghat.core.hidden_units import hidden_unit_labels
+
+
+def textbook_constraint(features, labels, groups, alpha, beta):
+    """Eq. 4 B with phi = -cosine, one loop per layer, head and pair."""
+    layers, heads, _ = features.shape
+    homogenise, pairs = 0.0, []
+    for layer in range(layers):
+        centres = [features[layer][labels[layer] == c].mean(0) for c in range(groups)]
+        for head in range(heads):
+            own = centres[int(labels[layer, head])]
+            homogenise = homogenise - F.cosine_similarity(features[layer, head], own, dim=0) / (layers * heads)
+        pairs += [-F.cosine_similarity(a, b, dim=0) for a, b in itertools.combinations(centres, 2)]
+    diversify = sum(pairs) / len(pairs) if pairs else 0.0
+    return alpha * homogenise - beta * diversify
+
+
+@pytest.mark.parametrize("groups", [1, 2, 3, 8])
+@pytest.mark.parametrize("alpha,beta", [(0.5, 0.5), (0.7, 0.0), (0.0, 0.3)])
+def test_value_and_gradient_equal_the_textbook(groups, alpha, beta):
+    features = torch.randn(3, 8, 60, generator=torch.Generator().manual_seed(groups)) + 0.3
+    explicit, ours = features.clone().requires_grad_(), features.clone().requires_grad_()
+    gram = ours @ ours.transpose(1, 2)
+    labels = hidden_unit_labels(gram.detach(), groups)
+    expected = textbook_constraint(explicit, labels, groups, alpha, beta)
+    found = group_constraint([gram], groups, alpha, beta).loss
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)
+    if found.requires_grad and expected.requires_grad:
+        expected.backward()
+        found.backward()
+        torch.testing.assert_close(ours.grad, explicit.grad, rtol=1e-4, atol=1e-7)
+
+
+def test_hand_computed_layer():
+    """Heads (1,0), (1,0), (0,1), (0,1) in two groups: cosines to own centre 1, between centres 0."""
+    features = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, 1.0]])
+    found = group_constraint([(features @ features.T)[None]], 2, 0.7, 0.3)
+    assert found.homogeneity.item() == pytest.approx(1.0)
+    assert found.diversity.item() == pytest.approx(0.0, abs=1e-6)
+    assert found.loss.item() == pytest.approx(-0.7)
+
+
+def test_opposite_centres_are_most_diverse():
+    features = torch.tensor([[1.0, 0.0], [-1.0, 0.0]])
+    found = group_constraint([(features @ features.T)[None]], 2, 0.0, 0.4)
+    assert found.diversity.item() == pytest.approx(1.0)
+    assert found.loss.item() == pytest.approx(-0.4)
+
+
+def test_layers_with_other_head_counts_are_averaged_by_layer():
+    wide, narrow = torch.randn(3, 8, 20), torch.randn(1, 4, 20)
+    grams = [f @ f.transpose(1, 2) for f in (wide, narrow)]
+    apart = [group_constraint([gram], 2, 1.0, 0.0) for gram in grams]
+    together = group_constraint(grams, 2, 1.0, 0.0)
+    assert together.layers == 4
+    assert together.loss.item() == pytest.approx((3 * apart[0].loss.item() + apart[1].loss.item()) / 4, rel=1e-5)
+
+
+def test_descending_the_gradient_groups_the_heads():
+    features = torch.randn(2, 8, 30, generator=torch.Generator().manual_seed(5)).requires_grad_()
+    before = group_constraint([features @ features.transpose(1, 2)], 2, 0.5, 0.5)
+    optimizer = torch.optim.Adam([features], lr=0.05)
+    for _ in range(60):
+        optimizer.zero_grad()
+        group_constraint([features @ features.transpose(1, 2)], 2, 0.5, 0.5).loss.backward()
+        optimizer.step()
+    after = group_constraint([features @ features.transpose(1, 2)], 2, 0.5, 0.5)
+    assert after.homogeneity > before.homogeneity + 0.2
+    assert after.diversity > before.diversity + 0.2
+
+
+def test_no_layer_is_refused():
+    with pytest.raises(ValueError, match="at least one layer"):
+        group_constraint([], 2, 0.5, 0.5)
