@@ -1,0 +1,254 @@
+"""Multi-head attention with grouped heads (GHA and GHA-PS; paper, sections 3 and 4)."""
+
+from dataclasses import dataclass
+from typing import Dict, Optional, Sequence, Tuple
+
+import torch
+import torch.nn.functional as F
+from fairseq import utils
+from fairseq.modules import MultiheadAttention
+from torch import Tensor, nn
+
+HEAD_MASK = "head_mask"
+
+
+@dataclass(frozen=True)
+class Grouping:
+    """How the heads of a model are grouped.
+
+    Attributes:
+        groups: C, the number of groups in each attention layer.
+        feature: the feature map in use: "value", "attention" or "output" (paper, section 3.1).
+        distance: of K-means, "euclidean" or "cosine".
+    """
+
+    groups: int
+    feature: str
+    distance: str
+
+    @classmethod
+    def from_config(cls, cfg) -> "Grouping":
+        """From a model config that holds head_groups, group_feature and group_distance."""
+        return cls(cfg.head_groups, cfg.group_feature, cfg.group_distance)
+
+
+class GroupedAttention(MultiheadAttention):
+    """fairseq's multi-head attention, the same numbers, with three things more.
+
+    It passes the feature maps of its heads to `feature_sink` while one is set (FeatureGrams); it computes
+    only the heads that `head_mask` keeps, by gathering their rows and columns of the projections; and its
+    projections can be cut down to some of the heads (`remove_heads`).
+
+    Letters: B sentences, T queries, S keys, E model width, K heads computed, D head width.
+
+    Attributes:
+        num_heads: k, the heads the layer was made with; stays when heads are masked or removed.
+        head_mask: buffer of one number per head the projections still hold, 1 = stays, 0 = voted out.
+
+    Raises:
+        ValueError: for xFormers attention, bias_kv or zero attention, which bypass the heads' features.
+    """
+
+    def __init__(self, *args, grouping: Grouping, **kwargs):
+        super().__init__(*args, **kwargs)
+        if self.use_xformers:
+            raise ValueError("grouped attention does not work with --*-xformers-att-config")
+        if self.bias_k is not None or self.add_zero_attn:
+            raise ValueError("grouped attention does not work with add_bias_kv or add_zero_attn")
+        self.grouping = grouping
+        self.feature_sink = None
+        self.register_buffer(HEAD_MASK, torch.ones(self.num_heads, dtype=torch.uint8))
+        # Feature indexes (K*D) of the heads that stay; None while all do.
+        self.register_buffer("_kept_features", None, persistent=False)
+
+    # ------------------------------------------------------------------ which heads
+
+    @property
+    def heads_held(self) -> int:
+        """Heads the projections hold weights for."""
+        return self.head_mask.numel()
+
+    @property
+    def heads_computed(self) -> int:
+        """K, heads the forward pass computes."""
+        if self._kept_features is None:
+            return self.heads_held
+        return self._kept_features.numel() // self.head_dim
+
+    @property
+    def voted(self) -> bool:
+        """Whether heads were voted out or removed."""
+        return self.heads_computed < self.num_heads
+
+    def set_head_mask(self, mask: Tensor) -> None:
+        """Keeps the heads where mask (heads_held,) is non-zero.
+
+        Raises:
+            ValueError: if the mask has another length or keeps no head.
+        """
+        if mask.shape != self.head_mask.shape:
+            raise ValueError(f"head mask of {mask.numel()} heads for {self.heads_held} heads")
+        if not bool(mask.any()):
+            raise ValueError("a head mask must keep at least one head")
+        self.head_mask.copy_(mask.to(self.head_mask))
+        self._follow_head_mask()
+
+    def _follow_head_mask(self) -> None:
+        kept = self.head_mask.bool()
+        self._kept_features = None if bool(kept.all()) else kept.repeat_interleave(self.head_dim).nonzero().squeeze(-1)
+
+    def remove_heads(self, kept: Sequence[int]) -> None:
+        """Cuts the projections down to the given heads, for good. kept: head indexes, increasing."""
+        rows = torch.cat([torch.arange(h * self.head_dim, (h + 1) * self.head_dim) for h in kept])
+        for proj in (self.q_proj, self.k_proj, self.v_proj):
+            proj.weight = nn.Parameter(proj.weight.detach()[rows].clone())
+            if proj.bias is not None:
+                proj.bias = nn.Parameter(proj.bias.detach()[rows].clone())
+            proj.out_features = rows.numel()
+        self.out_proj.weight = nn.Parameter(self.out_proj.weight.detach()[:, rows].clone())
+        self.out_proj.in_features = rows.numel()
+        self.head_mask = self.head_mask.new_ones(len(kept))
+        self._kept_features = None
+
+    def _load_from_state_dict(self, state_dict, prefix, *args, **kwargs):
+        # Checkpoints of a stock fairseq transformer have no mask: all their heads stay.
+        state_dict.setdefault(prefix + HEAD_MASK, torch.ones_like(self.head_mask))
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
+        self._follow_head_mask()
+
+    # ------------------------------------------------------------------ forward
+
+    def _project_in(self, proj: nn.Linear, x: Tensor) -> Tensor:
+        """(T, B, E) -> (T, B, K*D), only the heads that stay."""
+        if self._kept_features is None:
+            return proj(x)
+        bias = None if proj.bias is None else proj.bias[self._kept_features]
+        return F.linear(x, proj.weight[self._kept_features], bias)
+
+    def _project_out(self, x: Tensor) -> Tensor:
+        """(T, B, K*D) -> (T, B, E)."""
+        if self._kept_features is None:
+            return self.out_proj(x)
+        return F.linear(x, self.out_proj.weight[:, self._kept_features], self.out_proj.bias)
+
+    def _split_heads(self, x: Tensor) -> Tensor:
+        """(T, B, K*D) -> (B, K, T, D)."""
+        length, batch, _ = x.shape
+        return x.view(length, batch, self.heads_computed, self.head_dim).permute(1, 2, 0, 3)
+
+    def forward(
+        self,
+        query: Tensor,
+        key: Optional[Tensor],
+        value: Optional[Tensor],
+        key_padding_mask: Optional[Tensor] = None,
+        incremental_state: Optional[Dict[str, Dict[str, Optional[Tensor]]]] = None,
+        need_weights: bool = True,
+        static_kv: bool = False,
+        attn_mask: Optional[Tensor] = None,
+        before_softmax: bool = False,
+        need_head_weights: bool = False,
+    ) -> Tuple[Tensor, Optional[Tensor]]:
+        """Same meaning as fairseq's MultiheadAttention.forward, except that before_softmax is refused.
+
+        Args:
+            query: (T, B, E); key, value: (S, B, E).
+            key_padding_mask: (B, S), true at padding.
+            attn_mask: (T, S), added to the scores.
+
+        Returns:
+            (T, B, E), and the attention weights: None, (B, T, S) averaged over heads, or
+            (K, B, T, S) with need_head_weights.
+        """
+        if before_softmax:
+            raise ValueError("grouped attention does not hand out scores before the softmax")
+        tgt_len, bsz, _ = query.shape
+        saved = None if incremental_state is None else self._get_input_buffer(incremental_state)
+        cached = bool(saved) and "prev_key" in saved
+
+        q = self._split_heads(self._project_in(self.q_proj, query))
+        if static_kv and cached:
+            k, v = saved["prev_key"], saved["prev_value"]
+            key_padding_mask = saved["prev_key_padding_mask"]
+        else:
+            if self.self_attention:
+                key = value = query
+            elif self.encoder_decoder_attention:
+                value = key
+                if self.beam_size > 1 and bsz == key.size(1):
+                    # The same source stands beam_size times: one copy of its keys and values is enough.
+                    key = value = key[:, :: self.beam_size]
+                    if key_padding_mask is not None:
+                        key_padding_mask = key_padding_mask[:: self.beam_size]
+            k = self._split_heads(self._project_in(self.k_proj, key))
+            v = self._split_heads(self._project_in(self.v_proj, value))
+            if cached:
+                k = torch.cat([saved["prev_key"], k], dim=2)
+                v = torch.cat([saved["prev_value"], v], dim=2)
+                key_padding_mask = self._append_prev_key_padding_mask(
+                    key_padding_mask=key_padding_mask,
+                    prev_key_padding_mask=saved.get("prev_key_padding_mask"),
+                    batch_size=k.size(0),
+                    src_len=k.size(2),
+                    static_kv=static_kv,
+                )
+        if incremental_state is not None:
+            buffer = {"prev_key": k, "prev_value": v, "prev_key_padding_mask": key_padding_mask}
+            self._set_input_buffer(incremental_state, buffer)
+
+        kv_bsz = k.size(0)
+        if kv_bsz != bsz:  # fold the beam into the queries: (B*beam, K, 1, D) -> (B, K, beam, D)
+            q = q.reshape(kv_bsz, -1, *q.shape[1:]).transpose(1, 2).flatten(2, 3)
+        mask = _additive_mask(attn_mask, key_padding_mask, q.dtype)
+        if need_weights or need_head_weights or (self.feature_sink and self.grouping.feature == "attention"):
+            weights, out = self._explicit_attention(q, k, v, mask)
+        else:
+            weights, out = None, self._fused_attention(q, k, v, mask)
+        if self.feature_sink is not None:
+            self.feature_sink.receive(self, v, weights, out, key_padding_mask)
+        if kv_bsz != bsz:
+            out = out.unflatten(2, (-1, tgt_len)).transpose(1, 2).reshape(bsz, *out.shape[1:2], tgt_len, self.head_dim)
+            if weights is not None:
+                weights = weights.unflatten(2, (-1, tgt_len)).transpose(1, 2).reshape(bsz, weights.size(1), tgt_len, -1)
+        out = self._project_out(out.permute(2, 0, 1, 3).reshape(tgt_len, bsz, -1))
+
+        if not (need_weights or need_head_weights):
+            return out, None
+        weights = weights.transpose(0, 1)
+        return out, weights if need_head_weights else weights.mean(0)
+
+    @property
+    def _dropout_p(self) -> float:
+        active = self.training or self.dropout_module.apply_during_inference
+        return self.dropout_module.p if active else 0.0
+
+    def _fused_attention(self, q: Tensor, k: Tensor, v: Tensor, mask: Optional[Tensor]) -> Tensor:
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=self._dropout_p)
+
+    def _explicit_attention(self, q: Tensor, k: Tensor, v: Tensor, mask: Optional[Tensor]):
+        """Weights (B, K, T, S) before dropout, and head outputs (B, K, T, D)."""
+        scores = (q * self.scaling) @ k.transpose(-2, -1)
+        if mask is not None:
+            scores = scores + mask
+        weights = utils.softmax(scores, dim=-1)
+        dropped = self.dropout_module(weights.to(v.dtype))
+        return weights, dropped @ v
+
+
+def _additive_mask(attn_mask: Optional[Tensor], key_padding_mask: Optional[Tensor], dtype: torch.dtype):
+    """One mask to add to the scores: (T, S), (B, 1, 1, S), (B, 1, T, S) or None."""
+    mask = None if attn_mask is None else attn_mask.to(dtype)
+    if key_padding_mask is None:
+        return mask
+    padding = torch.zeros(key_padding_mask.shape, dtype=dtype, device=key_padding_mask.device)
+    padding = padding.masked_fill(key_padding_mask.to(torch.bool), float("-inf"))[:, None, None, :]
+    return padding if mask is None else mask + padding
+
+
+def grouped_attentions(model: nn.Module) -> Dict[str, GroupedAttention]:
+    """The grouped attention layers of a model by name, in a fixed order; wrappers' prefixes removed."""
+    return {
+        name[len("module.") :] if name.startswith("module.") else name: module
+        for name, module in model.named_modules()
+        if isinstance(module, GroupedAttention)
+    }

@@ -1,0 +1,100 @@
+"""fairseq's transformer stacks and layers with grouped attention: overridden build methods only."""
+
+from fairseq.distributed import fsdp_wrap
+from fairseq.models.transformer import TransformerDecoderBase, TransformerEncoderBase
+from fairseq.modules import transformer_layer
+from fairseq.modules.checkpoint_activations import checkpoint_wrapper
+from torch import nn
+
+from fairseq_ghat.modules.grouped_attention import GroupedAttention, Grouping
+
+# fairseq 0.12.2 registers these second copies of every encoder layer's weights for a fused inference kernel.
+FUSED_COPIES = tuple(
+    f"{part}_{kind}" for part in ("in_proj", "out_proj", "fc1", "fc2") for kind in ("weight", "bias")
+)
+
+
+class GroupedEncoder(TransformerEncoderBase):
+    """Encoder of grouped layers."""
+
+    def build_encoder_layer(self, cfg):
+        return _wrapped(GroupedEncoderLayer(cfg, return_fc=self.return_fc), cfg)
+
+
+class GroupedDecoder(TransformerDecoderBase):
+    """Decoder of grouped layers."""
+
+    def build_decoder_layer(self, cfg, no_encoder_attn=False):
+        return _wrapped(GroupedDecoderLayer(cfg, no_encoder_attn), cfg)
+
+
+def _wrapped(layer: nn.Module, cfg) -> nn.Module:
+    """Activation checkpointing and FSDP as fairseq's own stacks apply them."""
+    if cfg.checkpoint_activations:
+        layer = checkpoint_wrapper(layer, offload_to_cpu=cfg.offload_activations)
+    return fsdp_wrap(layer, min_num_params=0 if cfg.checkpoint_activations else cfg.min_params_to_wrap)
+
+
+class GroupedEncoderLayer(transformer_layer.TransformerEncoderLayerBase):
+    """Encoder layer whose self-attention is grouped. Never takes the fused inference path.
+
+    That path of fairseq 0.12.2 reads copies of the raw projection weights, so it would ignore head masks, and
+    fails on slim shapes and on left padding (facebookresearch/fairseq#4858).
+    """
+
+    def __init__(self, cfg, return_fc: bool = False):
+        super().__init__(cfg, return_fc=return_fc)
+        self.can_use_fastpath = False
+        for name in FUSED_COPIES:
+            if name in self._parameters:
+                del self._parameters[name]
+
+    def build_self_attention(self, embed_dim, cfg):
+        return GroupedAttention(
+            embed_dim,
+            cfg.encoder.attention_heads,
+            dropout=cfg.attention_dropout,
+            self_attention=True,
+            q_noise=self.quant_noise,
+            qn_block_size=self.quant_noise_block_size,
+            xformers_att_config=cfg.encoder.xformers_att_config,
+            grouping=Grouping.from_config(cfg),
+        )
+
+    def _load_from_state_dict(self, state_dict, prefix, *args, **kwargs):
+        for name in FUSED_COPIES:
+            state_dict.pop(prefix + name, None)
+        # Not the parent's: in fairseq 0.12.2 it fills the copies that this layer does not have.
+        nn.Module._load_from_state_dict(self, state_dict, prefix, *args, **kwargs)
+
+
+class GroupedDecoderLayer(transformer_layer.TransformerDecoderLayerBase):
+    """Decoder layer whose self-attention and cross attention are grouped."""
+
+    def build_self_attention(self, embed_dim, cfg, add_bias_kv=False, add_zero_attn=False):
+        return GroupedAttention(
+            embed_dim,
+            cfg.decoder.attention_heads,
+            dropout=cfg.attention_dropout,
+            add_bias_kv=add_bias_kv,
+            add_zero_attn=add_zero_attn,
+            self_attention=not cfg.cross_self_attention,
+            q_noise=self.quant_noise,
+            qn_block_size=self.quant_noise_block_size,
+            xformers_att_config=cfg.decoder.xformers_att_config,
+            grouping=Grouping.from_config(cfg),
+        )
+
+    def build_encoder_attention(self, embed_dim, cfg):
+        return GroupedAttention(
+            embed_dim,
+            cfg.decoder.attention_heads,
+            kdim=cfg.encoder.embed_dim,
+            vdim=cfg.encoder.embed_dim,
+            dropout=cfg.attention_dropout,
+            encoder_decoder_attention=True,
+            q_noise=self.quant_noise,
+            qn_block_size=self.quant_noise_block_size,
+            xformers_att_config=cfg.encoder.xformers_att_config,
+            grouping=Grouping.from_config(cfg),
+        )

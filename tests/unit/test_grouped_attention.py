@@ -1,0 +1,183 @@
+"""Grouped attention against fairseq's own, and masked against removed heads."""
+
+import pytest
+import torch
+from fairseq.modules import MultiheadAttention
+
+from fairseq_ghat.modules.grouped_attention import GroupedAttention, Grouping, grouped_attentions
+
+E, HEADS = 32, 4
+KINDS = {
+    "self": {"self_attention": True},
+    "cross": {"encoder_decoder_attention": True},
+}
+
+
+def make(kind, heads=HEADS):
+    torch.manual_seed(0)
+    stock = MultiheadAttention(E, heads, **KINDS[kind])
+    ours = GroupedAttention(E, heads, grouping=Grouping(2, "value", "euclidean"), **KINDS[kind])
+    for p in stock.parameters():
+        torch.nn.init.normal_(p, std=0.3)
+    ours.load_state_dict(stock.state_dict())
+    return stock.eval(), ours.eval()
+
+
+def inputs(kind, batch=3, queries=5, keys=6):
+    query = torch.randn(queries, batch, E)
+    key = query if kind == "self" else torch.randn(keys, batch, E)
+    padding = torch.zeros(batch, key.size(0), dtype=torch.bool)
+    padding[0, :2] = True
+    return query, key, padding
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("padded", [False, True])
+@pytest.mark.parametrize("need_weights", [False, True])
+def test_equals_stock_attention(kind, padded, need_weights):
+    stock, ours = make(kind)
+    query, key, padding = inputs(kind)
+    padding = padding if padded else None
+    static = kind == "cross"  # the way fairseq's decoder layer calls it
+    expected, weights = stock(query, key, key, padding, need_weights=need_weights, static_kv=static)
+    found, our_weights = ours(query, key, key, padding, need_weights=need_weights, static_kv=static)
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+    if need_weights:
+        torch.testing.assert_close(our_weights, weights, rtol=1e-5, atol=1e-5)
+
+
+def test_head_weights_have_fairseqs_shape_and_average_to_the_mean():
+    stock, ours = make("cross")
+    query, key, padding = inputs("cross")
+    per_head = ours(query, key, key, padding, static_kv=True, need_head_weights=True)[1]
+    expected = stock(query, key, key, padding, static_kv=True, need_head_weights=True)[1]
+    assert per_head.shape == (HEADS, 3, 5, 6)
+    torch.testing.assert_close(per_head, expected)
+
+
+def test_causal_mask_together_with_padding():
+    stock, ours = make("self")
+    query, _, _ = inputs("self")
+    padding = torch.zeros(3, 5, dtype=torch.bool)
+    padding[1, 3:] = True
+    causal = torch.triu(torch.full((5, 5), float("-inf")), 1)
+    expected = stock(query, query, query, padding, need_weights=False, attn_mask=causal)[0]
+    found = ours(query, query, query, padding, need_weights=False, attn_mask=causal)[0]
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_incremental_decoding_with_reordered_beam_equals_stock():
+    stock, ours = make("self")
+    states = {}, {}
+    steps = torch.randn(4, 1, 6, E)
+    order = torch.tensor([1, 0, 2, 2, 5, 4])
+    for step in steps:
+        expected = stock(step, step, step, incremental_state=states[0], need_weights=False)[0]
+        found = ours(step, step, step, incremental_state=states[1], need_weights=False)[0]
+        torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+        stock.reorder_incremental_state(states[0], order)
+        ours.reorder_incremental_state(states[1], order)
+
+
+def test_cross_attention_shares_the_source_of_a_beam():
+    stock, ours = make("cross")
+    beam, batch = 3, 2
+    for attention in (stock, ours):
+        attention.set_beam_size(beam)
+    source = torch.randn(6, batch, E).repeat_interleave(beam, dim=1)
+    padding = torch.zeros(batch, 6, dtype=torch.bool)
+    padding[0, :2] = True
+    padding = padding.repeat_interleave(beam, dim=0)
+    states = {}, {}
+    for step in torch.randn(3, 1, batch * beam, E):
+        kwargs = {"key_padding_mask": padding, "static_kv": True, "need_head_weights": True}
+        expected, weights = stock(step, source, source, incremental_state=states[0], **kwargs)
+        found, our_weights = ours(step, source, source, incremental_state=states[1], **kwargs)
+        torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(our_weights, weights, rtol=1e-5, atol=1e-5)
+    cached = ours._get_input_buffer(states[1])["prev_key"]
+    assert cached.shape == (batch, HEADS, 6, E // HEADS)
+
+
+def zeroed_out_projection(attention, kept):
+    """The slow way to mask: zero the columns of the output projection of the heads voted out."""
+    columns = attention.out_proj.weight.data.view(E, attention.num_heads, -1)
+    for head in range(attention.num_heads):
+        if head not in kept:
+            columns[:, head] = 0
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kept", [[2], [0, 3], [1, 2, 3]])
+def test_masked_equals_zeroed_and_removed(kind, kept):
+    stock, masked = make(kind)
+    _, removed = make(kind)
+    zeroed_out_projection(stock, kept)
+    masked.set_head_mask(torch.tensor([h in kept for h in range(HEADS)]))
+    removed.remove_heads(kept)
+    query, key, padding = inputs(kind)
+    kwargs = {"need_weights": False, "static_kv": kind == "cross"}
+    expected = stock(query, key, key, padding, **kwargs)[0]
+    torch.testing.assert_close(masked(query, key, key, padding, **kwargs)[0], expected, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(removed(query, key, key, padding, **kwargs)[0], expected, rtol=1e-5, atol=1e-5)
+    assert masked.voted and removed.voted
+    assert masked.heads_computed == removed.heads_computed == len(kept)
+    assert removed.q_proj.weight.shape == (len(kept) * E // HEADS, E)
+
+
+def test_gradients_reach_kept_heads_only():
+    _, masked = make("self")
+    masked.train().set_head_mask(torch.tensor([1, 0, 0, 1]))
+    query, key, _ = inputs("self")
+    masked(query, key, key, need_weights=False)[0].sum().backward()
+    per_head = masked.v_proj.weight.grad.view(HEADS, -1).abs().sum(1)
+    assert (per_head > 0).tolist() == [True, False, False, True]
+
+
+def test_mask_travels_with_the_state_dict_and_is_followed_after_loading():
+    _, masked = make("self")
+    masked.set_head_mask(torch.tensor([0, 1, 0, 1]))
+    _, fresh = make("self")
+    fresh.load_state_dict(masked.state_dict())
+    assert fresh.heads_computed == 2
+    query, key, _ = inputs("self")
+    torch.testing.assert_close(fresh(query, key, key)[0], masked(query, key, key)[0])
+
+
+def test_checkpoint_without_mask_loads_as_all_ones():
+    stock, ours = make("self")
+    ours.set_head_mask(torch.tensor([0, 1, 0, 1]))
+    ours.load_state_dict(stock.state_dict(), strict=True)
+    assert ours.head_mask.tolist() == [1, 1, 1, 1] and not ours.voted
+
+
+@pytest.mark.parametrize("mask,message", [([0, 0, 0, 0], "at least one"), ([1, 0], "2 heads for 4 heads")])
+def test_impossible_masks_are_refused(mask, message):
+    _, ours = make("self")
+    with pytest.raises(ValueError, match=message):
+        ours.set_head_mask(torch.tensor(mask))
+    assert ours.head_mask.tolist() == [1, 1, 1, 1]
+
+
+def test_dropout_of_attention_weights_acts_in_training_only():
+    ours = GroupedAttention(
+        E, HEADS, dropout=0.5, self_attention=True, grouping=Grouping(2, "value", "euclidean")
+    )
+    query, key, _ = inputs("self")
+    first, second = (ours(query, key, key, need_weights=False)[0] for _ in range(2))
+    assert not torch.equal(first, second)
+    ours.eval()
+    first, second = (ours(query, key, key, need_weights=False)[0] for _ in range(2))
+    assert torch.equal(first, second)
+
+
+def test_names_leave_out_the_data_parallel_wrapper():
+    wrapper = torch.nn.Module()
+    wrapper.module = torch.nn.Module()
+    wrapper.module.self_attn = make("self")[1]
+    assert list(grouped_attentions(wrapper)) == ["self_attn"]
+
+
+def test_zero_attention_is_refused():
+    with pytest.raises(ValueError, match="add_zero_attn"):
+        GroupedAttention(E, HEADS, add_zero_attn=True, grouping=Grouping(2, "value", "euclidean"))
