@@ -1,0 +1,50 @@
+"""Averages the weights of several checkpoints, as fairseq's own script does, which pip does not install."""
+
+from typing import Any, Dict, Sequence
+
+import torch
+
+from fairseq_ghat.checkpoints.files import CheckpointError, read_checkpoint
+
+
+def average_checkpoints(paths: Sequence[str]) -> Dict[str, Any]:
+    """The first checkpoint with the mean of all models' weights; without optimizer state.
+
+    Sums are kept in float64 in the order of the paths, so the same files give the same result
+    (facebookresearch/fairseq#602).
+
+    Raises:
+        CheckpointError: if a file cannot be read, or if the models differ in their parameters, their
+            shapes, or the heads they keep; names both files.
+    """
+    first = read_checkpoint(paths[0])
+    reference = first["model"]
+    sums = {k: v.to(torch.float64) for k, v in reference.items() if v.is_floating_point()}
+    for path in paths[1:]:
+        model = read_checkpoint(path)["model"]
+        if model.keys() != reference.keys():
+            odd = sorted(model.keys() ^ reference.keys())[0]
+            raise CheckpointError(f"{path}: not the same model as {paths[0]} ({odd} is only in one of them)")
+        for key, value in model.items():
+            if value.shape != reference[key].shape:
+                raise CheckpointError(
+                    f"{path}: {key} is {tuple(value.shape)}, in {paths[0]} {tuple(reference[key].shape)}; "
+                    "slim and full checkpoints cannot be averaged"
+                )
+            if key in sums:
+                sums[key] += value
+            elif not torch.equal(value, reference[key]):
+                raise CheckpointError(
+                    f"{path}: {key} differs from {paths[0]}: voted and unvoted checkpoints, or ones that keep "
+                    "other heads, cannot be averaged"
+                )
+    averaged = {k: v for k, v in first.items() if k != "last_optimizer_state"}
+    averaged["model"] = {
+        k: (sums[k] / len(paths)).to(v.dtype) if k in sums else v for k, v in reference.items()
+    }
+    # Tied embeddings stay tied in the file, hence as large as they were.
+    storages = {}
+    for key, value in reference.items():
+        tied = storages.setdefault((value.data_ptr(), value.shape), key)
+        averaged["model"][key] = averaged["model"][tied]
+    return averaged

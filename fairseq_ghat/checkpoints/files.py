@@ -1,0 +1,86 @@
+"""Reads and writes checkpoint files: safely, whole, and with errors that name the file."""
+
+import os
+import pickle
+import re
+import zipfile
+from pathlib import Path
+from typing import Any, Dict, Union
+
+import torch
+
+from fairseq_ghat.checkpoints.safe_loading import checkpoint_globals
+
+
+class CheckpointError(RuntimeError):
+    """A checkpoint that cannot be used; the message names the file, what is wrong and what to do."""
+
+
+class _NarrowUnpickler(pickle.Unpickler):
+    """For torch before 2.4, whose safe loading takes no allow-list: the same list by hand."""
+
+    def find_class(self, module, name):
+        full = f"{module}.{name}"
+        allowed = checkpoint_globals()
+        if full in allowed:
+            return allowed[full]
+        if full in ("collections.OrderedDict", "torch._utils._rebuild_tensor_v2", "torch._utils._rebuild_parameter"):
+            return super().find_class(module, name)
+        if module in ("torch", "torch.storage") and (name.endswith("Storage") or name == "Size" or "float" in name):
+            return super().find_class(module, name)
+        raise pickle.UnpicklingError(f"Unsupported global: GLOBAL {full}")
+
+
+class _NarrowPickle:
+    """What torch.load asks of a pickle module."""
+
+    Unpickler = _NarrowUnpickler
+    load = staticmethod(lambda file, **kwargs: _NarrowUnpickler(file, **kwargs).load())
+
+
+def read_checkpoint(path: Union[str, Path]) -> Dict[str, Any]:
+    """A fairseq checkpoint, on the CPU.
+
+    Raises:
+        CheckpointError: if the file is missing, truncated, not a fairseq checkpoint, or holds a class
+            beyond those fairseq checkpoints hold.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise CheckpointError(f"{path}: no such checkpoint file")
+    if hasattr(torch.serialization, "add_safe_globals"):
+        kwargs = {"weights_only": True}
+        if zipfile.is_zipfile(path):
+            kwargs["mmap"] = True
+    else:
+        kwargs = {"pickle_module": _NarrowPickle}
+    try:
+        state = torch.load(str(path), map_location="cpu", **kwargs)
+    except Exception as error:
+        refused = re.search(r"(?:GLOBAL|Unsupported class) ([\w.]+)", str(error))
+        if refused:
+            raise CheckpointError(
+                f"{path}: holds {refused.group(1)}, which fairseq checkpoints do not hold; it was not loaded"
+            ) from error
+        raise CheckpointError(
+            f"{path}: cannot be read as a checkpoint ({type(error).__name__}); it may be truncated or of another "
+            "kind. Restart from an earlier checkpoint of the same folder (checkpoint_best.pt or checkpointN.pt)"
+        ) from error
+    if not isinstance(state, dict) or "model" not in state or not (state.get("cfg") or state.get("args")):
+        raise CheckpointError(f"{path}: not a fairseq checkpoint (it has no model, or neither cfg nor args)")
+    return state
+
+
+def write_checkpoint(state: Dict[str, Any], path: Union[str, Path]) -> None:
+    """Writes a checkpoint whole or not at all: beside its place first, then renamed."""
+    path = Path(path)
+    beside = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        with open(beside, "wb") as file:
+            torch.save(state, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(beside, path)
+    finally:
+        if beside.exists():
+            beside.unlink()

@@ -1,0 +1,44 @@
+"""Parameter counts as the paper reports them: without embeddings."""
+
+from typing import Mapping
+
+from torch import Tensor
+
+from fairseq_ghat.modules.grouped_attention import HEAD_MASK
+from fairseq_ghat.modules.transformer_layers import FUSED_COPIES
+
+# Token and learned position embeddings, the output layer over the vocabulary, and what belongs to them.
+_EMBEDDING_PARTS = ("embed_tokens", "embed_positions", "output_projection", "adaptive_softmax")
+# State that is not learned, and the second copies of encoder weights that fairseq 0.12.2 stores.
+_NOT_COUNTED = ("version", "_float_tensor", HEAD_MASK, *FUSED_COPIES)
+_ATTENTION_PARTS = ("self_attn", "encoder_attn")
+
+
+def non_embedding_parameters(state_dict: Mapping[str, Tensor]) -> int:
+    """Learned numbers in a model state dict, embeddings and output layer left out (paper, Table 1)."""
+    return sum(tensor.numel() for key, tensor in state_dict.items() if _counted(key))
+
+
+def attention_parameters(state_dict: Mapping[str, Tensor]) -> int:
+    """Learned numbers in the projections of all attention layers, biases included."""
+    return sum(
+        tensor.numel()
+        for key, tensor in state_dict.items()
+        if _counted(key) and any(part in key.split(".") for part in _ATTENTION_PARTS)
+    )
+
+
+def attention_weights(state_dict: Mapping[str, Tensor]) -> int:
+    """As attention_parameters, without biases: what shrinks in proportion to the heads."""
+    return sum(
+        tensor.numel()
+        for key, tensor in state_dict.items()
+        if _counted(key)
+        and key.endswith("_proj.weight")
+        and any(part in key.split(".") for part in _ATTENTION_PARTS)
+    )
+
+
+def _counted(key: str) -> bool:
+    parts = key.split(".")
+    return parts[-1] not in _NOT_COUNTED and not any(part in _EMBEDDING_PARTS for part in parts)
