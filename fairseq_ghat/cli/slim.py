@@ -1,0 +1,53 @@
+"""`ghat-slim CHECKPOINT OUT`: removes the heads that were voted out, for good."""
+
+import argparse
+import os
+import sys
+from collections import Counter
+from pathlib import Path
+
+from fairseq_ghat.checkpoints.files import CheckpointError, read_checkpoint, write_checkpoint
+from fairseq_ghat.metrics.parameters import non_embedding_parameters
+from fairseq_ghat.pruning.slimming import NotSlimmable, slim_checkpoint
+
+
+def main(argv=None) -> int:
+    parser = argparse.ArgumentParser(prog="ghat-slim", description=__doc__.split("`: ")[1])
+    parser.add_argument("checkpoint", metavar="CHECKPOINT", help="a checkpoint saved after the vote")
+    parser.add_argument("out", metavar="OUT", help="the slim checkpoint to write; every fairseq command loads it")
+    args = parser.parse_args(argv)
+
+    source, out = Path(args.checkpoint), Path(args.out)
+    if source.resolve() == out.resolve():
+        parser.error(f"OUT {out}: is CHECKPOINT itself, which would be lost; give another name")
+    if not out.resolve().parent.is_dir():
+        parser.error(f"OUT {out}: the folder {out.resolve().parent} does not exist")
+    try:
+        state = read_checkpoint(source)
+        slimmed = slim_checkpoint(state)
+    except CheckpointError as error:
+        parser.error(str(error))
+    except NotSlimmable as error:
+        parser.error(f"CHECKPOINT {source}: {error}")
+    write_checkpoint(slimmed.state, out)
+
+    print(f"{source} -> {out}")
+    print(f"  heads per attention    {_heads(slimmed.heads_before)} -> {_heads(slimmed.heads_after)}")
+    before, after = (non_embedding_parameters(s["model"]) for s in (state, slimmed.state))
+    print(f"  parameters without embeddings    {before:,} -> {after:,} ({_change(before, after)})")
+    before, after = (os.path.getsize(path) for path in (source, out))
+    print(f"  file size, MB    {before / 1e6:.1f} -> {after / 1e6:.1f} ({_change(before, after)})")
+    return 0
+
+
+def _heads(heads) -> str:
+    """'18 x 8', or '16 x 2, 2 x 3' where layers differ."""
+    return ", ".join(f"{layers} x {count}" for count, layers in sorted(Counter(heads.values()).items()))
+
+
+def _change(before: int, after: int) -> str:
+    return f"{100 * (after - before) / before:+.1f} %"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,56 @@
+"""Matches a model that fairseq-train builds from the command line with the checkpoint it will load."""
+
+import os
+from typing import List, Optional
+
+from fairseq_ghat.checkpoints.files import CheckpointError, read_checkpoint
+from fairseq_ghat.modules.grouped_attention import grouped_attentions
+from fairseq_ghat.pruning.slimming import KEPT_HEADS, KeptHeads, model_config
+
+
+def checkpoint_to_restore(args) -> Optional[str]:
+    """The file fairseq-train will load, by fairseq's own rules, or None. args: the flat command line."""
+    save_dir = getattr(args, "save_dir", None)
+    restore_file = getattr(args, "restore_file", None)
+    if save_dir is None or restore_file is None:
+        return None
+    if restore_file != "checkpoint_last.pt":
+        if not os.path.isfile(restore_file):
+            raise CheckpointError(f"--restore-file {restore_file}: no such file")
+        return restore_file
+    last = os.path.join(save_dir, restore_file)
+    if os.path.isfile(last):
+        return last
+    start_from = getattr(args, "finetune_from_model", None)
+    if start_from is not None and not os.path.isfile(start_from):
+        raise CheckpointError(f"--finetune-from-model {start_from}: no such file")
+    return start_from
+
+
+def kept_heads_to_restore(args) -> Optional[KeptHeads]:
+    """Heads that a slim checkpoint about to be loaded holds, by attention layer; None if it is not slim.
+
+    Raises:
+        CheckpointError: if the checkpoint is missing, truncated or not fairseq's; names flag or file.
+    """
+    path = checkpoint_to_restore(args)
+    if path is None:
+        return None
+    return getattr(model_config(read_checkpoint(path)), KEPT_HEADS, None)
+
+
+def explain_mismatch(model, state_dict) -> List[str]:
+    """Lines that name the attention layers whose heads differ between model and checkpoint."""
+    lines = []
+    for name, attention in grouped_attentions(model).items():
+        weight = state_dict.get(f"{name}.q_proj.weight")
+        if weight is None:
+            lines.append(f"{name}: the model has {attention.heads_held} heads, the checkpoint has no such layer")
+        elif weight.shape != attention.q_proj.weight.shape:
+            found, width = weight.shape
+            lines.append(
+                f"{name}: the model expects {attention.heads_held} heads of {attention.head_dim} features "
+                f"(query projection {tuple(attention.q_proj.weight.shape)}), "
+                f"the checkpoint holds {found / attention.head_dim:g} (query projection ({found}, {width}))"
+            )
+    return lines
