@@ -1,63 +1,7 @@
-"""Shared helpers of the tests: tiny models built by fairseq's own rules."""
-
-import argparse
-import copy
+"""Fixtures of all tests."""
 
 import pytest
-import torch
-
-import fairseq_ghat  # noqa: F401  registers models, criteria and tasks
-from fairseq.data import Dictionary
-from fairseq.models.transformer import TransformerModel
-from fairseq_ghat.models.ghat_transformer import GHATTransformerModel, ghat_tiny_architecture
-
-
-class TinyTask:
-    """What a transformer asks of a task: two dictionaries of 50 words."""
-
-    def __init__(self):
-        self.source_dictionary = self.target_dictionary = Dictionary()
-        for word in range(50):
-            self.target_dictionary.add_symbol(f"w{word}")
-
-
-def tiny_args(**options):
-    """Options of a tiny transformer without dropout."""
-    args = argparse.Namespace(
-        dropout=0.0, share_all_embeddings=True, max_source_positions=64, max_target_positions=64
-    )
-    vars(args).update(options)
-    ghat_tiny_architecture(args)
-    return args
-
-
-def build_stock(**options):
-    torch.manual_seed(7)
-    return TransformerModel.build_model(copy.deepcopy(tiny_args(**options)), TinyTask())
-
-
-def build_grouped(**options):
-    torch.manual_seed(7)
-    return GHATTransformerModel.build_model(copy.deepcopy(tiny_args(**options)), TinyTask())
-
-
-def padded_batch(pad=1, eos=2):
-    """Sources (left-padded) and targets (right-padded) of unequal length: net_input and target."""
-    generator = torch.Generator().manual_seed(3)
-    src = torch.randint(4, 54, (3, 7), generator=generator)
-    src[:, -1] = eos
-    src[0, :3] = pad
-    src[1, :1] = pad
-    target = torch.randint(4, 54, (3, 6), generator=generator)
-    target[0, 3], target[0, 4:], target[1, 5], target[2, 5] = eos, pad, eos, eos
-    previous = torch.full_like(target, eos)
-    previous[:, 1:] = target[:, :-1]
-    previous[0, 4:] = pad
-    return {
-        "net_input": {"src_tokens": src, "src_lengths": src.ne(pad).sum(1), "prev_output_tokens": previous},
-        "target": target,
-        "ntokens": int(target.ne(pad).sum()),
-    }
+from tiny_models import padded_batch
 
 
 @pytest.fixture

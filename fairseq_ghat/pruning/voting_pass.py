@@ -38,7 +38,7 @@ def vote(model: nn.Module, batches: Iterable[Dict], padding_idx: int, to_device:
         to_device: moves a sample to the model's device.
 
     Raises:
-        ValueError: if there is no batch, or a layer ran in no or not in every batch.
+        ValueError: if there is no batch.
     """
     tallies = []
     with frozen(model):

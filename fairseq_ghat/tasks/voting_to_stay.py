@@ -109,7 +109,7 @@ class VotingToStayMixin:
             # The iterator of the trainer must not be touched: its position is part of the checkpoint.
             disable_iterator_cache=True,
         ).next_epoch_itr(shuffle=False)
-        return progress_bar.progress_bar(
+        progress = progress_bar.progress_bar(
             iterator,
             log_format=cfg.log_format,
             log_interval=cfg.log_interval,
@@ -117,6 +117,9 @@ class VotingToStayMixin:
             prefix="vote",
             default_log_format="simple" if cfg.no_progress_bar else "tqdm",
         )
+        for seen, batch in enumerate(progress, start=1):
+            yield batch
+            progress.log({"batches": seen}, tag="vote", step=seen)
 
     def post_validate(self, model, stats, agg):
         """fairseq calls this with the validation statistics; adds the stage and the heads to the log line."""

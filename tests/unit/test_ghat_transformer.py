@@ -5,7 +5,7 @@ import torch
 from fairseq.models import ARCH_CONFIG_REGISTRY
 from fairseq.sequence_generator import SequenceGenerator
 
-from conftest import TinyTask, build_grouped, build_stock, tiny_args
+from tiny_models import TinyTask, build_grouped, build_stock, tiny_args
 from fairseq_ghat.metrics.parameters import non_embedding_parameters
 from fairseq_ghat.models.ghat_transformer import GHATTransformerModel
 from fairseq_ghat.modules.grouped_attention import grouped_attentions

@@ -1,0 +1,98 @@
+"""What fairseq checkpoints hold loads safely; anything else is refused by name."""
+
+import argparse
+import collections
+import fractions
+import os
+
+import numpy as np
+import pytest
+import torch
+from omegaconf import OmegaConf
+
+from fairseq_ghat.checkpoints.files import CheckpointError, read_checkpoint, write_checkpoint
+from fairseq_ghat.checkpoints.safe_loading import checkpoint_globals
+
+
+def saved(tmp_path, **entries):
+    path = tmp_path / "checkpoint.pt"
+    torch.save({"model": {"weight": torch.arange(6.0).view(2, 3)}, "args": argparse.Namespace(arch="x"), **entries}, path)
+    return path
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        argparse.Namespace(lr=[0.1], nested=argparse.Namespace(a=1)),
+        np.float64(2.5),
+        np.float32(2.5),
+        np.int64(7),
+        np.array([1.0, 2.0]),
+        np.array([3, 4]),
+        np.bool_(True),
+        collections.OrderedDict(a=1),
+        {"metrics": [(10, "loss", "AverageMeter", {"val": np.float64(1.0), "sum": torch.tensor(2.0)})]},
+    ],
+    ids=repr,
+)
+def test_what_fairseq_saves_comes_back(tmp_path, value):
+    loaded = read_checkpoint(saved(tmp_path, extra_state=value))["extra_state"]
+    assert type(loaded) is type(value)
+    assert repr(loaded) == repr(value)
+
+
+def test_old_configuration_nodes_come_back(tmp_path):
+    cfg = OmegaConf.create({"model": {"arch": "transformer", "layers": 6, "lr": [0.1], "share": True, "none": None}})
+    assert read_checkpoint(saved(tmp_path, cfg=cfg))["cfg"] == cfg
+
+
+def test_fairseq_loads_such_a_checkpoint_itself(tmp_path):
+    from fairseq.checkpoint_utils import load_checkpoint_to_cpu
+
+    cfg = {"model": argparse.Namespace(arch="x"), "task": {"_name": "translation"}}
+    path = saved(tmp_path, cfg=cfg, args=None, extra_state={"best": np.float64(1.5)}, optimizer_history=[{}])
+    state = load_checkpoint_to_cpu(str(path))
+    assert state["extra_state"]["best"] == 1.5
+    assert state["cfg"]["model"].arch == "x"
+
+
+class Runs:
+    def __reduce__(self):
+        return os.mkdir, ("/this/would/run",)
+
+
+@pytest.mark.parametrize("value,name", [(Runs(), "mkdir"), (fractions.Fraction(1, 3), "Fraction")], ids=["call", "object"])
+def test_other_classes_are_refused_by_name(tmp_path, value, name):
+    path = saved(tmp_path, extra_state=value)
+    with pytest.raises(CheckpointError, match=rf"checkpoint.pt: holds [\w.]*{name}, which fairseq checkpoints do not hold"):
+        read_checkpoint(path)
+
+
+def test_the_allow_list_is_narrow():
+    for name, obj in checkpoint_globals().items():
+        top = name.split(".")[0]
+        assert top in {"argparse", "collections", "numpy", "omegaconf", "typing", "builtins"}
+        assert top != "builtins" or isinstance(obj, type)
+
+
+@pytest.mark.parametrize("entries", [{"model": None}, {"args": None}])
+def test_missing_parts_are_refused(tmp_path, entries):
+    state = {"model": {"w": torch.zeros(1)}, "args": argparse.Namespace(arch="x"), **entries}
+    torch.save({k: v for k, v in state.items() if v is not None}, tmp_path / "c.pt")
+    with pytest.raises(CheckpointError, match="c.pt: not a fairseq checkpoint"):
+        read_checkpoint(tmp_path / "c.pt")
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_beside(tmp_path):
+    path = saved(tmp_path)
+    before = path.read_bytes()
+    with pytest.raises(Exception, match="pickle|local"):
+        write_checkpoint({"model": lambda: None}, path)
+    assert path.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["checkpoint.pt"]
+
+
+def test_written_checkpoint_reads_back(tmp_path):
+    state = {"model": {"w": torch.randn(3)}, "args": argparse.Namespace(arch="x")}
+    write_checkpoint(state, tmp_path / "out.pt")
+    assert torch.equal(read_checkpoint(tmp_path / "out.pt")["model"]["w"], state["model"]["w"])
