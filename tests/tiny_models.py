@@ -4,10 +4,10 @@ import argparse
 import copy
 
 import torch
-
-import fairseq_ghat  # noqa: F401  registers models, criteria and tasks
 from fairseq.data import Dictionary
 from fairseq.models.transformer import TransformerModel
+
+import fairseq_ghat  # noqa: F401  registers models, criteria and tasks
 from fairseq_ghat.models.ghat_transformer import GHATTransformerModel, ghat_tiny_architecture
 
 
@@ -22,9 +22,7 @@ class TinyTask:
 
 def tiny_args(**options):
     """Options of a tiny transformer without dropout."""
-    args = argparse.Namespace(
-        dropout=0.0, share_all_embeddings=True, max_source_positions=64, max_target_positions=64
-    )
+    args = argparse.Namespace(dropout=0.0, share_all_embeddings=True, max_source_positions=64, max_target_positions=64)
     vars(args).update(options)
     ghat_tiny_architecture(args)
     return args

@@ -8,11 +8,29 @@ from lexicon import NOUNS
 from nominals import IT, WHO, Nominal, NounPhrase, Pronoun, pronoun_for, relative_pronoun
 from sentence_sampler import Draw, Sampler
 from synchronous_grammar import (
-    Clause, contrast, statement, wh_question, who_question, with_subordinate, yes_no_question,
+    Clause,
+    contrast,
+    statement,
+    wh_question,
+    who_question,
+    with_subordinate,
+    yes_no_question,
 )
 from verb_lexicon import (
-    BAD_WEATHER, CHEERS, FINE_WEATHER, HELPS, HINDERS, MODAL_KEYS, OCCASIONS, RAIN, SNOW,
-    THAT_VERBS, VERBS, WHETHER_VERBS, Verb, state,
+    BAD_WEATHER,
+    CHEERS,
+    FINE_WEATHER,
+    HELPS,
+    HINDERS,
+    MODAL_KEYS,
+    OCCASIONS,
+    RAIN,
+    SNOW,
+    THAT_VERBS,
+    VERBS,
+    WHETHER_VERBS,
+    Verb,
+    state,
 )
 
 Pair = Tuple[str, str]

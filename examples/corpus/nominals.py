@@ -10,7 +10,12 @@ from typing import TYPE_CHECKING, Optional, Tuple
 from circumstance_lexicon import NUMBERS
 from lexicon import Adjective, Noun
 from morphology import (
-    adjective_form, definite_article, der_word, ein_word, indefinite_article, noun_form,
+    adjective_form,
+    definite_article,
+    der_word,
+    ein_word,
+    indefinite_article,
+    noun_form,
 )
 
 if TYPE_CHECKING:

@@ -9,7 +9,15 @@ from dataclasses import replace
 from typing import Any, Dict, FrozenSet, List, NamedTuple, Optional, Sequence, Tuple
 
 from circumstance_lexicon import (
-    CITIES, FIRST_NAMES, FREQUENCIES, MANNERS, NUMBERS, PLACES, SPOTS, TIMES, Adverbial,
+    CITIES,
+    FIRST_NAMES,
+    FREQUENCIES,
+    MANNERS,
+    NUMBERS,
+    PLACES,
+    SPOTS,
+    TIMES,
+    Adverbial,
 )
 from lexicon import ADJECTIVES, COLORS, NOUNS, Noun
 from morphology import possessive

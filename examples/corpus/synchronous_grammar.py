@@ -10,7 +10,12 @@ from typing import Any, Dict, List, Optional, Tuple
 
 from circumstance_lexicon import Adverbial
 from morphology import (
-    be_form, english_finite, modal_form, perfect_auxiliary, present, preterite,
+    be_form,
+    english_finite,
+    modal_form,
+    perfect_auxiliary,
+    present,
+    preterite,
 )
 from nominals import Nominal, PrepositionalPhrase
 from verb_lexicon import Modal, Verb

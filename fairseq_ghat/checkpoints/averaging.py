@@ -39,9 +39,7 @@ def average_checkpoints(paths: Sequence[str]) -> Dict[str, Any]:
                     "other heads, cannot be averaged"
                 )
     averaged = {k: v for k, v in first.items() if k != "last_optimizer_state"}
-    averaged["model"] = {
-        k: (sums[k] / len(paths)).to(v.dtype) if k in sums else v for k, v in reference.items()
-    }
+    averaged["model"] = {k: (sums[k] / len(paths)).to(v.dtype) if k in sums else v for k, v in reference.items()}
     # Tied embeddings stay tied in the file, hence as large as they were.
     storages = {}
     for key, value in reference.items():

@@ -89,9 +89,7 @@ class GroupConstraintMixin:
 
 
 @dataclass
-class GroupConstrainedLabelSmoothedCrossEntropyConfig(
-    GroupConstraintConfig, LabelSmoothedCrossEntropyCriterionConfig
-):
+class GroupConstrainedLabelSmoothedCrossEntropyConfig(GroupConstraintConfig, LabelSmoothedCrossEntropyCriterionConfig):
     """Options of group_constrained_label_smoothed_cross_entropy."""
 
 

@@ -33,9 +33,7 @@ def attention_weights(state_dict: Mapping[str, Tensor]) -> int:
     return sum(
         tensor.numel()
         for key, tensor in state_dict.items()
-        if _counted(key)
-        and key.endswith("_proj.weight")
-        and any(part in key.split(".") for part in _ATTENTION_PARTS)
+        if _counted(key) and key.endswith("_proj.weight") and any(part in key.split(".") for part in _ATTENTION_PARTS)
     )
 
 

@@ -48,7 +48,11 @@ class FeatureGrams:
             attention.feature_sink = None
 
     def receive(self, layer: GroupedAttention, value, attention, output, key_padding) -> None:
-        """Called by a layer with its features: value (B, H, S, D), attention (B, H, T, S) or None, output (B, H, T, D)."""
+        """Called by a layer during its forward pass.
+
+        value: (B, H, S, D); attention: (B, H, T, S), or None if not needed; output: (B, H, T, D);
+        key_padding: (B, S), true at padding, or None.
+        """
         feature = layer.grouping.feature
         if feature == "value":
             features, padding = value, key_padding

@@ -9,9 +9,7 @@ from torch import nn
 from fairseq_ghat.modules.grouped_attention import GroupedAttention, Grouping
 
 # fairseq 0.12.2 registers these second copies of every encoder layer's weights for a fused inference kernel.
-FUSED_COPIES = tuple(
-    f"{part}_{kind}" for part in ("in_proj", "out_proj", "fc1", "fc2") for kind in ("weight", "bias")
-)
+FUSED_COPIES = tuple(f"{part}_{kind}" for part in ("in_proj", "out_proj", "fc1", "fc2") for kind in ("weight", "bias"))
 
 
 class GroupedEncoder(TransformerEncoderBase):

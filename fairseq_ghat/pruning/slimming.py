@@ -33,7 +33,8 @@ def remove_heads(model: nn.Module, kept_heads: Mapping[str, List[int]]) -> None:
             raise ValueError(f"slim checkpoint: the model has no attention layer {name}")
         heads = attentions[name].num_heads
         if not kept or sorted(set(kept)) != list(kept) or not 0 <= kept[0] <= kept[-1] < heads:
-            raise ValueError(f"slim checkpoint: {name} keeps heads {kept}, allowed are increasing indexes in 0..{heads - 1}")
+            allowed = f"increasing indexes in 0..{heads - 1}"
+            raise ValueError(f"slim checkpoint: {name} keeps heads {kept}, allowed are {allowed}")
     for name, kept in kept_heads.items():
         if len(kept) < attentions[name].heads_held:
             attentions[name].remove_heads(kept)
@@ -96,9 +97,7 @@ def slim_checkpoint(state: Mapping[str, Any]) -> Slimmed:
     # Indexes always refer to the heads the model was first made with, also after a second vote.
     origin = config.kept_heads or {name: list(range(count)) for name, count in before.items()}
     slim["args"], slim["cfg"] = copy.deepcopy(state.get("args")), copy.deepcopy(state.get("cfg"))
-    model_config(slim).kept_heads = {
-        name: [origin[name][head] for head in kept] for name, kept in masks.items()
-    }
+    model_config(slim).kept_heads = {name: [origin[name][head] for head in kept] for name, kept in masks.items()}
     return Slimmed(slim, before, {name: len(kept) for name, kept in masks.items()})
 
 

@@ -99,9 +99,7 @@ class VotingToStayMixin:
             dataset=self.dataset(cfg.train_subset),
             max_tokens=cfg.max_tokens,
             max_sentences=cfg.batch_size,
-            max_positions=utils.resolve_max_positions(
-                self.max_positions(), model.max_positions(), cfg.max_tokens
-            ),
+            max_positions=utils.resolve_max_positions(self.max_positions(), model.max_positions(), cfg.max_tokens),
             ignore_invalid_inputs=True,
             required_batch_size_multiple=cfg.required_batch_size_multiple,
             num_workers=cfg.num_workers,

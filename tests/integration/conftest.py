@@ -29,7 +29,9 @@ def voted_run(corpus, tmp_path_factory):
     """A run of 4 epochs with the vote before epoch 3: (save_dir, log)."""
     save_dir = tmp_path_factory.mktemp("voted")
     log = train(
-        corpus, save_dir, "--max-epoch 4 --vote-epoch 3 --group-loss-scale 0.5",
+        corpus,
+        save_dir,
+        "--max-epoch 4 --vote-epoch 3 --group-loss-scale 0.5",
         f"--tensorboard-logdir {save_dir}/tb",
     )
     return save_dir, log

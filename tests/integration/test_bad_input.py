@@ -88,8 +88,11 @@ def test_broken_checkpoint_is_named_by_training_and_slimming(corpus, broken_file
 
 def test_checkpoint_of_another_shape_names_the_layers(corpus, voted_run, tmp_path):
     log = train(
-        corpus, tmp_path, f"--restore-file {voted_run[0]}/checkpoint4.pt",
-        "--encoder-attention-heads 4 --encoder-embed-dim 16 --decoder-embed-dim 16", check=False,
+        corpus,
+        tmp_path,
+        f"--restore-file {voted_run[0]}/checkpoint4.pt",
+        "--encoder-attention-heads 4 --encoder-embed-dim 16 --decoder-embed-dim 16",
+        check=False,
     )
     assert "encoder.layers.0.self_attn: the model expects" in log
     assert TRAINING_STARTED not in log
@@ -126,10 +129,14 @@ class MakesFolder:
         (lambda d: f"ghat-slim {d}/nowhere.pt {d}/out.pt", "nowhere.pt: no such checkpoint file"),
         (lambda d: f"ghat-slim {d}/checkpoint4.pt {d}/checkpoint4.pt", "is CHECKPOINT itself"),
         (lambda d: f"ghat-slim {d}/checkpoint4.pt {d}/no/out.pt", "does not exist"),
-        (lambda d: f"ghat-average {d}/checkpoint2.pt {d}/checkpoint3.pt --output {d}/out.pt",
-         "voted and unvoted checkpoints, or ones that keep other heads, cannot be averaged"),
-        (lambda d: f"ghat-average {d}/checkpoint4.pt {d}/slim.pt --output {d}/out.pt",
-         "slim and full checkpoints cannot be averaged"),
+        (
+            lambda d: f"ghat-average {d}/checkpoint2.pt {d}/checkpoint3.pt --output {d}/out.pt",
+            "voted and unvoted checkpoints, or ones that keep other heads, cannot be averaged",
+        ),
+        (
+            lambda d: f"ghat-average {d}/checkpoint4.pt {d}/slim.pt --output {d}/out.pt",
+            "slim and full checkpoints cannot be averaged",
+        ),
     ],
 )
 def test_commands_refuse_what_they_cannot_do(voted_run, slim_file, make, message):

@@ -4,13 +4,13 @@ import re
 
 import pytest
 import torch
+from commands import MODEL, REPOSITORY, TRAIN, hypotheses, run, train
 from fairseq.data import Dictionary
 from fairseq.models.transformer import TransformerModel
 from fairseq.sequence_generator import SequenceGenerator
 
 from fairseq_ghat.checkpoints.files import read_checkpoint
 from fairseq_ghat.pruning.head_masks import masks_in_state
-from commands import MODEL, REPOSITORY, TRAIN, hypotheses, run, train
 
 
 def generate(corpus, checkpoint, *options):
@@ -126,7 +126,8 @@ def test_stock_checkpoint_continues_as_a_grouped_model(corpus, tmp_path):
         f"--criterion label_smoothed_cross_entropy --max-epoch 1 {MODEL} {TRAIN}"
     )
     log = train(
-        corpus, tmp_path / "grouped",
+        corpus,
+        tmp_path / "grouped",
         f"--finetune-from-model {tmp_path}/stock/checkpoint1.pt --max-epoch 2 --vote-epoch 2",
     )
     assert "| INFO | fairseq_cli.train | model: TransformerModel" in stock
@@ -156,8 +157,6 @@ def _registered():
     from fairseq.criterions import CRITERION_REGISTRY
     from fairseq.models import MODEL_REGISTRY
     from fairseq.tasks import TASK_REGISTRY
-
-    from commands import REPOSITORY
 
     utils.import_user_module(Namespace(user_dir=str(REPOSITORY / "fairseq_ghat")))
     return (

@@ -4,10 +4,10 @@ import re
 
 import pytest
 import torch
+from commands import MODEL, TRAIN, run, train
 
 from fairseq_ghat.checkpoints.files import read_checkpoint
 from fairseq_ghat.pruning.head_masks import masks_in_state
-from commands import MODEL, TRAIN, run, train
 
 
 def valid_lines(log):
@@ -51,9 +51,7 @@ def test_vote_is_announced_layer_by_layer_with_progress(voted_run):
 
 def test_masks_travel_with_the_checkpoints(voted_run):
     save_dir, log = voted_run
-    kept = [
-        masks_in_state(read_checkpoint(save_dir / f"checkpoint{epoch}.pt")["model"]) for epoch in (1, 2, 3, 4)
-    ]
+    kept = [masks_in_state(read_checkpoint(save_dir / f"checkpoint{epoch}.pt")["model"]) for epoch in (1, 2, 3, 4)]
     assert all(heads == list(range(8)) for heads in kept[1].values())
     assert kept[0] == kept[1] != kept[2] == kept[3]
     announced = dict(re.findall(r"vote: (\S+) keeps heads (\[.*?\])", log))
@@ -65,9 +63,7 @@ def test_vote_takes_no_update_and_leaves_schedule_and_optimizer(corpus, voted_ru
     save_dir, log = voted_run
     plain_log = train(corpus, tmp_path, "--max-epoch 4 --group-loss-scale 0.5")
     for name in ("num_updates", "lr"):
-        found, expected = (
-            re.findall(rf"\| train \| epoch .*\b{name} (\S+)", text) for text in (log, plain_log)
-        )
+        found, expected = (re.findall(rf"\| train \| epoch .*\b{name} (\S+)", text) for text in (log, plain_log))
         assert found == expected and len(found) == 4
     with_vote, without = (read_checkpoint(f / "checkpoint2.pt")["model"] for f in (save_dir, tmp_path))
     assert all(torch.equal(with_vote[key], without[key]) for key in without)

@@ -16,9 +16,7 @@ def features():
 
 
 def explicit_centres(features, labels):
-    return torch.stack(
-        [torch.stack([f[lab == c].mean(0) for c in range(GROUPS)]) for f, lab in zip(features, labels)]
-    )
+    return torch.stack([torch.stack([f[lab == c].mean(0) for c in range(GROUPS)]) for f, lab in zip(features, labels)])
 
 
 def test_gram_is_float32_of_half_features():
@@ -53,9 +51,7 @@ def test_cosines_match_explicit_centres(features):
     gram = features @ features.transpose(1, 2)
     centres = explicit_centres(features, LABELS)
     own = torch.stack([centre[lab] for centre, lab in zip(centres, LABELS)])
-    torch.testing.assert_close(
-        fg.head_centre_cosines(gram, LABELS, GROUPS), F.cosine_similarity(features, own, dim=-1)
-    )
+    torch.testing.assert_close(fg.head_centre_cosines(gram, LABELS, GROUPS), F.cosine_similarity(features, own, dim=-1))
     torch.testing.assert_close(
         fg.centre_cosines(gram, LABELS, GROUPS),
         F.cosine_similarity(centres.unsqueeze(2), centres.unsqueeze(1), dim=-1),

@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-
 from tiny_models import build_grouped, build_stock, padded_batch
+
 from fairseq_ghat.modules.feature_grams import FeatureGrams, flatten_heads
 from fairseq_ghat.modules.grouped_attention import grouped_attentions
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 from fairseq.models import ARCH_CONFIG_REGISTRY
 from fairseq.sequence_generator import SequenceGenerator
-
 from tiny_models import TinyTask, build_grouped, build_stock, tiny_args
+
 from fairseq_ghat.metrics.parameters import non_embedding_parameters
 from fairseq_ghat.models.ghat_transformer import GHATTransformerModel
 from fairseq_ghat.modules.grouped_attention import grouped_attentions
@@ -43,9 +43,7 @@ def test_gradients_equal_stock(batch):
     stock, ours = pair()
     for model in (stock, ours):
         logits = model.train()(**batch["net_input"])[0]
-        torch.nn.functional.cross_entropy(
-            logits.flatten(0, 1), batch["target"].flatten(), ignore_index=PAD
-        ).backward()
+        torch.nn.functional.cross_entropy(logits.flatten(0, 1), batch["target"].flatten(), ignore_index=PAD).backward()
     expected = dict(stock.named_parameters())
     for name, parameter in ours.named_parameters():
         torch.testing.assert_close(parameter.grad, expected[name].grad, rtol=1e-4, atol=1e-6)
@@ -82,9 +80,8 @@ def test_beam_search_equals_stock(batch):
 
 
 def test_same_seed_gives_the_weights_of_stock():
-    stock, ours = build_stock(), build_grouped()
-    for name, value in stock.state_dict().items():
-        assert torch.equal(ours.state_dict()[name], value), name
+    stock, ours = (dict(build().named_parameters()) for build in (build_stock, build_grouped))
+    assert all(torch.equal(stock[name], parameter) for name, parameter in ours.items())
 
 
 def test_stock_checkpoint_of_fairseq_0_12_2_loads_without_its_fused_copies(batch):
@@ -135,11 +132,15 @@ def test_archs_have_the_papers_shape(arch):
 
 def test_base_size_has_44_million_parameters_without_embeddings():
     """Paper, Table 1; by hand 6 x 3.152M + 6 x 4.204M = 44.1M."""
-    args = tiny_args(**{
-        f"{side}_{part}": value
-        for side in ("encoder", "decoder")
-        for part, value in zip(("layers", "embed_dim", "ffn_embed_dim", "attention_heads"), ARCHS["ghat_transformer"])
-    })
+    args = tiny_args(
+        **{
+            f"{side}_{part}": value
+            for side in ("encoder", "decoder")
+            for part, value in zip(
+                ("layers", "embed_dim", "ffn_embed_dim", "attention_heads"), ARCHS["ghat_transformer"]
+            )
+        }
+    )
     with torch.device("meta"):
         model = GHATTransformerModel.build_model(args, TinyTask())
     per_attention = 4 * (512 * 512 + 512)

@@ -160,9 +160,7 @@ def test_impossible_masks_are_refused(mask, message):
 
 
 def test_dropout_of_attention_weights_acts_in_training_only():
-    ours = GroupedAttention(
-        E, HEADS, dropout=0.5, self_attention=True, grouping=Grouping(2, "value", "euclidean")
-    )
+    ours = GroupedAttention(E, HEADS, dropout=0.5, self_attention=True, grouping=Grouping(2, "value", "euclidean"))
     query, key, _ = inputs("self")
     first, second = (ours(query, key, key, need_weights=False)[0] for _ in range(2))
     assert not torch.equal(first, second)

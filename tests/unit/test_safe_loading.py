@@ -16,7 +16,9 @@ from fairseq_ghat.checkpoints.safe_loading import checkpoint_globals
 
 def saved(tmp_path, **entries):
     path = tmp_path / "checkpoint.pt"
-    torch.save({"model": {"weight": torch.arange(6.0).view(2, 3)}, "args": argparse.Namespace(arch="x"), **entries}, path)
+    torch.save(
+        {"model": {"weight": torch.arange(6.0).view(2, 3)}, "args": argparse.Namespace(arch="x"), **entries}, path
+    )
     return path
 
 
@@ -50,7 +52,9 @@ def test_fairseq_loads_such_a_checkpoint_itself(tmp_path):
     from fairseq.checkpoint_utils import load_checkpoint_to_cpu
 
     cfg = {"model": argparse.Namespace(arch="x"), "task": {"_name": "translation"}}
-    path = saved(tmp_path, cfg=cfg, args=None, extra_state={"best": np.float64(1.5)}, optimizer_history=[{}])
+    path = saved(
+        tmp_path, cfg=cfg, args=None, extra_state={"best": np.float64(1.5)}, optimizer_history=[{"best_loss": 1.5}]
+    )
     state = load_checkpoint_to_cpu(str(path))
     assert state["extra_state"]["best"] == 1.5
     assert state["cfg"]["model"].arch == "x"
@@ -61,10 +65,14 @@ class Runs:
         return os.mkdir, ("/this/would/run",)
 
 
-@pytest.mark.parametrize("value,name", [(Runs(), "mkdir"), (fractions.Fraction(1, 3), "Fraction")], ids=["call", "object"])
+@pytest.mark.parametrize(
+    "value,name", [(Runs(), "mkdir"), (fractions.Fraction(1, 3), "Fraction")], ids=["call", "object"]
+)
 def test_other_classes_are_refused_by_name(tmp_path, value, name):
     path = saved(tmp_path, extra_state=value)
-    with pytest.raises(CheckpointError, match=rf"checkpoint.pt: holds [\w.]*{name}, which fairseq checkpoints do not hold"):
+    with pytest.raises(
+        CheckpointError, match=rf"checkpoint.pt: holds [\w.]*{name}, which fairseq checkpoints do not hold"
+    ):
         read_checkpoint(path)
 
 

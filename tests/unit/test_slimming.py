@@ -4,8 +4,8 @@ import argparse
 
 import pytest
 import torch
-
 from tiny_models import TinyTask, build_grouped, build_stock, tiny_args
+
 from fairseq_ghat.metrics.parameters import attention_weights, non_embedding_parameters
 from fairseq_ghat.models.ghat_transformer import GHATTransformerModel
 from fairseq_ghat.modules.grouped_attention import grouped_attentions

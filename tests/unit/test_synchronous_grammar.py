@@ -2,26 +2,25 @@
 
 import hashlib
 import re
-import sys
 from dataclasses import replace
 from itertools import islice
-from pathlib import Path
 
+import circumstance_lexicon as circumstances
+import constructions
+import make_corpus
+import morphology
 import pytest
-
-CORPUS = Path(__file__).resolve().parents[2] / "examples" / "corpus"
-sys.path.insert(0, str(CORPUS))
-
-import circumstance_lexicon as circumstances  # noqa: E402
-import constructions  # noqa: E402
-import make_corpus  # noqa: E402
-import morphology  # noqa: E402
-import synchronous_grammar as grammar  # noqa: E402
-from lexicon import ADJECTIVES, NOUNS  # noqa: E402
-from nominals import (  # noqa: E402
-    PERSONAL, Modifier, Name, NounPhrase, PrepositionalPhrase, relative_pronoun,
+import synchronous_grammar as grammar
+from lexicon import ADJECTIVES, NOUNS
+from nominals import (
+    PERSONAL,
+    Modifier,
+    Name,
+    NounPhrase,
+    PrepositionalPhrase,
+    relative_pronoun,
 )
-from verb_lexicon import HINDERS, MODALS, VERBS  # noqa: E402
+from verb_lexicon import HINDERS, MODALS, VERBS
 
 ICH, DU, ER, SIE, WIR, IHR, SIE_PL = PERSONAL
 TIMES = {time.de: time for time in circumstances.TIMES}

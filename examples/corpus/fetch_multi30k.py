@@ -1,0 +1,77 @@
+"""Multi30k German-English (Elliott et al., 2016): 29,000 / 1,014 / 1,000 image captions, raw text.
+
+    python examples/corpus/fetch_multi30k.py OUT [--from DIR]
+
+writes OUT/{train,valid,test}.{de,en}; test is test_2016_flickr. Downloads from the public repository
+multi30k/dataset, or reads the same .gz files from DIR. Every file is verified by its SHA-256.
+"""
+
+import argparse
+import gzip
+import hashlib
+import os
+import shutil
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+URL = "https://raw.githubusercontent.com/multi30k/dataset/master/data/task1/raw/"
+SPLITS = {"train": "train", "val": "valid", "test_2016_flickr": "test"}
+SHA256 = {
+    "test_2016_flickr.de.gz": "9204244e408ccb38d2a55cfcd344df15005fc42a07a6e55ca6c52b6ababb8cc8",
+    "test_2016_flickr.en.gz": "611d361c6334bc7246101d48097c13cf5c4413c5befc793cc629934359d532d9",
+    "train.de.gz": "726e39b2fa9eb9ffb6dc763fb35a179f80fae06ffc5d28b6ace5faa883de28a6",
+    "train.en.gz": "d79cfa999dd4c51d2cb42499b6796d5a882c3a8a961923c25a898c90f8bbd56f",
+    "val.de.gz": "f0cba2f995189cf5770f29a8a9a537a3ad3f51657ad873405082ff6863a5e75a",
+    "val.en.gz": "14f7d25ddd868909a9213e361768460edcacdd6ab9d1e77b92560dc10c10dc28",
+}
+
+
+def fetch(name: str, folder: Path) -> Path:
+    """Downloads one file into the folder, whole or not at all. Raises OSError if the site cannot be reached."""
+    target, beside = folder / name, folder / f"{name}.part"
+    print(f"downloading {URL}{name}", flush=True)
+    with urllib.request.urlopen(URL + name, timeout=60) as source, open(beside, "wb") as file:
+        shutil.copyfileobj(source, file)
+    os.replace(beside, target)
+    return target
+
+
+def verified(path: Path) -> bytes:
+    """Content of a .gz file, decompressed. Raises ValueError if its checksum is another."""
+    packed = path.read_bytes()
+    found = hashlib.sha256(packed).hexdigest()
+    if found != SHA256[path.name]:
+        raise ValueError(f"{path}: SHA-256 is {found}, expected {SHA256[path.name]}; delete it and fetch it again")
+    return gzip.decompress(packed)
+
+
+def main(argv=None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("out", type=Path, metavar="OUT")
+    parser.add_argument("--from", dest="source", type=Path, metavar="DIR", help="folder with the .gz files")
+    args = parser.parse_args(argv)
+    if args.source is not None:
+        for name in SHA256:
+            if not (args.source / name).is_file():
+                parser.error(f"--from {args.source}: has no {name}; needed are {', '.join(SHA256)}")
+    args.out.mkdir(parents=True, exist_ok=True)
+    for name in SHA256:
+        try:
+            path = args.source / name if args.source else fetch(name, args.out)
+            text = verified(path)
+        except (ValueError, OSError) as error:
+            hint = "" if args.source else "; without a network, give the folder of the .gz files: --from DIR (DATA_DIR)"
+            parser.exit(2, f"error: {name}: {error}{hint}\n")
+        split, language, _ = name.split(".")
+        target = args.out / f"{SPLITS[split]}.{language}"
+        beside = target.with_name(f"{target.name}.part")
+        beside.write_bytes(text)
+        os.replace(beside, target)
+    print(f"{args.out}: Multi30k de-en, {', '.join(SPLITS.values())}, checksums right")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

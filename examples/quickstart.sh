@@ -1,0 +1,100 @@
+#!/usr/bin/env bash
+# From nothing to a pruned translation model and its BLEU, German to English, through fairseq's own commands.
+#
+#   bash examples/quickstart.sh                                    bundled corpus, offline, minutes
+#   CORPUS=multi30k bash examples/quickstart.sh                    real captions, downloaded
+#   CORPUS=multi30k DATA_DIR=/path/to/gz bash examples/quickstart.sh    the same from files you have
+#
+# Three trainings of equal length: a plain transformer, one with grouped heads (GHT), and one whose heads vote
+# halfway which of them stay (GHT-PS). The last is then made slim. Variables:
+#   WORK                folder of data, checkpoints and logs (default: work/quickstart-$CORPUS)
+#   GROUP_LOSS_SCALE    weight of the group constraint (default: that of the criterion)
+set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/../scripts/environment.sh"
+cd "$repository"
+
+CORPUS=${CORPUS:-grammar}
+WORK=${WORK:-work/quickstart-$CORPUS}
+case $CORPUS in
+    grammar)  vocab=1000 layers=2 width=128 ffn=256 max_epoch=12 vote_epoch=7 warmup=200 ;;
+    multi30k) vocab=6000 layers=3 width=128 ffn=512 max_epoch=8  vote_epoch=5 warmup=300 ;;
+    *) echo "error: CORPUS=$CORPUS: allowed is grammar or multi30k" >&2; exit 2 ;;
+esac
+if [ -n "${DATA_DIR:-}" ] && [ ! -d "$DATA_DIR" ]; then
+    echo "error: DATA_DIR=$DATA_DIR: no such folder" >&2; exit 2
+fi
+device=$(python -c 'import torch; print("" if torch.cuda.is_available() else "--cpu")')
+mkdir -p "$WORK"
+started=$SECONDS
+
+step() { printf '\n== %s (%d s)\n' "$1" $((SECONDS - started)); }
+show() { printf '$'; printf ' %q' "$@"; printf '\n'; "$@"; }
+logged() {  # logged LOG PATTERN COMMAND...: shows the command and, as they come, the log lines that match
+    local log=$1 pattern=$2; shift 2
+    printf '$'; printf ' %q' "$@"; printf ' > %s\n' "$log"
+    if ! "$@" 2>&1 | tee "$log.part" | { grep --line-buffered -E "$pattern" || true; } | cut -d'|' -f3-; then
+        tail -n 20 "$log.part" >&2
+        echo "failed; the whole log is $log.part" >&2
+        exit 1
+    fi
+    mv "$log.part" "$log"
+}
+
+step "data"
+if [ "$CORPUS" = grammar ]; then
+    show python examples/corpus/make_corpus.py "$WORK/raw" --train 8000
+else
+    show python examples/corpus/fetch_multi30k.py "$WORK/raw" ${DATA_DIR:+--from "$DATA_DIR"}
+fi
+show python examples/encode_pieces.py "$WORK/raw" "$WORK/pieces" --source de --target en --vocab $vocab
+rm -rf "$WORK/bin"
+logged "$WORK/preprocess.log" "replaced by" fairseq-preprocess --source-lang de --target-lang en --joined-dictionary \
+    --trainpref "$WORK/pieces/train" --validpref "$WORK/pieces/valid" --testpref "$WORK/pieces/test" \
+    --destdir "$WORK/bin"
+
+shape=(--encoder-layers $layers --decoder-layers $layers --encoder-embed-dim $width --decoder-embed-dim $width
+    --encoder-ffn-embed-dim $ffn --decoder-ffn-embed-dim $ffn
+    --encoder-attention-heads 8 --decoder-attention-heads 8 --share-all-embeddings)
+optimisation=(--optimizer adam --adam-betas '(0.9, 0.98)' --lr 2e-3 --lr-scheduler inverse_sqrt
+    --warmup-updates $warmup --weight-decay 1e-4 --dropout 0.1 --label-smoothing 0.1
+    --max-tokens 4096 --max-epoch $max_epoch --seed 1 --num-workers 0 $device
+    --no-epoch-checkpoints --log-format simple --log-interval 50)
+grouped=(--user-dir fairseq_ghat --task translation_v2s --arch ghat_transformer
+    --criterion group_constrained_label_smoothed_cross_entropy --head-groups 2 --group-feature value
+    ${GROUP_LOSS_SCALE:+--group-loss-scale "$GROUP_LOSS_SCALE"})
+
+train() {  # train NAME OPTION...
+    local name=$1; shift
+    rm -rf "$WORK/$name"
+    logged "$WORK/$name.train.log" '[|] valid [|]|vote: ' fairseq-train "$WORK/bin" --source-lang de --target-lang en \
+        "$@" "${shape[@]}" "${optimisation[@]}" --save-dir "$WORK/$name"
+}
+
+step "plain transformer: fairseq's own model"
+train plain --task translation --arch transformer --criterion label_smoothed_cross_entropy
+step "GHT: grouped heads, constraint all the way"
+train ght "${grouped[@]}"
+step "GHT-PS: constraint up to epoch $((vote_epoch - 1)), then the vote, then fine-tuning of the heads that stay"
+train ght-ps "${grouped[@]}" --vote-epoch $vote_epoch
+
+step "heads removed for real"
+show ghat-slim "$WORK/ght-ps/checkpoint_last.pt" "$WORK/slim.pt"
+
+step "translation of the test set"
+generate() {  # generate NAME CHECKPOINT
+    logged "$WORK/$1.generate.log" "Translated" fairseq-generate "$WORK/bin" --user-dir fairseq_ghat --path "$2" \
+        --source-lang de --target-lang en --gen-subset test --beam 5 --batch-size 128 \
+        --remove-bpe sentencepiece $device
+}
+generate plain "$WORK/plain/checkpoint_last.pt"
+generate grouped "$WORK/ght/checkpoint_last.pt"
+generate voted "$WORK/ght-ps/checkpoint_last.pt"
+generate slim "$WORK/slim.pt"
+
+step "result"
+python examples/stage_table.py --reference "$WORK/raw/test.en" \
+    --stage plain "$WORK/plain.generate.log" "$WORK/plain/checkpoint_last.pt" \
+    --stage grouped "$WORK/grouped.generate.log" "$WORK/ght/checkpoint_last.pt" \
+    --stage voted "$WORK/voted.generate.log" "$WORK/ght-ps/checkpoint_last.pt" \
+    --stage slim "$WORK/slim.generate.log" "$WORK/slim.pt" | tee "$WORK/table.txt"
+printf 'finished in %d s after the install; everything is in %s\n' $((SECONDS - started)) "$WORK"

@@ -1,0 +1,57 @@
+"""Reads what fairseq-generate printed: hypotheses, references and speed."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Dict, List, Union
+
+_HYPOTHESIS = re.compile(r"^H-(\d+)\t(-?[\d.]+|-?inf|nan)\t(.*)$")
+_SPEED = re.compile(r"Translated ([\d,]+) sentences \(([\d,]+) tokens\) in ([\d.]+)s")
+_PIECE_MARK = "\u2581"
+
+
+class GenerationLogError(ValueError):
+    """The log cannot be scored; the message names the file and says why."""
+
+
+@dataclass
+class GenerationLog:
+    """Hypotheses in the order of the test set, and how long decoding took.
+
+    Attributes:
+        hypotheses: best hypothesis of each sentence; seconds: decoding only, without loading.
+    """
+
+    hypotheses: List[str]
+    seconds: float
+
+    @property
+    def sentences_per_second(self) -> float:
+        return len(self.hypotheses) / self.seconds
+
+
+def read_generation_log(path: Union[str, Path]) -> GenerationLog:
+    """Parses a log of fairseq-generate that was run with --remove-bpe sentencepiece.
+
+    Raises:
+        GenerationLogError: if the log is cut off or holds no hypotheses, or if sentencepiece's marker is
+            left in them (facebookresearch/fairseq#331), which would lower BLEU.
+    """
+    best: Dict[int, str] = {}
+    seconds = None
+    for line in Path(path).read_text(encoding="utf-8").splitlines():
+        found = _HYPOTHESIS.match(line)
+        if found:
+            best.setdefault(int(found.group(1)), found.group(3))  # with --nbest, the best comes first
+        speed = _SPEED.search(line)
+        if speed:
+            seconds = float(speed.group(3))
+    if not best or seconds is None or sorted(best) != list(range(len(best))):
+        raise GenerationLogError(f"{path}: not the whole log of a fairseq-generate run")
+    hypotheses = [best[number] for number in sorted(best)]
+    if any(_PIECE_MARK in text for text in hypotheses):
+        raise GenerationLogError(
+            f"{path}: sentencepiece's marker {_PIECE_MARK} is left in the hypotheses; "
+            "generate with --remove-bpe sentencepiece"
+        )
+    return GenerationLog(hypotheses, seconds)
