@@ -14,7 +14,7 @@ from pathlib import Path
 from sacrebleu.metrics import BLEU
 
 from fairseq_ghat.checkpoints.files import CheckpointError, read_checkpoint
-from fairseq_ghat.metrics.generation_log import GenerationLogError, read_generation_log
+from fairseq_ghat.metrics.generation_log import GenerationLogError, read_generation_log, read_lines
 from fairseq_ghat.metrics.parameters import non_embedding_parameters
 from fairseq_ghat.pruning.head_masks import masks_in_state
 from fairseq_ghat.pruning.slimming import model_config
@@ -36,7 +36,7 @@ def main(argv=None) -> int:
     args = parser.parse_args(argv)
     if not args.reference.is_file():
         parser.error(f"--reference {args.reference}: no such file")
-    references = args.reference.read_text(encoding="utf-8").splitlines()
+    references = read_lines(args.reference)
 
     bleu, rows, texts = BLEU(), [], {}
     for name, log_path, checkpoint in args.stage:

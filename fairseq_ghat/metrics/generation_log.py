@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Dict, List, Union
 
-_HYPOTHESIS = re.compile(r"^H-(\d+)\t(-?[\d.]+|-?inf|nan)\t(.*)$")
+_HYPOTHESIS = re.compile(r"^H-(\d+)\t(\S+)\t(.*)$")
 _SPEED = re.compile(r"Translated ([\d,]+) sentences \(([\d,]+) tokens\) in ([\d.]+)s")
 _PIECE_MARK = "\u2581"
 
@@ -30,6 +30,12 @@ class GenerationLog:
         return len(self.hypotheses) / self.seconds
 
 
+def read_lines(path: Union[str, Path]) -> List[str]:
+    """Lines of a text file, ended by \\n alone: Unicode's other line ends occur inside sentences."""
+    with open(path, encoding="utf-8", newline="\n") as lines:
+        return [line.rstrip("\r\n") for line in lines]
+
+
 def read_generation_log(path: Union[str, Path]) -> GenerationLog:
     """Parses a log of fairseq-generate that was run with --remove-bpe sentencepiece.
 
@@ -39,7 +45,7 @@ def read_generation_log(path: Union[str, Path]) -> GenerationLog:
     """
     best: Dict[int, str] = {}
     seconds = None
-    for line in Path(path).read_text(encoding="utf-8").splitlines():
+    for line in read_lines(path):
         found = _HYPOTHESIS.match(line)
         if found:
             best.setdefault(int(found.group(1)), found.group(3))  # with --nbest, the best comes first

@@ -1,0 +1,147 @@
+"""The criteria: untouched task loss, and a constraint whose weight is what --group-loss-scale says."""
+
+import math
+
+import pytest
+import torch
+from fairseq.criterions.cross_entropy import CrossEntropyCriterion
+from fairseq.criterions.label_smoothed_cross_entropy import LabelSmoothedCrossEntropyCriterion
+from fairseq.logging import metrics
+from tiny_models import TinyTask, build_grouped, build_stock, padded_batch
+
+from fairseq_ghat.core.group_constraint import group_constraint
+from fairseq_ghat.criterions.group_constrained import (
+    GroupConstrainedCrossEntropy,
+    GroupConstrainedLabelSmoothedCrossEntropy,
+)
+from fairseq_ghat.criterions.group_loss_scale import GroupLossScale
+from fairseq_ghat.modules.feature_grams import FeatureGrams
+from fairseq_ghat.modules.grouped_attention import grouped_attentions
+from fairseq_ghat.pruning.head_masks import set_head_masks
+
+
+def criterion(scale="0.25", alpha=0.7, beta=0.3, sentence_avg=False):
+    return GroupConstrainedLabelSmoothedCrossEntropy(TinyTask(), sentence_avg, 0.1, alpha, beta, scale)
+
+
+def constraint_of(model, batch, alpha=0.7, beta=0.3):
+    with FeatureGrams(model, batch["net_input"]["prev_output_tokens"].eq(1)) as grams:
+        model(**batch["net_input"])
+    return group_constraint(grams.stacks(), 2, alpha, beta)
+
+
+def repeated(batch, times):
+    """The same sentences several times in one batch: same features, times as many tokens."""
+    net_input = {k: torch.cat([v] * times) for k, v in batch["net_input"].items()}
+    return {"net_input": net_input, "target": torch.cat([batch["target"]] * times), "ntokens": batch["ntokens"] * times}
+
+
+@pytest.mark.parametrize("sentence_avg", [False, True])
+def test_number_adds_lambda_times_constraint_per_sample(batch, sentence_avg):
+    model = build_grouped().eval()
+    loss, size, log = criterion("0.25", sentence_avg=sentence_avg)(model, batch)
+    task_loss, _, _ = LabelSmoothedCrossEntropyCriterion(TinyTask(), sentence_avg, 0.1)(model, batch)
+    assert log["loss"].item() == pytest.approx(task_loss.item(), rel=1e-6)
+    expected = task_loss / size + 0.25 * constraint_of(model, batch).loss
+    assert (loss / size).item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_number_does_not_depend_on_the_batch_size(batch):
+    model = build_grouped().eval()
+    shares = []
+    for times in (1, 4):
+        loss, size, log = criterion("0.25")(model, repeated(batch, times))
+        shares.append(((loss - log["loss"]) / size).item())
+    assert shares[0] == pytest.approx(shares[1], rel=1e-3)
+
+
+def test_batch_adds_the_sum_over_layers_once(batch):
+    """facebookresearch/fairseq#2310: its weight per token shrinks as the batch grows."""
+    model = build_grouped().eval()
+    for times in (1, 4):
+        loss, _, log = criterion("batch")(model, repeated(batch, times))
+        assert (loss - log["loss"]).item() == pytest.approx(6 * constraint_of(model, batch).loss.item(), rel=1e-3)
+
+
+def test_gradient_of_the_loss_is_that_of_task_plus_constraint(batch):
+    model = build_grouped().train()
+    loss, size, _ = criterion("0.25")(model, batch)
+    loss.backward()
+    found = [p.grad.clone() for p in model.parameters()]
+    model.zero_grad()
+    task_loss, _, _ = LabelSmoothedCrossEntropyCriterion(TinyTask(), False, 0.1)(model, batch)
+    (task_loss + 0.25 * size * constraint_of(model, batch).loss).backward()
+    for gradient, parameter in zip(found, model.parameters()):
+        torch.testing.assert_close(gradient, parameter.grad, rtol=1e-4, atol=1e-5)
+
+
+def test_cross_entropy_variant(batch):
+    model = build_grouped().eval()
+    ours = GroupConstrainedCrossEntropy(TinyTask(), False, 0.5, 0.5, "0.5")
+    loss, size, log = ours(model, batch)
+    task_loss, _, _ = CrossEntropyCriterion(TinyTask(), False)(model, batch)
+    assert log["loss"].item() == pytest.approx(task_loss.item(), rel=1e-6)
+    expected = task_loss + 0.5 * size * constraint_of(model, batch, 0.5, 0.5).loss
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_after_the_vote_only_the_task_loss_is_left(batch):
+    model = build_grouped().eval()
+    layers = list(grouped_attentions(model).values())
+    set_head_masks(layers, torch.tensor([[1, 0, 0, 1, 0, 0, 0, 0]] * 6))
+    loss, _, log = criterion("100")(model, batch)
+    assert loss.item() == log["loss"].item()
+    assert "constraint" not in log
+
+
+def test_constraint_is_computed_in_float32_of_a_half_precision_model(batch):
+    """facebookresearch/fairseq#4555: nothing overflows."""
+    model = build_grouped().eval()
+    reference = constraint_of(model, batch).loss.item()
+    _, size, log = criterion()(model.bfloat16(), batch)
+    assert log["constraint"].dtype == torch.float32
+    assert (log["constraint"] / size).item() == pytest.approx(reference, abs=0.02)
+
+
+def test_metrics_are_means_over_batches_by_size():
+    logs = [
+        {"loss": torch.tensor(8.0), "nll_loss": torch.tensor(8.0), "ntokens": 4, "sample_size": 4,
+         "homogeneity": torch.tensor(4 * 0.5), "diversity": torch.tensor(4 * 0.1),
+         "constraint": torch.tensor(4 * -0.3), "constrained_size": 4},
+        {"loss": torch.tensor(24.0), "nll_loss": torch.tensor(24.0), "ntokens": 12, "sample_size": 12,
+         "homogeneity": torch.tensor(12 * 0.9), "diversity": torch.tensor(12 * 0.5),
+         "constraint": torch.tensor(12 * -0.7), "constrained_size": 12},
+    ]  # fmt: skip
+    with metrics.aggregate(new_root=True) as found:
+        GroupConstrainedLabelSmoothedCrossEntropy.reduce_metrics(logs)
+    values = found.get_smoothed_values()
+    assert values["loss"] == pytest.approx(2 / math.log(2), abs=1e-3)
+    assert values["homogeneity"] == pytest.approx((4 * 0.5 + 12 * 0.9) / 16)
+    assert values["diversity"] == pytest.approx((4 * 0.1 + 12 * 0.5) / 16)
+    assert values["constraint"] == pytest.approx((4 * -0.3 + 12 * -0.7) / 16)
+
+
+def test_stock_model_is_refused(batch):
+    with pytest.raises(RuntimeError, match="TransformerModel has no grouped attention"):
+        criterion()(build_stock(), batch)
+
+
+def test_padding_does_not_change_the_constraint():
+    model, batch, wider = build_grouped().eval(), padded_batch(), padded_batch()
+    wider["net_input"]["src_tokens"] = torch.nn.functional.pad(batch["net_input"]["src_tokens"], (5, 0), value=1)
+    shares = [criterion()(model, sample)[2]["constraint"].item() for sample in (batch, wider)]
+    assert shares[0] == pytest.approx(shares[1], rel=1e-4)
+
+
+@pytest.mark.parametrize("value", ["-1", "much", "inf", "nan", ""])
+def test_wrong_scale_is_refused(value):
+    with pytest.raises(ValueError, match=f"--group-loss-scale {value}: allowed is 'batch' or a number >= 0"):
+        GroupLossScale(value)
+
+
+@pytest.mark.parametrize(
+    "alpha,beta,flag", [(-0.1, 0.5, "--group-alpha -0.1"), (0.5, float("nan"), "--group-beta nan")]
+)
+def test_wrong_weights_are_refused(alpha, beta, flag):
+    with pytest.raises(ValueError, match=flag):
+        criterion(alpha=alpha, beta=beta)
