@@ -42,7 +42,7 @@ def group_membership(labels: Tensor, groups: int, dtype: torch.dtype) -> Tensor:
 
 
 def centre_products(gram: Tensor, membership: Tensor):
-    """Inner products with the hidden units, the means of the members of each group (paper, section 3.2).
+    """Inner products with the hidden units, the means of the members of each group (HUDS of the paper).
 
     Args:
         gram: (..., H, H).

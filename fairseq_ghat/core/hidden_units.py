@@ -1,4 +1,4 @@
-"""Unsupervised discovery of hidden units: K-means over the heads of every layer (paper, section 3.2).
+"""Unsupervised discovery of hidden units: K-means over the heads of every layer (HUDS of the paper).
 
 Works on feature Gram matrices alone, for all layers and all starts at once, without a Python loop over
 heads or layers and without waiting for the device.

@@ -1,4 +1,4 @@
-"""`ghat_transformer`: fairseq's transformer with grouped attention (GHT and GHT-PS; paper, section 6)."""
+"""`ghat_transformer`: fairseq's transformer with grouped attention (GHT and GHT-PS of the paper)."""
 
 import logging
 

@@ -1,4 +1,4 @@
-"""Multi-head attention with grouped heads (GHA and GHA-PS; paper, sections 3 and 4)."""
+"""Multi-head attention with grouped heads (GHA and GHA-PS of the paper)."""
 
 from dataclasses import dataclass
 from typing import Dict, Optional, Sequence, Tuple
@@ -18,7 +18,7 @@ class Grouping:
 
     Attributes:
         groups: C, the number of groups in each attention layer.
-        feature: the feature map in use: "value", "attention" or "output" (paper, section 3.1).
+        feature: the feature map in use: "value", "attention" or "output".
         distance: of K-means, "euclidean" or "cosine".
     """
 
@@ -175,7 +175,7 @@ class GroupedAttention(MultiheadAttention):
                 key = value = query
             elif self.encoder_decoder_attention:
                 value = key
-                if self.beam_size > 1 and bsz == key.size(1):
+                if incremental_state is not None and self.beam_size > 1 and bsz == key.size(1):
                     # The same source stands beam_size times: one copy of its keys and values is enough.
                     key = value = key[:, :: self.beam_size]
                     if key_padding_mask is not None:

@@ -1,4 +1,4 @@
-"""Removes the heads that were voted out, in a model or in a checkpoint (GHA-PS, paper section 4)."""
+"""Removes the heads that were voted out, in a model or in a checkpoint (GHA-PS of the paper)."""
 
 import copy
 from argparse import Namespace

@@ -1,4 +1,4 @@
-"""Task `translation_v2s`: fairseq's translation with Voting-to-Stay (paper, section 4)."""
+"""Task `translation_v2s`: fairseq's translation with Voting-to-Stay (paper, Algorithm 1)."""
 
 from dataclasses import dataclass
 

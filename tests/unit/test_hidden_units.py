@@ -40,9 +40,10 @@ def same_partition(a, b):
 
 
 @pytest.mark.parametrize("heads,groups", [(8, 2), (8, 3), (8, 4), (16, 4), (4, 1)])
+@pytest.mark.parametrize("width", [2, 25])
 @pytest.mark.parametrize("seed", range(5))
-def test_equals_textbook_kmeans(heads, groups, seed):
-    features = torch.randn(heads, 25, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+def test_equals_textbook_kmeans(heads, groups, width, seed):
+    features = torch.randn(heads, width, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
     score, labels = textbook_kmeans(features, groups)
     ours = hidden_unit_labels((features @ features.T)[None], groups)[0]
     assert textbook_inertia(features, ours, groups) == pytest.approx(score, rel=1e-4)
