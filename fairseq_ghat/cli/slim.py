@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 from fairseq_ghat.checkpoints.files import CheckpointError, read_checkpoint, write_checkpoint
-from fairseq_ghat.metrics.parameters import non_embedding_parameters
+from fairseq_ghat.metrics.parameters import attention_weights, non_embedding_parameters
 from fairseq_ghat.pruning.slimming import NotSlimmable, slim_checkpoint
 
 
@@ -33,8 +33,12 @@ def main(argv=None) -> int:
 
     print(f"{source} -> {out}")
     print(f"  heads per attention    {_heads(slimmed.heads_before)} -> {_heads(slimmed.heads_after)}")
-    before, after = (non_embedding_parameters(s["model"]) for s in (state, slimmed.state))
-    print(f"  parameters without embeddings    {before:,} -> {after:,} ({_change(before, after)})")
+    for what, count in (
+        ("attention weights", attention_weights),
+        ("parameters without embeddings", non_embedding_parameters),
+    ):
+        before, after = (count(s["model"]) for s in (state, slimmed.state))
+        print(f"  {what}    {before:,} -> {after:,} ({_change(before, after)})")
     before, after = (os.path.getsize(path) for path in (source, out))
     print(f"  file size, MB    {before / 1e6:.1f} -> {after / 1e6:.1f} ({_change(before, after)})")
     return 0

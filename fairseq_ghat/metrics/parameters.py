@@ -19,17 +19,8 @@ def non_embedding_parameters(state_dict: Mapping[str, Tensor]) -> int:
     return sum(tensor.numel() for key, tensor in state_dict.items() if _counted(key))
 
 
-def attention_parameters(state_dict: Mapping[str, Tensor]) -> int:
-    """Learned numbers in the projections of all attention layers, biases included."""
-    return sum(
-        tensor.numel()
-        for key, tensor in state_dict.items()
-        if _counted(key) and any(part in key.split(".") for part in _ATTENTION_PARTS)
-    )
-
-
 def attention_weights(state_dict: Mapping[str, Tensor]) -> int:
-    """As attention_parameters, without biases: what shrinks in proportion to the heads."""
+    """Weights in the projections of all attention layers, without biases: they shrink in proportion to the heads."""
     return sum(
         tensor.numel()
         for key, tensor in state_dict.items()

@@ -3,8 +3,10 @@
 import logging
 import sys
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Optional
 
+import torch
 from fairseq import checkpoint_utils, utils
 from fairseq.logging import progress_bar
 from omegaconf import II
@@ -35,6 +37,7 @@ class VotingToStayConfig:
     batch_size: Optional[int] = II("dataset.batch_size")
     required_batch_size_multiple: int = II("dataset.required_batch_size_multiple")
     num_workers: int = II("dataset.num_workers")
+    save_dir: str = II("checkpoint.save_dir")
     log_format: Optional[str] = II("common.log_format")
     log_interval: int = II("common.log_interval")
     no_progress_bar: bool = II("common.no_progress_bar")
@@ -90,6 +93,7 @@ class VotingToStayMixin:
             utils.move_to_cuda if device.type == "cuda" else lambda sample: sample,
         )
         restart_best_score()
+        set_aside_best_checkpoints(self.cfg.save_dir)
         logger.info("vote: done; constraint off, best score and patience restarted; %s", _stage(model))
 
     def _voting_batches(self, epoch, model):
@@ -149,6 +153,17 @@ def restart_best_score() -> None:
         for attribute in ("best", "num_runs"):
             if hasattr(should_stop_early, attribute):
                 delattr(should_stop_early, attribute)
+
+
+def set_aside_best_checkpoints(save_dir: str) -> None:
+    """Renames the best checkpoints of the unpruned model to before_vote.*, where they neither compete with
+    later ones under --keep-best-checkpoints nor are overwritten."""
+    if torch.distributed.is_initialized() and torch.distributed.get_rank() != 0:
+        return
+    for pattern in ("checkpoint_best*.pt", "checkpoint.best_*.pt"):
+        for path in Path(save_dir).glob(pattern):
+            path.replace(path.with_name(f"before_vote.{path.name}"))
+            logger.info("vote: %s is now before_vote.%s", path, path.name)
 
 
 def _stage(model) -> str:

@@ -75,6 +75,7 @@ def test_slim_prints_sizes_and_drops_the_optimizer(voted_run, slim_file):
     before = 2 * (attention + feed_forward + 4 * 32) + 2 * (2 * attention + feed_forward + 6 * 32)
     after = before - 6 * (4 * 32 * 24 + 3 * 24)
     assert f"{before:,} -> {after:,}" in printed
+    assert "attention weights    24,576 -> 6,144 (-75.0 %)" in printed
     sizes = re.search(r"file size, MB    ([\d.]+) -> ([\d.]+)", printed)
     assert float(sizes[2]) < float(sizes[1])
     assert not list(path.parent.glob("*.part"))

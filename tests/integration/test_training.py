@@ -82,8 +82,21 @@ def test_best_score_restarts_at_the_vote(voted_run):
     save_dir, log = voted_run
     best = read_checkpoint(save_dir / "checkpoint_best.pt")
     assert all(len(heads) == 2 for heads in masks_in_state(best["model"]).values())
-    after = [number(line, "loss") for line in valid_lines(log)[2:]]
+    before, after = ([number(line, "loss") for line in lines] for lines in (valid_lines(log)[:2], valid_lines(log)[2:]))
     assert best["extra_state"]["best"] == pytest.approx(min(after), abs=1e-3)
+    unpruned = read_checkpoint(save_dir / "before_vote.checkpoint_best.pt")
+    assert all(len(heads) == 8 for heads in masks_in_state(unpruned["model"]).values())
+    assert unpruned["extra_state"]["best"] == pytest.approx(min(before), abs=1e-3)
+
+
+def test_kept_best_checkpoints_are_voted_ones(corpus, tmp_path):
+    """The best files of stage 1 are set aside: those of stage 2 are not measured against them."""
+    train(corpus, tmp_path, "--max-epoch 4 --vote-epoch 4 --keep-best-checkpoints 2 --no-epoch-checkpoints --lr 0.02")
+    kept = {path.name: masks_in_state(read_checkpoint(path)["model"]) for path in tmp_path.glob("*best*.pt")}
+    assert len([name for name in kept if name.startswith("checkpoint.best_loss")]) == 1
+    assert len([name for name in kept if name.startswith("before_vote.checkpoint.best_loss")]) == 2
+    for name, masks in kept.items():
+        assert {len(heads) for heads in masks.values()} == {8 if name.startswith("before_vote") else 2}, name
 
 
 def test_tensorboard_holds_the_constraint(voted_run):

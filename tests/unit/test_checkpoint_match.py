@@ -1,0 +1,68 @@
+"""Which checkpoint fairseq-train will load, and what a slim one says of its heads."""
+
+import argparse
+
+import pytest
+import torch
+from tiny_models import build_grouped
+
+from fairseq_ghat.checkpoints.files import CheckpointError, write_checkpoint
+from fairseq_ghat.models.checkpoint_match import checkpoint_to_restore, explain_mismatch, kept_heads_to_restore
+
+
+def command_line(tmp_path, restore_file="checkpoint_last.pt", finetune_from_model=None):
+    return argparse.Namespace(
+        save_dir=str(tmp_path), restore_file=restore_file, finetune_from_model=finetune_from_model
+    )
+
+
+def saved(path, **options):
+    write_checkpoint({"model": {"w": torch.zeros(1)}, "args": argparse.Namespace(**options)}, path)
+    return str(path)
+
+
+def test_last_checkpoint_goes_before_the_model_to_start_from(tmp_path):
+    start = saved(tmp_path / "start.pt", arch="x")
+    assert checkpoint_to_restore(command_line(tmp_path)) is None
+    assert checkpoint_to_restore(command_line(tmp_path, finetune_from_model=start)) == start
+    last = saved(tmp_path / "checkpoint_last.pt", arch="x")
+    assert checkpoint_to_restore(command_line(tmp_path, finetune_from_model=start)) == last
+
+
+def test_restore_file_is_taken_as_given(tmp_path):
+    saved(tmp_path / "checkpoint_last.pt", arch="x")
+    other = saved(tmp_path / "other.pt", arch="x")
+    assert checkpoint_to_restore(command_line(tmp_path, restore_file=other)) == other
+
+
+def test_outside_training_there_is_nothing_to_restore():
+    assert checkpoint_to_restore(argparse.Namespace()) is None
+
+
+@pytest.mark.parametrize("flag", ["restore_file", "finetune_from_model"])
+def test_missing_file_is_named_with_its_flag(tmp_path, flag):
+    with pytest.raises(CheckpointError, match=f"--{flag.replace('_', '-')} gone.pt: no such file"):
+        checkpoint_to_restore(command_line(tmp_path, **{flag: "gone.pt"}))
+
+
+def test_heads_of_slim_full_and_stock_checkpoints(tmp_path):
+    kept = {"encoder.layers.0.self_attn": [1, 5]}
+    for options, expected in (({"kept_heads": kept}, kept), ({"kept_heads": None}, None), ({"arch": "stock"}, None)):
+        saved(tmp_path / "checkpoint_last.pt", **options)
+        assert kept_heads_to_restore(command_line(tmp_path)) == expected
+
+
+def test_mismatch_names_missing_layers_and_head_counts():
+    model = build_grouped()
+    state = model.state_dict()
+    del state["decoder.layers.1.encoder_attn.q_proj.weight"]
+    state["encoder.layers.0.self_attn.q_proj.weight"] = torch.zeros(24, 64)
+    lines = explain_mismatch(model, state)
+    assert len(lines) == 2
+    assert "encoder.layers.0.self_attn: the model expects 8 heads of 8 features" in lines[0]
+    assert "the checkpoint holds 3" in lines[0]
+    assert lines[1].endswith("has 8 heads, the checkpoint has no such layer")
+
+
+def test_matching_state_needs_no_words():
+    assert explain_mismatch(build_grouped(), build_grouped().state_dict()) == []
