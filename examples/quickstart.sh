@@ -9,6 +9,7 @@
 # halfway which of them stay (GHT-PS). The last is then made slim. Variables:
 #   WORK                folder of data, checkpoints and logs (default: work/quickstart-$CORPUS)
 #   GROUP_LOSS_SCALE    weight of the group constraint (default: that of the criterion)
+#   EPOCHS, VOTE_EPOCH  length of each training, and the epoch that begins with the vote (default: by corpus)
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/../scripts/environment.sh"
 cd "$repository"
@@ -16,14 +17,17 @@ cd "$repository"
 CORPUS=${CORPUS:-grammar}
 WORK=${WORK:-work/quickstart-$CORPUS}
 case $CORPUS in
-    grammar)  vocab=1000 layers=2 width=128 ffn=256 max_epoch=12 vote_epoch=7 warmup=200 ;;
+    grammar)  vocab=1000 layers=2 width=128 ffn=256 max_epoch=8 vote_epoch=5 warmup=100 ;;
     multi30k) vocab=6000 layers=3 width=128 ffn=512 max_epoch=8  vote_epoch=5 warmup=300 ;;
     *) echo "error: CORPUS=$CORPUS: allowed is grammar or multi30k" >&2; exit 2 ;;
 esac
+max_epoch=${EPOCHS:-$max_epoch} vote_epoch=${VOTE_EPOCH:-$vote_epoch}
 if [ -n "${DATA_DIR:-}" ] && [ ! -d "$DATA_DIR" ]; then
     echo "error: DATA_DIR=$DATA_DIR: no such folder" >&2; exit 2
 fi
 device=$(python -c 'import torch; print("" if torch.cuda.is_available() else "--cpu")')
+# Training on the CPU allocates large tensors over and over: glibc keeps freed memory instead of returning it.
+export MALLOC_MMAP_THRESHOLD_=${MALLOC_MMAP_THRESHOLD_:-2000000000} MALLOC_TRIM_THRESHOLD_=${MALLOC_TRIM_THRESHOLD_:-8000000000}
 mkdir -p "$WORK"
 started=$SECONDS
 
@@ -32,7 +36,8 @@ show() { printf '$'; printf ' %q' "$@"; printf '\n'; "$@"; }
 logged() {  # logged LOG PATTERN COMMAND...: shows the command and, as they come, the log lines that match
     local log=$1 pattern=$2; shift 2
     printf '$'; printf ' %q' "$@"; printf ' > %s\n' "$log"
-    if ! "$@" 2>&1 | tee "$log.part" | { grep --line-buffered -E "$pattern" || true; } | cut -d'|' -f3-; then
+    if ! "$@" 2>&1 | tee "$log.part" |
+        awk -v pattern="$pattern" '$0 ~ pattern { sub(/^[^|]*[|][^|]*[|] */, "  "); print; fflush() }'; then
         tail -n 20 "$log.part" >&2
         echo "failed; the whole log is $log.part" >&2
         exit 1
@@ -42,7 +47,7 @@ logged() {  # logged LOG PATTERN COMMAND...: shows the command and, as they come
 
 step "data"
 if [ "$CORPUS" = grammar ]; then
-    show python examples/corpus/make_corpus.py "$WORK/raw" --train 8000
+    show python examples/corpus/make_corpus.py "$WORK/raw" --train 7000
 else
     show python examples/corpus/fetch_multi30k.py "$WORK/raw" ${DATA_DIR:+--from "$DATA_DIR"}
 fi
@@ -66,7 +71,7 @@ grouped=(--user-dir fairseq_ghat --task translation_v2s --arch ghat_transformer
 train() {  # train NAME OPTION...
     local name=$1; shift
     rm -rf "$WORK/$name"
-    logged "$WORK/$name.train.log" '[|] valid [|]|vote: ' fairseq-train "$WORK/bin" --source-lang de --target-lang en \
+    logged "$WORK/$name.train.log" '[|] valid [|]|vote: .*keeps|vote: begins|vote: done' fairseq-train "$WORK/bin" --source-lang de --target-lang en \
         "$@" "${shape[@]}" "${optimisation[@]}" --save-dir "$WORK/$name"
 }
 
@@ -82,9 +87,10 @@ show ghat-slim "$WORK/ght-ps/checkpoint_last.pt" "$WORK/slim.pt"
 
 step "translation of the test set"
 generate() {  # generate NAME CHECKPOINT
-    logged "$WORK/$1.generate.log" "Translated" fairseq-generate "$WORK/bin" --user-dir fairseq_ghat --path "$2" \
-        --source-lang de --target-lang en --gen-subset test --beam 5 --batch-size 128 \
-        --remove-bpe sentencepiece $device
+    # --required-batch-size-multiple 1: with its default of 8, fairseq-fixed leaves out the last sentences.
+    logged "$WORK/$1.generate.log" "Translated" python examples/generate_with_speed.py "$WORK/bin" \
+        --user-dir fairseq_ghat --path "$2" --source-lang de --target-lang en --gen-subset test --beam 5 \
+        --batch-size 128 --required-batch-size-multiple 1 --remove-bpe sentencepiece --no-progress-bar $device
 }
 generate plain "$WORK/plain/checkpoint_last.pt"
 generate grouped "$WORK/ght/checkpoint_last.pt"

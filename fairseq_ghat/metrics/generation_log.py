@@ -52,8 +52,14 @@ def read_generation_log(path: Union[str, Path]) -> GenerationLog:
         speed = _SPEED.search(line)
         if speed:
             seconds = float(speed.group(3))
-    if not best or seconds is None or sorted(best) != list(range(len(best))):
+    if not best or seconds is None:
         raise GenerationLogError(f"{path}: not the whole log of a fairseq-generate run")
+    missing = sorted(set(range(max(best) + 1)) - set(best))
+    if missing:
+        raise GenerationLogError(
+            f"{path}: not the whole log of a fairseq-generate run, sentences {missing[:5]} are missing; some versions "
+            "of fairseq leave out the last ones unless given --required-batch-size-multiple 1"
+        )
     hypotheses = [best[number] for number in sorted(best)]
     if any(_PIECE_MARK in text for text in hypotheses):
         raise GenerationLogError(
