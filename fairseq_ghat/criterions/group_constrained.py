@@ -28,7 +28,7 @@ class GroupConstraintConfig:
     group_alpha: float = field(default=0.5, metadata={"help": "weight of homogenisation within a group"})
     group_beta: float = field(default=0.5, metadata={"help": "weight of diversification between groups"})
     group_loss_scale: str = field(
-        default="0.1",
+        default="0.03",
         metadata={
             "help": "a number lambda: task loss per token + lambda * L_z; or 'batch': "
             "L_z summed over layers, once per batch (as the authors' code)"
