@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Dict, List, Union
 
 _HYPOTHESIS = re.compile(r"^H-(\d+)\t(\S+)\t(.*)$")
-_SPEED = re.compile(r"Translated ([\d,]+) sentences \(([\d,]+) tokens\) in ([\d.]+)s")
+_SPEED = re.compile(r"Translated [\d,]+ sentences .*\(([\d.]+) sentences/s")
 _PIECE_MARK = "\u2581"
 
 
@@ -19,15 +19,12 @@ class GenerationLog:
     """Hypotheses in the order of the test set, and how long decoding took.
 
     Attributes:
-        hypotheses: best hypothesis of each sentence; seconds: decoding only, without loading.
+        hypotheses: best hypothesis of each sentence.
+        sentences_per_second: as fairseq measured it, decoding only, without loading.
     """
 
     hypotheses: List[str]
-    seconds: float
-
-    @property
-    def sentences_per_second(self) -> float:
-        return len(self.hypotheses) / self.seconds
+    sentences_per_second: float
 
 
 def read_lines(path: Union[str, Path]) -> List[str]:
@@ -44,15 +41,15 @@ def read_generation_log(path: Union[str, Path]) -> GenerationLog:
             left in them (facebookresearch/fairseq#331), which would lower BLEU.
     """
     best: Dict[int, str] = {}
-    seconds = None
+    speed = None
     for line in read_lines(path):
         found = _HYPOTHESIS.match(line)
         if found:
             best.setdefault(int(found.group(1)), found.group(3))  # with --nbest, the best comes first
-        speed = _SPEED.search(line)
-        if speed:
-            seconds = float(speed.group(3))
-    if not best or seconds is None:
+        told = _SPEED.search(line)
+        if told:
+            speed = float(told.group(1))
+    if not best or speed is None:
         raise GenerationLogError(f"{path}: not the whole log of a fairseq-generate run")
     missing = sorted(set(range(max(best) + 1)) - set(best))
     if missing:
@@ -66,4 +63,4 @@ def read_generation_log(path: Union[str, Path]) -> GenerationLog:
             f"{path}: sentencepiece's marker {_PIECE_MARK} is left in the hypotheses; "
             "generate with --remove-bpe sentencepiece"
         )
-    return GenerationLog(hypotheses, seconds)
+    return GenerationLog(hypotheses, speed)
