@@ -19,12 +19,22 @@ class CheckpointError(RuntimeError):
 class _NarrowUnpickler(pickle.Unpickler):
     """For torch before 2.4, whose safe loading takes no allow-list: the same list by hand."""
 
+    # Plain data, as torch's own safe loading allows it: tensors, and bytes as pickle protocol 2 writes them.
+    _PLAIN = (
+        "collections.OrderedDict",
+        "torch._utils._rebuild_tensor_v2",
+        "torch._utils._rebuild_parameter",
+        "_codecs.encode",
+    )
+
     def find_class(self, module, name):
+        if module == "__builtin__":  # its name, and long's for int, in pickle protocol 2
+            module, name = "builtins", "int" if name == "long" else name
         full = f"{module}.{name}"
         allowed = checkpoint_globals()
         if full in allowed:
             return allowed[full]
-        if full in ("collections.OrderedDict", "torch._utils._rebuild_tensor_v2", "torch._utils._rebuild_parameter"):
+        if full in self._PLAIN:
             return super().find_class(module, name)
         if module in ("torch", "torch.storage") and (name.endswith("Storage") or name == "Size" or "float" in name):
             return super().find_class(module, name)
