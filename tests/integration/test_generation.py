@@ -15,7 +15,8 @@ from fairseq_ghat.pruning.head_masks import masks_in_state
 
 def generate(corpus, checkpoint, *options):
     return run(
-        f"fairseq-generate {corpus} --user-dir fairseq_ghat --path {checkpoint} --beam 4 --batch-size 8 --required-batch-size-multiple 1 --cpu "
+        f"fairseq-generate {corpus} --user-dir fairseq_ghat --path {checkpoint} --beam 4 --batch-size 8 "
+        "--required-batch-size-multiple 1 --cpu "
         + " ".join(options)
     )
 
