@@ -33,6 +33,21 @@ def _wrapped(layer: nn.Module, cfg) -> nn.Module:
     return fsdp_wrap(layer, min_num_params=0 if cfg.checkpoint_activations else cfg.min_params_to_wrap)
 
 
+def _attention(layer: nn.Module, embed_dim: int, cfg, side, **kind) -> GroupedAttention:
+    """Grouped attention with the options all three kinds share; side: cfg.encoder or cfg.decoder."""
+    return GroupedAttention(
+        embed_dim,
+        side.attention_heads,
+        dropout=cfg.attention_dropout,
+        q_noise=layer.quant_noise,
+        qn_block_size=layer.quant_noise_block_size,
+        # fairseq's cross attention takes the encoder's xFormers option, its self-attention its own side's.
+        xformers_att_config=(cfg.encoder if "kdim" in kind else side).xformers_att_config,
+        grouping=Grouping.from_config(cfg),
+        **kind,
+    )
+
+
 class GroupedEncoderLayer(transformer_layer.TransformerEncoderLayerBase):
     """Encoder layer whose self-attention is grouped. Never takes the fused inference path.
 
@@ -48,16 +63,7 @@ class GroupedEncoderLayer(transformer_layer.TransformerEncoderLayerBase):
                 del self._parameters[name]
 
     def build_self_attention(self, embed_dim, cfg):
-        return GroupedAttention(
-            embed_dim,
-            cfg.encoder.attention_heads,
-            dropout=cfg.attention_dropout,
-            self_attention=True,
-            q_noise=self.quant_noise,
-            qn_block_size=self.quant_noise_block_size,
-            xformers_att_config=cfg.encoder.xformers_att_config,
-            grouping=Grouping.from_config(cfg),
-        )
+        return _attention(self, embed_dim, cfg, cfg.encoder, self_attention=True)
 
     def _load_from_state_dict(self, state_dict, prefix, *args, **kwargs):
         for name in FUSED_COPIES:
@@ -70,29 +76,16 @@ class GroupedDecoderLayer(transformer_layer.TransformerDecoderLayerBase):
     """Decoder layer whose self-attention and cross attention are grouped."""
 
     def build_self_attention(self, embed_dim, cfg, add_bias_kv=False, add_zero_attn=False):
-        return GroupedAttention(
+        return _attention(
+            self,
             embed_dim,
-            cfg.decoder.attention_heads,
-            dropout=cfg.attention_dropout,
+            cfg,
+            cfg.decoder,
             add_bias_kv=add_bias_kv,
             add_zero_attn=add_zero_attn,
             self_attention=not cfg.cross_self_attention,
-            q_noise=self.quant_noise,
-            qn_block_size=self.quant_noise_block_size,
-            xformers_att_config=cfg.decoder.xformers_att_config,
-            grouping=Grouping.from_config(cfg),
         )
 
     def build_encoder_attention(self, embed_dim, cfg):
-        return GroupedAttention(
-            embed_dim,
-            cfg.decoder.attention_heads,
-            kdim=cfg.encoder.embed_dim,
-            vdim=cfg.encoder.embed_dim,
-            dropout=cfg.attention_dropout,
-            encoder_decoder_attention=True,
-            q_noise=self.quant_noise,
-            qn_block_size=self.quant_noise_block_size,
-            xformers_att_config=cfg.encoder.xformers_att_config,
-            grouping=Grouping.from_config(cfg),
-        )
+        width = cfg.encoder.embed_dim
+        return _attention(self, embed_dim, cfg, cfg.decoder, kdim=width, vdim=width, encoder_decoder_attention=True)
