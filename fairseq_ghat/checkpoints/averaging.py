@@ -5,6 +5,7 @@ from typing import Any, Dict, Sequence
 import torch
 
 from fairseq_ghat.checkpoints.files import CheckpointError, read_checkpoint
+from fairseq_ghat.modules.grouped_attention import HEAD_MASK
 
 
 def average_checkpoints(paths: Sequence[str]) -> Dict[str, Any]:
@@ -19,7 +20,7 @@ def average_checkpoints(paths: Sequence[str]) -> Dict[str, Any]:
     """
     first = read_checkpoint(paths[0])
     reference = first["model"]
-    sums = {k: v.to(torch.float64) for k, v in reference.items() if v.is_floating_point()}
+    sums = {k: v.to(torch.float64) for k, v in reference.items() if v.is_floating_point() and not _is_mask(k)}
     for path in paths[1:]:
         model = read_checkpoint(path)["model"]
         if model.keys() != reference.keys():
@@ -33,7 +34,7 @@ def average_checkpoints(paths: Sequence[str]) -> Dict[str, Any]:
                 )
             if key in sums:
                 sums[key] += value
-            elif not torch.equal(value, reference[key]):
+            elif not torch.equal(value.to(reference[key].dtype), reference[key]):
                 raise CheckpointError(
                     f"{path}: {key} differs from {paths[0]}: voted and unvoted checkpoints, or ones that keep "
                     "other heads, cannot be averaged"
@@ -46,3 +47,7 @@ def average_checkpoints(paths: Sequence[str]) -> Dict[str, Any]:
         tied = storages.setdefault((value.data_ptr(), value.shape), key)
         averaged["model"][key] = averaged["model"][tied]
     return averaged
+
+
+def _is_mask(key: str) -> bool:
+    return key.rpartition(".")[2] == HEAD_MASK

@@ -5,7 +5,7 @@ import pickle
 import re
 import zipfile
 from pathlib import Path
-from typing import Any, Dict, Union
+from typing import Any, Dict, Optional, Union
 
 import torch
 
@@ -73,12 +73,26 @@ def read_checkpoint(path: Union[str, Path]) -> Dict[str, Any]:
                 f"{path}: holds {refused.group(1)}, which fairseq checkpoints do not hold; it was not loaded"
             ) from error
         raise CheckpointError(
-            f"{path}: cannot be read as a checkpoint ({type(error).__name__}); it may be truncated or of another "
-            "kind. Restart from an earlier checkpoint of the same folder (checkpoint_best.pt or checkpointN.pt)"
+            f"{path}: cannot be read as a checkpoint ({type(error).__name__}); it may be truncated (a run killed while "
+            "saving) or of another kind. Take an earlier checkpoint of the same folder"
         ) from error
     if not isinstance(state, dict) or "model" not in state or not (state.get("cfg") or state.get("args")):
         raise CheckpointError(f"{path}: not a fairseq checkpoint (it has no model, or neither cfg nor args)")
     return state
+
+
+def newest_whole_checkpoint(folder: Path, broken: Path) -> Optional[Path]:
+    """The checkpoint with most updates among those of a training run's folder that can be read, or None."""
+    whole = {}
+    for path in folder.glob("checkpoint*.pt"):
+        if path == broken:
+            continue
+        try:
+            history = read_checkpoint(path).get("optimizer_history") or [{}]
+        except CheckpointError:
+            continue
+        whole[path] = history[-1].get("num_updates", 0)
+    return max(sorted(whole), key=whole.get) if whole else None
 
 
 def write_checkpoint(state: Dict[str, Any], path: Union[str, Path]) -> None:

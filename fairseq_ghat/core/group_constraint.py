@@ -9,13 +9,15 @@ so a lower L_z means heads closer to the hidden unit of their own group and hidd
 """
 
 from dataclasses import dataclass
-from typing import Sequence
+from typing import List, Sequence
 
 import torch
 from torch import Tensor
 
 from fairseq_ghat.core.feature_gram import centre_cosines, head_centre_cosines
 from fairseq_ghat.core.hidden_units import hidden_unit_labels
+
+DIVERSITIES = ("cosine", "squared")
 
 
 @dataclass
@@ -24,7 +26,8 @@ class GroupConstraint:
 
     loss: Tensor  # L_z, differentiable
     homogeneity: Tensor  # mean cosine of a head with the hidden unit of its group
-    diversity: Tensor  # mean negative cosine between the hidden units of a layer; 0 for one group
+    diversity: Tensor  # mean negative (squared) cosine between the hidden units of a layer; 0 for one group
+    labels: List[Tensor]  # groups (L_s, H_s) of each stack
     layers: int  # attention layers averaged over
 
 
@@ -33,17 +36,34 @@ def homogeneity(gram: Tensor, labels: Tensor, groups: int) -> Tensor:
     return head_centre_cosines(gram, labels, groups).mean(-1)
 
 
-def diversity(gram: Tensor, labels: Tensor, groups: int) -> Tensor:
-    """Mean phi between the hidden units of a layer, per layer. (L, H, H), (L, H) -> (L,)."""
+def diversity(gram: Tensor, labels: Tensor, groups: int, form: str = "cosine") -> Tensor:
+    """How far apart the hidden units of a layer are, per layer. (L, H, H), (L, H) -> (L,).
+
+    Args:
+        form: "cosine", the paper's: mean phi, highest (1) where centres are opposite; or "squared": mean of
+            minus the squared cosine, highest (0) where they are orthogonal. A head that is the negative of
+            another carries nothing new, so opposite centres need not mean different heads.
+
+    Raises:
+        ValueError: for another form.
+    """
+    if form not in DIVERSITIES:
+        raise ValueError(f"diversity must be one of {', '.join(DIVERSITIES)}, got {form!r}")
     if groups == 1:
         return gram.new_zeros(gram.size(0))
     cosines = centre_cosines(gram, labels, groups)
     rows, columns = torch.triu_indices(groups, groups, offset=1, device=gram.device)
-    return -cosines[:, rows, columns].mean(-1)
+    between = cosines[:, rows, columns]
+    return -(between if form == "cosine" else between.square()).mean(-1)
 
 
 def group_constraint(
-    grams: Sequence[Tensor], groups: int, alpha: float, beta: float, distance: str = "euclidean"
+    grams: Sequence[Tensor],
+    groups: int,
+    alpha: float,
+    beta: float,
+    distance: str = "euclidean",
+    diversity_form: str = "cosine",
 ) -> GroupConstraint:
     """Group constraint over all attention layers, hidden units found afresh (Eq. 4 B).
 
@@ -52,22 +72,24 @@ def group_constraint(
         groups: C.
         alpha, beta: weights of homogenisation and diversification.
         distance: see hidden_unit_labels.
+        diversity_form: see diversity.
 
     Raises:
-        ValueError: without any Gram matrix, or for a group count outside 1..H.
+        ValueError: without any Gram matrix, for a group count outside 1..H, or an unknown form or distance.
     """
     if not grams:
         raise ValueError("the group constraint needs the feature Gram matrix of at least one layer")
-    homogeneities, diversities = [], []
+    labels, homogeneities, diversities = [], [], []
     for gram in grams:
-        labels = hidden_unit_labels(gram.detach(), groups, distance)
-        homogeneities.append(homogeneity(gram, labels, groups))
-        diversities.append(diversity(gram, labels, groups))
+        labels.append(hidden_unit_labels(gram.detach(), groups, distance))
+        homogeneities.append(homogeneity(gram, labels[-1], groups))
+        diversities.append(diversity(gram, labels[-1], groups, diversity_form))
     mean_homogeneity = torch.cat(homogeneities).mean()
     mean_diversity = torch.cat(diversities).mean()
     return GroupConstraint(
         loss=-alpha * mean_homogeneity - beta * mean_diversity,
         homogeneity=mean_homogeneity,
         diversity=mean_diversity,
+        labels=labels,
         layers=sum(gram.size(0) for gram in grams),
     )

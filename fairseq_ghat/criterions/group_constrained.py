@@ -1,6 +1,9 @@
-"""Criteria that add the group constraint to fairseq's task losses (Group-Constrained Training, Eq. 4 B)."""
+"""Criteria that add the group constraint to fairseq's task losses (Group-Constrained Training, Eq. 4)."""
 
+import logging
+from contextlib import ExitStack
 from dataclasses import dataclass, field
+from typing import Optional
 
 import torch
 from fairseq import utils
@@ -10,15 +13,23 @@ from fairseq.criterions.label_smoothed_cross_entropy import (
     LabelSmoothedCrossEntropyCriterion,
     LabelSmoothedCrossEntropyCriterionConfig,
 )
+from fairseq.dataclass import ChoiceEnum
 from fairseq.logging import metrics
 
-from fairseq_ghat.core.group_constraint import group_constraint
+from fairseq_ghat.core.group_classification import classification_constraint, own_group_probability
+from fairseq_ghat.core.group_constraint import DIVERSITIES, group_constraint
 from fairseq_ghat.criterions.group_loss_scale import GroupLossScale
 from fairseq_ghat.modules.feature_grams import FeatureGrams
+from fairseq_ghat.modules.group_classifiers import GroupClassifiers
+from fairseq_ghat.modules.grouped_attention import grouped_attentions
+from fairseq_ghat.modules.pooled_features import PooledFeatures
 from fairseq_ghat.pruning.head_masks import is_voted
 
+logger = logging.getLogger(__name__)
+
+OBJECTIVES = ("metric", "classification")
 # Logged beside the task's own loss, each averaged over batches by their sample size.
-_LOGGED = ("homogeneity", "diversity", "constraint")
+_LOGGED = ("homogeneity", "diversity", "group_probability", "constraint")
 
 
 @dataclass
@@ -34,17 +45,54 @@ class GroupConstraintConfig:
             "L_z summed over layers, once per batch (as the authors' code)"
         },
     )
+    group_objective: ChoiceEnum(OBJECTIVES) = field(
+        default="metric",
+        metadata={"help": "metric: cosines with the hidden units (Eq. 4 B); classification: a classifier (Eq. 4 A)"},
+    )
+    group_diversity: ChoiceEnum(DIVERSITIES) = field(
+        default="cosine",
+        metadata={"help": "hidden units pushed apart until opposite (cosine, the paper's) or orthogonal (squared)"},
+    )
 
 
 class GroupConstraintMixin:
-    """Adds the constraint to the loss of a fairseq criterion until the vote; the logged task loss is untouched."""
+    """Adds the constraint to the loss of a fairseq criterion in its stage; the logged task loss is untouched.
 
-    def init_group_constraint(self, group_alpha, group_beta, group_loss_scale):
+    The stage is read off the model: 1 before the vote, 2 after it. --constrain-stage belongs to the task.
+
+    Attributes:
+        classifiers: GroupClassifiers under --group-objective classification, else None. As parameters of the
+            criterion they are trained and saved with it, and are never part of a model.
+        observe_grams: called with {layer: (H, H) Gram matrix} of each training batch if set.
+    """
+
+    def init_group_constraint(
+        self, task, group_alpha, group_beta, group_loss_scale, group_objective="metric", group_diversity="cosine"
+    ):
         for flag, value in (("--group-alpha", group_alpha), ("--group-beta", group_beta)):
             if not 0 <= value < float("inf"):
                 raise ValueError(f"{flag} {value}: allowed is a number >= 0")
         self.alpha, self.beta = group_alpha, group_beta
         self.scale = GroupLossScale(group_loss_scale)
+        self.diversity = str(group_diversity)
+        stage = getattr(getattr(task, "cfg", None), "constrain_stage", "1")
+        self.constrained_stages = ("1", "2") if stage == "both" else (str(stage),)
+        self.observe_grams = None
+        self.classifiers: Optional[GroupClassifiers] = None
+        if str(group_objective) == "classification":
+            attentions = getattr(task, "grouped_attentions", None)
+            if not attentions:
+                raise ValueError(
+                    "--group-objective classification: allowed only with a task that votes (--task translation_v2s)"
+                )
+            grouping = next(iter(attentions.values())).grouping
+            if grouping.feature == "attention":
+                raise ValueError(
+                    "--group-objective classification: allowed with --group-feature value or output; attention maps "
+                    "have a size that changes with sentence length, so no classifier of fixed size can read them"
+                )
+            dims = {name: attention.head_dim for name, attention in attentions.items()}
+            self.classifiers = GroupClassifiers(dims, grouping.groups)
 
     def forward(self, model, sample, reduce=True):
         """As fairseq's: returns the loss to minimise, the sample size and the logging output.
@@ -53,24 +101,62 @@ class GroupConstraintMixin:
             RuntimeError: if the model has no grouped attention, or runs under --checkpoint-activations.
         """
         grams = FeatureGrams(model, self._target_padding(sample))
-        if is_voted(model):
-            return super().forward(model, sample, reduce)
-        with grams:
+        constrained = ("2" if is_voted(model) else "1") in self.constrained_stages
+        observed = self.observe_grams is not None and self.training and not is_voted(model)
+        pooled = PooledFeatures(model, grams.target_padding) if constrained and self.classifiers is not None else None
+        with ExitStack() as sinks:
+            for sink, used in ((grams, constrained or observed), (pooled, pooled is not None)):
+                if used:
+                    sinks.enter_context(sink)
             loss, sample_size, logging_output = super().forward(model, sample, reduce)
+        names = {layer: name for name, layer in grouped_attentions(model).items()} if pooled or observed else {}
+        if observed:
+            self.observe_grams(
+                {
+                    names[layer]: gram.detach()
+                    for layers, stack in zip(grams.layer_stacks(), grams.stacks())
+                    for layer, gram in zip(layers, stack)
+                }
+            )
+        if constrained:
+            constraint, logged, layers = self._constraint(grams, pooled, names, loss.requires_grad)
+            for name, value in logged.items():
+                logging_output[name] = value.detach() * sample_size
+            logging_output["constrained_size"] = sample_size
+            if reduce:
+                loss = loss + self.scale.summed(constraint, layers, sample_size)
+        elif self.classifiers is not None and loss.requires_grad:
+            # Data-parallel training wants a gradient for every parameter at every step.
+            loss = loss + 0.0 * sum(parameter.sum() for parameter in self.classifiers.parameters())
+        return loss, sample_size, logging_output
+
+    def _constraint(self, grams, pooled, names, training):
+        """L_z (), what is logged of it, and the number of layers."""
         stacks = grams.stacks()
-        if torch.is_grad_enabled() and loss.requires_grad and not all(gram.requires_grad for gram in stacks):
+        if torch.is_grad_enabled() and training and not all(gram.requires_grad for gram in stacks):
             raise RuntimeError(
                 "the group constraint does not reach the model under --checkpoint-activations; "
                 "train without it until the vote"
             )
         grouping = grams.attentions[0].grouping
-        constraint = group_constraint(stacks, grouping.groups, self.alpha, self.beta, grouping.distance)
-        for name, value in zip(_LOGGED, (constraint.homogeneity, constraint.diversity, constraint.loss)):
-            logging_output[name] = value.detach() * sample_size
-        logging_output["constrained_size"] = sample_size
-        if reduce:
-            loss = loss + self.scale.summed(constraint.loss, constraint.layers, sample_size)
-        return loss, sample_size, logging_output
+        metric = group_constraint(stacks, grouping.groups, self.alpha, self.beta, grouping.distance, self.diversity)
+        logged = {"homogeneity": metric.homogeneity, "diversity": metric.diversity, "constraint": metric.loss}
+        if pooled is not None:
+            losses, probabilities = [], []
+            for layers, labels in zip(grams.layer_stacks(), metric.labels):
+                logits = self.classifiers([names[layer] for layer in layers], pooled.pooled(layers))
+                losses.append(classification_constraint(logits, labels, self.alpha, self.beta))
+                probabilities.append(own_group_probability(logits, labels).mean(-1))
+            logged["constraint"] = torch.cat(losses).mean()
+            logged["group_probability"] = torch.cat(probabilities).mean()
+        return logged["constraint"], logged, metric.layers
+
+    def load_state_dict(self, state_dict, strict=True):
+        """As torch's; a checkpoint of a run without classifiers, such as a stock one, leaves them fresh."""
+        if self.classifiers is not None and not state_dict:
+            logger.info("the checkpoint has no group classifiers: they start anew")
+            return None
+        return super().load_state_dict(state_dict, strict)
 
     def _target_padding(self, sample):
         previous = sample["net_input"].get("prev_output_tokens")
@@ -84,6 +170,8 @@ class GroupConstraintMixin:
         if utils.item(size) == 0:
             return
         for name in _LOGGED:
+            if not any(name in log for log in logging_outputs):
+                continue
             total = sum(log.get(name, 0) for log in logging_outputs)
             metrics.log_scalar(name, total / size, size, round=4)
 
@@ -107,11 +195,13 @@ class GroupConstrainedLabelSmoothedCrossEntropy(GroupConstraintMixin, LabelSmoot
         group_alpha,
         group_beta,
         group_loss_scale,
+        group_objective="metric",
+        group_diversity="cosine",
         ignore_prefix_size=0,
         report_accuracy=False,
     ):
         super().__init__(task, sentence_avg, label_smoothing, ignore_prefix_size, report_accuracy)
-        self.init_group_constraint(group_alpha, group_beta, group_loss_scale)
+        self.init_group_constraint(task, group_alpha, group_beta, group_loss_scale, group_objective, group_diversity)
 
 
 @dataclass
@@ -123,6 +213,15 @@ class GroupConstrainedCrossEntropyConfig(GroupConstraintConfig, CrossEntropyCrit
 class GroupConstrainedCrossEntropy(GroupConstraintMixin, CrossEntropyCriterion):
     """Cross-entropy with the group constraint."""
 
-    def __init__(self, task, sentence_avg, group_alpha, group_beta, group_loss_scale):
+    def __init__(
+        self,
+        task,
+        sentence_avg,
+        group_alpha,
+        group_beta,
+        group_loss_scale,
+        group_objective="metric",
+        group_diversity="cosine",
+    ):
         super().__init__(task, sentence_avg)
-        self.init_group_constraint(group_alpha, group_beta, group_loss_scale)
+        self.init_group_constraint(task, group_alpha, group_beta, group_loss_scale, group_objective, group_diversity)

@@ -1,9 +1,10 @@
 """Matches a model that fairseq-train builds from the command line with the checkpoint it will load."""
 
 import os
-from typing import List, Optional
+from pathlib import Path
+from typing import Any, Dict, List, Optional
 
-from fairseq_ghat.checkpoints.files import CheckpointError, read_checkpoint
+from fairseq_ghat.checkpoints.files import CheckpointError, newest_whole_checkpoint, read_checkpoint
 from fairseq_ghat.modules.grouped_attention import grouped_attentions
 from fairseq_ghat.pruning.slimming import KEPT_HEADS, KeptHeads, model_config
 
@@ -31,12 +32,29 @@ def kept_heads_to_restore(args) -> Optional[KeptHeads]:
     """Heads that a slim checkpoint about to be loaded holds, by attention layer; None if it is not slim.
 
     Raises:
-        CheckpointError: if the checkpoint is missing, truncated or not fairseq's; names flag or file.
+        CheckpointError: if the checkpoint is missing, truncated or not fairseq's; names flag or file, and the
+            newest whole checkpoint of the same folder.
     """
     path = checkpoint_to_restore(args)
     if path is None:
         return None
-    return getattr(model_config(read_checkpoint(path)), KEPT_HEADS, None)
+    try:
+        state = read_checkpoint(path)
+    except CheckpointError as error:
+        whole = newest_whole_checkpoint(Path(path).parent, broken=Path(path))
+        if whole is None:
+            raise
+        raise CheckpointError(f"{error}. Newest whole checkpoint: `cp {whole} {path}` goes on from it") from error
+    return getattr(model_config(state), KEPT_HEADS, None)
+
+
+def task_state_to_resume(args) -> Dict[str, Any]:
+    """State of the task in the checkpoint that fairseq-train will go on from; empty for a fresh start."""
+    path = checkpoint_to_restore(args)
+    fresh = path is None or path == getattr(args, "finetune_from_model", None)
+    if fresh or getattr(args, "reset_dataloader", False) or getattr(args, "reset_meters", False):
+        return {}
+    return read_checkpoint(path).get("task_state") or {}
 
 
 def explain_mismatch(model, state_dict) -> List[str]:

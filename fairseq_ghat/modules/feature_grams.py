@@ -6,12 +6,13 @@ import torch
 from torch import Tensor, nn
 
 from fairseq_ghat.core.feature_gram import feature_gram
-from fairseq_ghat.modules.grouped_attention import GroupedAttention, grouped_attentions
+from fairseq_ghat.modules.feature_sink import FeatureSink
+from fairseq_ghat.modules.grouped_attention import GroupedAttention
 
 FEATURES = ("value", "attention", "output")
 
 
-class FeatureGrams:
+class FeatureGrams(FeatureSink):
     """Context in which a forward pass leaves one H x H matrix per attention layer.
 
         with FeatureGrams(model, target_padding) as grams:
@@ -19,61 +20,28 @@ class FeatureGrams:
         stacks = grams.stacks()
 
     Layers that LayerDrop skipped leave none; a layer that ran twice leaves the sum.
-
-    Args:
-        model: holds GroupedAttention layers, possibly inside a data-parallel wrapper.
-        target_padding: (B, T), true at padding of the decoder input; cross attention has no other way to
-            know which of its queries are padding.
-
-    Raises:
-        RuntimeError: if the model has no grouped attention.
     """
 
     def __init__(self, model: nn.Module, target_padding: Optional[Tensor] = None):
-        self.attentions = list(grouped_attentions(model).values())
-        if not self.attentions:
-            raise RuntimeError(
-                f"{type(model).__name__} has no grouped attention: use an --arch that starts with ghat_transformer"
-            )
-        self.target_padding = target_padding
+        super().__init__(model, target_padding)
         self._grams: Dict[GroupedAttention, Tensor] = {}
 
-    def __enter__(self) -> "FeatureGrams":
-        for attention in self.attentions:
-            attention.feature_sink = self
-        return self
-
-    def __exit__(self, *exc) -> None:
-        for attention in self.attentions:
-            attention.feature_sink = None
-
     def receive(self, layer: GroupedAttention, value, attention, output, key_padding) -> None:
-        """Called by a layer during its forward pass.
-
-        value: (B, H, S, D); attention: (B, H, T, S), or None if not needed; output: (B, H, T, D);
-        key_padding: (B, S), true at padding, or None.
-        """
-        feature = layer.grouping.feature
-        if feature == "value":
-            features, padding = value, key_padding
-        else:
-            features = attention if feature == "attention" else output
-            padding = key_padding if layer.self_attention else self.target_padding
+        features, padding = self.feature_in_use(layer, value, attention, output, key_padding)
         gram = feature_gram(flatten_heads(features, padding))
         self._grams[layer] = self._grams[layer] + gram if layer in self._grams else gram
 
-    def layers(self) -> List[GroupedAttention]:
-        """The layers that ran, in the order of stacks()."""
-        ran = [layer for layer in self.attentions if layer in self._grams]
-        return sorted(ran, key=lambda layer: self._grams[layer].size(-1))
+    def layer_stacks(self) -> List[List[GroupedAttention]]:
+        """The layers that ran, one list per number of heads."""
+        by_heads: Dict[int, List[GroupedAttention]] = {}
+        for layer in self.attentions:
+            if layer in self._grams:
+                by_heads.setdefault(self._grams[layer].size(-1), []).append(layer)
+        return list(by_heads.values())
 
     def stacks(self) -> List[Tensor]:
-        """Gram matrices (L, H, H), one stack per number of heads."""
-        by_heads: Dict[int, List[Tensor]] = {}
-        for layer in self.layers():
-            gram = self._grams[layer]
-            by_heads.setdefault(gram.size(-1), []).append(gram)
-        return [torch.stack(grams) for grams in by_heads.values()]
+        """Gram matrices (L, H, H), one stack per number of heads, in the order of layer_stacks()."""
+        return [torch.stack([self._grams[layer] for layer in layers]) for layers in self.layer_stacks()]
 
 
 def flatten_heads(features: Tensor, padding: Optional[Tensor]) -> Tensor:

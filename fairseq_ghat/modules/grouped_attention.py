@@ -1,5 +1,6 @@
 """Multi-head attention with grouped heads (GHA and GHA-PS of the paper)."""
 
+import re
 from dataclasses import dataclass
 from typing import Dict, Optional, Sequence, Tuple
 
@@ -10,6 +11,8 @@ from fairseq.modules import MultiheadAttention
 from torch import Tensor, nn
 
 HEAD_MASK = "head_mask"
+# Values of a head mask. Two tell that a vote has taken place, also where every head stays.
+VOTED_OUT, NO_VOTE_YET, VOTED_TO_STAY = 0.0, 1.0, 2.0
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,7 @@ class Grouping:
 class GroupedAttention(MultiheadAttention):
     """fairseq's multi-head attention, the same numbers, with three things more.
 
-    It passes the feature maps of its heads to `feature_sink` while one is set (FeatureGrams); it computes
+    It passes the feature maps of its heads to `feature_sinks` while there are any (FeatureSink); it computes
     only the heads that `head_mask` keeps, by gathering their rows and columns of the projections; and its
     projections can be cut down to some of the heads (`remove_heads`).
 
@@ -43,7 +46,8 @@ class GroupedAttention(MultiheadAttention):
 
     Attributes:
         num_heads: k, the heads the layer was made with; stays when heads are masked or removed.
-        head_mask: buffer of one number per head the projections still hold, 1 = stays, 0 = voted out.
+        head_mask: buffer of one number per head the projections still hold: VOTED_OUT, NO_VOTE_YET or
+            VOTED_TO_STAY. Floating, since a shadow model (--store-ema) blends all of a state dict.
 
     Raises:
         ValueError: for xFormers attention, bias_kv or zero attention, which bypass the heads' features.
@@ -56,8 +60,9 @@ class GroupedAttention(MultiheadAttention):
         if self.bias_k is not None or self.add_zero_attn:
             raise ValueError("grouped attention does not work with add_bias_kv or add_zero_attn")
         self.grouping = grouping
-        self.feature_sink = None
-        self.register_buffer(HEAD_MASK, torch.ones(self.num_heads, dtype=torch.uint8))
+        self.feature_sinks = []
+        self.register_buffer(HEAD_MASK, torch.full((self.num_heads,), NO_VOTE_YET))
+        self._voted = False
         # Feature indexes (K*D) of the heads that stay; None while all do.
         self.register_buffer("_kept_features", None, persistent=False)
 
@@ -77,8 +82,8 @@ class GroupedAttention(MultiheadAttention):
 
     @property
     def voted(self) -> bool:
-        """Whether heads were voted out or removed."""
-        return self.heads_computed < self.num_heads
+        """Whether a vote has taken place, or heads were removed. Costs no look at the device."""
+        return self._voted
 
     def set_head_mask(self, mask: Tensor) -> None:
         """Keeps the heads where mask (heads_held,) is non-zero.
@@ -90,12 +95,13 @@ class GroupedAttention(MultiheadAttention):
             raise ValueError(f"head mask of {mask.numel()} heads for {self.heads_held} heads")
         if not bool(mask.any()):
             raise ValueError("a head mask must keep at least one head")
-        self.head_mask.copy_(mask.to(self.head_mask))
+        self.head_mask.copy_(torch.where(mask.to(self.head_mask.device).bool(), VOTED_TO_STAY, VOTED_OUT))
         self._follow_head_mask()
 
     def _follow_head_mask(self) -> None:
-        kept = self.head_mask.bool()
+        kept = self.head_mask != VOTED_OUT
         self._kept_features = None if bool(kept.all()) else kept.repeat_interleave(self.head_dim).nonzero().squeeze(-1)
+        self._voted = self.heads_held < self.num_heads or bool((self.head_mask != NO_VOTE_YET).any())
 
     def remove_heads(self, kept: Sequence[int]) -> None:
         """Cuts the projections down to the given heads, for good. kept: head indexes, increasing."""
@@ -107,12 +113,13 @@ class GroupedAttention(MultiheadAttention):
             proj.out_features = rows.numel()
         self.out_proj.weight = nn.Parameter(self.out_proj.weight.detach()[:, rows].clone())
         self.out_proj.in_features = rows.numel()
-        self.head_mask = self.head_mask.new_ones(len(kept))
-        self._kept_features = None
+        self.head_mask = torch.full_like(self.head_mask[: len(kept)], NO_VOTE_YET)
+        self._kept_features, self._voted = None, len(kept) < self.num_heads
 
     def _load_from_state_dict(self, state_dict, prefix, *args, **kwargs):
         # Checkpoints of a stock fairseq transformer have no mask: all their heads stay.
-        state_dict.setdefault(prefix + HEAD_MASK, torch.ones_like(self.head_mask))
+        mask = state_dict.get(prefix + HEAD_MASK, torch.full_like(self.head_mask, NO_VOTE_YET))
+        state_dict[prefix + HEAD_MASK] = _unblended(mask)
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
         self._follow_head_mask()
 
@@ -200,12 +207,12 @@ class GroupedAttention(MultiheadAttention):
         if kv_bsz != bsz:  # fold the beam into the queries: (B*beam, K, 1, D) -> (B, K, beam, D)
             q = q.reshape(kv_bsz, -1, *q.shape[1:]).transpose(1, 2).flatten(2, 3)
         mask = _additive_mask(attn_mask, key_padding_mask, q.dtype)
-        if need_weights or need_head_weights or (self.feature_sink and self.grouping.feature == "attention"):
+        if need_weights or need_head_weights or (self.feature_sinks and self.grouping.feature == "attention"):
             weights, out = self._explicit_attention(q, k, v, mask)
         else:
             weights, out = None, self._fused_attention(q, k, v, mask)
-        if self.feature_sink is not None:
-            self.feature_sink.receive(self, v, weights, out, key_padding_mask)
+        for sink in self.feature_sinks:
+            sink.receive(self, v, weights, out, key_padding_mask)
         if kv_bsz != bsz:
             out = out.unflatten(2, (-1, tgt_len)).transpose(1, 2).reshape(bsz, *out.shape[1:2], tgt_len, self.head_dim)
             if weights is not None:
@@ -235,6 +242,12 @@ class GroupedAttention(MultiheadAttention):
         return weights, dropped @ v
 
 
+def _unblended(mask: Tensor) -> Tensor:
+    """A mask as it was voted: a shadow model mixes a little of the new mask into the old one at each update."""
+    change = mask.float() - NO_VOTE_YET
+    return NO_VOTE_YET + torch.where(change.abs() < 1e-6, 0.0, change).sign()
+
+
 def _additive_mask(attn_mask: Optional[Tensor], key_padding_mask: Optional[Tensor], dtype: torch.dtype):
     """One mask to add to the scores: (T, S), (B, 1, 1, S), (B, 1, T, S) or None."""
     mask = None if attn_mask is None else attn_mask.to(dtype)
@@ -247,8 +260,9 @@ def _additive_mask(attn_mask: Optional[Tensor], key_padding_mask: Optional[Tenso
 
 def grouped_attentions(model: nn.Module) -> Dict[str, GroupedAttention]:
     """The grouped attention layers of a model by name, in a fixed order; wrappers' prefixes removed."""
+    # fairseq's data-parallel training wraps a model once or twice, each time as `module`.
     return {
-        name[len("module.") :] if name.startswith("module.") else name: module
+        re.sub(r"^(module\.)+", "", name): module
         for name, module in model.named_modules()
         if isinstance(module, GroupedAttention)
     }

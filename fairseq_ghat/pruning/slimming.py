@@ -8,7 +8,7 @@ from typing import Any, Dict, List, Mapping
 import torch
 from torch import Tensor, nn
 
-from fairseq_ghat.modules.grouped_attention import HEAD_MASK, grouped_attentions
+from fairseq_ghat.modules.grouped_attention import HEAD_MASK, NO_VOTE_YET, grouped_attentions
 from fairseq_ghat.pruning.head_masks import masks_in_state
 
 # Attribute of the model config that names, for every attention layer, the original indexes of its heads.
@@ -47,7 +47,7 @@ def slim_state_dict(state_dict: Mapping[str, Tensor], kept: KeptHeads) -> Dict[s
         layer, _, parameter = key.rpartition(".")
         attention, _, projection = layer.rpartition(".")
         if layer in kept and parameter == HEAD_MASK:
-            tensor = tensor.new_ones(len(kept[layer]))
+            tensor = torch.full((len(kept[layer]),), NO_VOTE_YET)
         elif attention in kept and projection in ("q_proj", "k_proj", "v_proj"):
             tensor = tensor[_feature_rows(kept[attention], tensor.size(0), state_dict, attention)]
         elif attention in kept and projection == "out_proj" and parameter == "weight":
@@ -89,7 +89,9 @@ def slim_checkpoint(state: Mapping[str, Any]) -> Slimmed:
     if all(len(kept) == before[name] for name, kept in masks.items()):
         if config.kept_heads:
             raise NotSlimmable("it is slim already")
-        raise NotSlimmable("it was never voted on: all its heads stay (train with --vote-epoch first)")
+        if any((state["model"][f"{name}.{HEAD_MASK}"] != NO_VOTE_YET).any() for name in masks):
+            raise NotSlimmable("its vote kept all heads (--keep-heads all): there is nothing to remove")
+        raise NotSlimmable("it was never voted on: all its heads stay (train with --vote-epoch, or ghat-vote, first)")
 
     slim = {key: value for key, value in state.items() if key != "last_optimizer_state"}
     slim["extra_state"] = {k: v for k, v in state.get("extra_state", {}).items() if not k.startswith("ema")}

@@ -1,127 +1,194 @@
 """Voting-to-Stay in a fairseq task: when to vote, what restarts afterwards, what the log says."""
 
 import logging
-import sys
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Optional
+from multiprocessing.util import Finalize
+from typing import Dict, Optional
 
-import torch
-from fairseq import checkpoint_utils, utils
-from fairseq.logging import progress_bar
-from omegaconf import II
+from fairseq import utils
+from torch import Tensor
 
+from fairseq_ghat.models.checkpoint_match import task_state_to_resume
 from fairseq_ghat.modules.grouped_attention import grouped_attentions
 from fairseq_ghat.pruning.head_masks import heads_per_layer, is_voted
 from fairseq_ghat.pruning.voting_pass import vote
+from fairseq_ghat.tasks.best_score import (
+    patience_state,
+    restart_best_score,
+    restore_patience,
+    set_aside_best_checkpoints,
+)
+from fairseq_ghat.tasks.hidden_unit_history import HiddenUnitHistory
+from fairseq_ghat.tasks.master_copies import renew_master_copies
+from fairseq_ghat.tasks.voting_batches import voting_batches
+from fairseq_ghat.tasks.voting_schedule import check_removable, check_schedule, is_due, votes, voting_rules
+from fairseq_ghat.tasks.workers import add_up_over_workers, check_same_masks
 
 logger = logging.getLogger(__name__)
 
-
-@dataclass
-class VotingToStayConfig:
-    """Options of the vote, for dataclasses of tasks to inherit.
-
-    The fields after the first are not flags of ours: fairseq fills them from its own flags.
-    """
-
-    vote_epoch: Optional[int] = field(
-        default=None,
-        metadata={
-            "help": "vote at the beginning of this epoch: the epochs before it train with the group constraint, "
-            "this and later ones fine-tune the heads that stay (default: never)"
-        },
-    )
-    max_epoch: int = II("optimization.max_epoch")
-    max_tokens: Optional[int] = II("dataset.max_tokens")
-    batch_size: Optional[int] = II("dataset.batch_size")
-    required_batch_size_multiple: int = II("dataset.required_batch_size_multiple")
-    num_workers: int = II("dataset.num_workers")
-    save_dir: str = II("checkpoint.save_dir")
-    log_format: Optional[str] = II("common.log_format")
-    log_interval: int = II("common.log_interval")
-    no_progress_bar: bool = II("common.no_progress_bar")
+_STATE = "voting_to_stay"
 
 
 class VotingToStayMixin:
-    """Adds the vote to a fairseq task through its epoch hooks; the model's head masks are the only state."""
+    """Adds the vote to a fairseq task through its hooks.
+
+    The model's head masks alone say whether the vote has taken place. What else must survive a restart, the
+    history of the hidden units and the patience, travels as the task's state in every checkpoint.
+
+    Attributes:
+        grouped_attentions: the attention layers of the model by name, for criteria that need their shapes.
+    """
 
     @classmethod
     def setup_task(cls, cfg, **kwargs):
         """As fairseq's.
 
         Raises:
-            ValueError: if --vote-epoch is below 1 or beyond --max-epoch.
+            ValueError: for a schedule that cannot work (check_schedule).
         """
-        check_vote_epoch(cfg)
+        check_schedule(cfg)
         return super().setup_task(cfg, **kwargs)
 
-    def build_model(self, cfg, from_checkpoint=False):
+    def __init__(self, cfg, *args, **kwargs):
+        super().__init__(cfg, *args, **kwargs)
+        self.grouped_attentions: Dict = {}
+        self._model_options = None
+        self._classifiers = None
+        self._history: Optional[HiddenUnitHistory] = None
+        self._observed: Dict[str, Tensor] = {}
+        self._masters_outdated = False
+        self._last_epoch: Optional[int] = None
+
+    # ------------------------------------------------------------------ building
+
+    def build_model(self, cfg, *args, **kwargs):
         """As fairseq's.
 
         Raises:
             ValueError: if the arch has no grouped attention, or a vote could remove no head.
         """
-        model = super().build_model(cfg, from_checkpoint)
-        attentions = grouped_attentions(model)
-        if not attentions:
+        model = super().build_model(cfg, *args, **kwargs)
+        self._model_options = cfg
+        self.grouped_attentions = grouped_attentions(model)
+        if not self.grouped_attentions:
             arch = getattr(cfg, "arch", None) or getattr(cfg, "_name", type(model).__name__)
             raise ValueError(
                 f"--arch {arch} has no grouped attention, which --task {type(self).__name__} needs: "
                 "use one that starts with ghat_transformer"
             )
-        groups = next(iter(attentions.values())).grouping.groups
-        fewest = min(attention.num_heads for attention in attentions.values())
-        if self.cfg.vote_epoch is not None and groups >= fewest:
+        if not is_voted(model):
+            layers = self.grouped_attentions.values()
+            check_removable(self.cfg, next(iter(layers)).grouping.groups, min(layer.num_heads for layer in layers))
+        if votes(self.cfg) and (getattr(cfg, "quant_noise_pq", 0) or 0) > 0:
             raise ValueError(
-                f"--vote-epoch {self.cfg.vote_epoch} with --head-groups {groups}: one head stays in each group, "
-                f"so a vote removes none of {fewest} heads; allowed is --head-groups 1 to {fewest - 1}"
+                f"--quant-noise-pq {cfg.quant_noise_pq}: allowed is 0 with a vote; the noise is put on whole "
+                "projections, of which only the rows of the heads that stay are used after it"
             )
+        if self.cfg.vote_tolerance is not None and not is_voted(model):
+            self._history = HiddenUnitHistory({n: a.heads_computed for n, a in self.grouped_attentions.items()})
+        self.load_state_dict(task_state_to_resume(cfg))
         return model
 
+    def build_criterion(self, cfg, *args, **kwargs):
+        """As fairseq's.
+
+        Raises:
+            ValueError: if the criterion cannot do what the task asks for.
+        """
+        criterion = super().build_criterion(cfg, *args, **kwargs)
+        constrained = getattr(criterion, "constrained_stages", None)
+        if self._history is not None:
+            if constrained is None:
+                raise ValueError(
+                    f"--vote-tolerance {self.cfg.vote_tolerance}: the hidden units are watched by a criterion that "
+                    f"starts with group_constrained, found {type(criterion).__name__} (--group-loss-scale 0 trains "
+                    "without the constraint)"
+                )
+            criterion.observe_grams = self._observe
+        layers = self.grouped_attentions.values()
+        removed_already = bool(layers) and all(layer.voted for layer in layers)
+        if constrained and not (removed_already and constrained == ("1",)):
+            if getattr(self._model_options, "checkpoint_activations", False):
+                raise ValueError(
+                    "--checkpoint-activations: not with the group constraint, which does not reach into a forward pass "
+                    "that is run again; train without one of them, or take fairseq's own --criterion"
+                )
+        self._classifiers = getattr(criterion, "classifiers", None)
+        return criterion
+
+    # ------------------------------------------------------------------ training
+
+    def get_batch_iterator(self, dataset, *args, epoch=1, **kwargs):
+        """As fairseq's, but a restarted run goes on with the batches of the run that was stopped.
+
+        fairseq composes batches with a seed that holds the epoch a run starts at, so after a restart in epoch 5
+        every batch would be another; here they are always those of a run that started at epoch 1.
+        """
+        reused = self.can_reuse_epoch_itr(dataset) and not (
+            kwargs.get("disable_iterator_cache") or kwargs.get("update_epoch_batch_itr")
+        )
+        if not reused or dataset in self.dataset_to_epoch_iter:
+            return super().get_batch_iterator(dataset, *args, epoch=epoch, **kwargs)
+        iterator = super().get_batch_iterator(dataset, *args, epoch=1, **kwargs)
+        iterator.epoch = max(epoch, 1)
+        dataset.set_epoch(epoch)
+        return iterator
+
     def begin_epoch(self, epoch, model):
-        """fairseq calls this before every epoch; votes when it is time."""
+        """fairseq calls this before every epoch, and when a run resumes within one; votes when it is time."""
         super().begin_epoch(epoch, model)
-        if self.cfg.vote_epoch is None or epoch < self.cfg.vote_epoch or is_voted(model):
+        if self._last_epoch is None and votes(self.cfg):
+            # Also in processes that fairseq spawned, where plain atexit functions do not run.
+            Finalize(None, lambda: self._report_missing_vote(model), exitpriority=1)
+        self._last_epoch = epoch
+        if is_voted(model) or not votes(self.cfg):
             return
+        change = None
+        if self._history is not None:
+            self._history.begin_epoch(epoch)
+            if self._history.change is not None:
+                change = self._history.change[0]
+                logger.info("hidden units: largest relative change %.4g (%s)", *self._history.change)
+        if is_due(self.cfg, epoch, change):
+            self._vote(epoch, model)
+
+    def _vote(self, epoch: int, model) -> None:
         logger.info("vote: begins before epoch %d, model frozen", epoch)
         device = next(model.parameters()).device
+        subset = self.cfg.train_subset
         vote(
             model,
-            self._voting_batches(epoch, model),
+            voting_batches(self, model, self.cfg, subset, epoch),
             self.target_dictionary.pad(),
-            utils.move_to_cuda if device.type == "cuda" else lambda sample: sample,
+            to_device=utils.move_to_cuda if device.type == "cuda" else lambda sample: sample,
+            rules=voting_rules(self.cfg),
+            classifiers=self._classifiers,
+            add_up=add_up_over_workers,
         )
+        self.dataset(subset).set_epoch(epoch)
+        check_same_masks(model)
+        self._masters_outdated = str(self.cfg.refit) != "none"
         restart_best_score()
         set_aside_best_checkpoints(self.cfg.save_dir)
-        logger.info("vote: done; constraint off, best score and patience restarted; %s", _stage(model))
-
-    def _voting_batches(self, epoch, model):
-        """The training set once, in the batches of training, behind a progress bar."""
-        cfg = self.cfg
-        iterator = self.get_batch_iterator(
-            dataset=self.dataset(cfg.train_subset),
-            max_tokens=cfg.max_tokens,
-            max_sentences=cfg.batch_size,
-            max_positions=utils.resolve_max_positions(self.max_positions(), model.max_positions(), cfg.max_tokens),
-            ignore_invalid_inputs=True,
-            required_batch_size_multiple=cfg.required_batch_size_multiple,
-            num_workers=cfg.num_workers,
-            epoch=epoch,
-            # The iterator of the trainer must not be touched: its position is part of the checkpoint.
-            disable_iterator_cache=True,
-        ).next_epoch_itr(shuffle=False)
-        progress = progress_bar.progress_bar(
-            iterator,
-            log_format=cfg.log_format,
-            log_interval=cfg.log_interval,
-            epoch=epoch,
-            prefix="vote",
-            default_log_format="simple" if cfg.no_progress_bar else "tqdm",
+        constraint = "off" if str(self.cfg.constrain_stage) == "1" else "on"
+        logger.info(
+            "vote: done; constraint %s, best score and patience restarted; heads per attention: %s",
+            constraint,
+            ", ".join(f"{name} {count}" for name, count in heads_per_layer(model).items()),
         )
-        for seen, batch in enumerate(progress, start=1):
-            yield batch
-            progress.log({"batches": seen}, tag="vote", step=seen)
+
+    def train_step(self, sample, model, criterion, optimizer, update_num, ignore_grad=False, **kwargs):
+        """As fairseq's."""
+        if self._masters_outdated:
+            renew_master_copies(optimizer)
+            self._masters_outdated = False
+        self._observed = {}
+        result = super().train_step(sample, model, criterion, optimizer, update_num, ignore_grad, **kwargs)
+        if self._history is not None and not is_voted(model):
+            self._history.add({} if ignore_grad else self._observed)
+        return result
+
+    def _observe(self, grams: Dict[str, Tensor]) -> None:
+        self._observed = grams
 
     def post_validate(self, model, stats, agg):
         """fairseq calls this with the validation statistics; adds the stage and the heads to the log line."""
@@ -130,41 +197,38 @@ class VotingToStayMixin:
         stats["stage"] = "voted" if is_voted(model) else "grouped"
         stats["heads"] = ",".join(str(count) for count in heads_per_layer(model).values())
 
+    def _report_missing_vote(self, model) -> None:
+        if is_voted(model):
+            return
+        reasons = []
+        if self.cfg.vote_epoch is not None and self._last_epoch < self.cfg.vote_epoch:
+            reasons.append(f"--vote-epoch {self.cfg.vote_epoch} was not reached, the last epoch was {self._last_epoch}")
+        if self._history is not None:
+            if self._history.change is None:
+                reasons.append("--vote-tolerance compares two whole epochs, and there were none")
+            else:
+                change, layer = self._history.change
+                reasons.append(
+                    f"the last change of the hidden units, {change:.4g} ({layer}), was not under --vote-tolerance "
+                    f"{self.cfg.vote_tolerance:g}"
+                )
+        reason = "; ".join(reasons) or "the vote was interrupted, start again with the same command"
+        logger.warning("vote: training ended without a vote, all heads are still there: %s", reason)
 
-def check_vote_epoch(cfg) -> None:
-    """Raises ValueError unless --vote-epoch is unset or from 1 to --max-epoch (0 = no limit)."""
-    if cfg.vote_epoch is None:
-        return
-    last = cfg.max_epoch if isinstance(cfg.max_epoch, int) and cfg.max_epoch > 0 else None
-    if cfg.vote_epoch < 1 or (last is not None and cfg.vote_epoch > last):
-        allowed = f"1 to --max-epoch {last}" if last else "1 or later"
-        raise ValueError(f"--vote-epoch {cfg.vote_epoch}: allowed is {allowed}")
+    # ------------------------------------------------------------------ state
 
+    def state_dict(self):
+        """As fairseq's, with what must survive a restart beside the model and the optimizer."""
+        own = {"patience": patience_state()}
+        if self._history is not None:
+            own["history"] = self._history.state_dict()
+        return {**super().state_dict(), _STATE: own}
 
-def restart_best_score() -> None:
-    """Forgets fairseq's best validation score and patience, which compare with the unpruned model.
-
-    fairseq keeps both as attributes of the functions that use them (facebookresearch/fairseq#1302).
-    """
-    if hasattr(checkpoint_utils.save_checkpoint, "best"):
-        del checkpoint_utils.save_checkpoint.best
-    for module in ("fairseq_cli.train", "__main__"):
-        should_stop_early = getattr(sys.modules.get(module), "should_stop_early", None)
-        for attribute in ("best", "num_runs"):
-            if hasattr(should_stop_early, attribute):
-                delattr(should_stop_early, attribute)
-
-
-def set_aside_best_checkpoints(save_dir: str) -> None:
-    """Renames the best checkpoints of the unpruned model to before_vote.*, where they neither compete with
-    later ones under --keep-best-checkpoints nor are overwritten."""
-    if torch.distributed.is_initialized() and torch.distributed.get_rank() != 0:
-        return
-    for pattern in ("checkpoint_best*.pt", "checkpoint.best_*.pt"):
-        for path in Path(save_dir).glob(pattern):
-            path.replace(path.with_name(f"before_vote.{path.name}"))
-            logger.info("vote: %s is now before_vote.%s", path, path.name)
-
-
-def _stage(model) -> str:
-    return "heads per attention: " + ", ".join(f"{name} {count}" for name, count in heads_per_layer(model).items())
+    def load_state_dict(self, state_dict):
+        """As fairseq's."""
+        state_dict = dict(state_dict)
+        own = state_dict.pop(_STATE, {})
+        if self._history is not None and "history" in own:
+            self._history.load_state_dict(own["history"])
+        restore_patience(own.get("patience", {}))
+        super().load_state_dict(state_dict)

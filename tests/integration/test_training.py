@@ -75,7 +75,7 @@ def test_weights_of_kept_heads_train_on_and_of_removed_heads_do_not_return(voted
     for layer, kept in masks_in_state(late).items():
         moved = (early[f"{layer}.v_proj.weight"] != late[f"{layer}.v_proj.weight"]).view(8, -1).any(1)
         assert moved[kept].all()
-        assert late[f"{layer}.head_mask"].sum() == 2
+        assert sorted(late[f"{layer}.head_mask"].tolist()) == [0] * 6 + [2] * 2
 
 
 def test_best_score_restarts_at_the_vote(voted_run):

@@ -10,7 +10,7 @@ from fairseq_ghat.checkpoints.files import CheckpointError, read_checkpoint, wri
 
 
 def saved(tmp_path, name, **weights):
-    model = {"w": torch.zeros(3), "head_mask": torch.ones(4, dtype=torch.uint8), **weights}
+    model = {"w": torch.zeros(3), "head_mask": torch.ones(4), **weights}
     path = tmp_path / name
     state = {"model": model, "args": argparse.Namespace(arch="x"), "last_optimizer_state": {"m": torch.zeros(9)}}
     write_checkpoint(state, path)

@@ -54,9 +54,9 @@ def test_grams_of_all_layers_equal_features_without_padding(feature, training, b
         model(**batch["net_input"])
     (stack,) = grams.stacks()
     names = {attention: name for name, attention in grouped_attentions(model).items()}
-    assert [names[layer] for layer in grams.layers()] == list(grouped_attentions(model))
+    assert [names[layer] for layer in grams.layer_stacks()[0]] == list(grouped_attentions(model))
     assert stack.shape == (6, 8, 8)  # 2 encoder self, 2 decoder self, 2 decoder cross
-    for gram, layer in zip(stack, grams.layers()):
+    for gram, layer in zip(stack, grams.layer_stacks()[0]):
         features = slow_features(layer, calls[names[layer]], feature, batch)
         torch.testing.assert_close(gram, features @ features.T, rtol=1e-4, atol=1e-4)
 
@@ -83,11 +83,11 @@ def test_collecting_does_not_change_the_output_and_ends_with_the_context(batch):
     plain = model(**batch["net_input"])[0]
     with FeatureGrams(model) as grams:
         collected = model(**batch["net_input"])[0]
-    count = len(grams.layers())
+    count = len(grams.layer_stacks()[0])
     model(**batch["net_input"])
     torch.testing.assert_close(collected, plain)
-    assert all(a.feature_sink is None for a in grouped_attentions(model).values())
-    assert len(grams.layers()) == count == 6
+    assert all(a.feature_sinks == [] for a in grouped_attentions(model).values())
+    assert len(grams.layer_stacks()[0]) == count == 6
 
 
 def test_layers_with_other_head_counts_come_in_their_own_stack(batch):
@@ -96,7 +96,7 @@ def test_layers_with_other_head_counts_come_in_their_own_stack(batch):
         model(**batch["net_input"])
     assert sorted(stack.shape for stack in grams.stacks()) == [(2, 8, 8), (4, 4, 4)]
     heads = [gram.size(-1) for stack in grams.stacks() for gram in stack]
-    assert heads == [layer.num_heads for layer in grams.layers()]
+    assert heads == [layer.num_heads for layers in grams.layer_stacks() for layer in layers]
 
 
 def test_flatten_heads_zeroes_padding():

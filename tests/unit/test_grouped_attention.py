@@ -170,10 +170,14 @@ def test_dropout_of_attention_weights_acts_in_training_only():
 
 
 def test_names_leave_out_the_data_parallel_wrapper():
-    wrapper = torch.nn.Module()
-    wrapper.module = torch.nn.Module()
-    wrapper.module.self_attn = make("self")[1]
-    assert list(grouped_attentions(wrapper)) == ["self_attn"]
+    """fairseq wraps once (torch's DDP alone) or twice (its own proxy around a DDP)."""
+    bare = torch.nn.Module()
+    bare.self_attn = make("self")[1]
+    for _ in range(2):
+        wrapper = torch.nn.Module()
+        wrapper.module = bare
+        assert list(grouped_attentions(wrapper)) == ["self_attn"]
+        bare = wrapper
 
 
 def test_zero_attention_is_refused():

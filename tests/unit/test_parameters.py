@@ -10,7 +10,7 @@ STATE = {
     "encoder.embed_positions._float_tensor": torch.zeros(1),
     "encoder.layers.0.self_attn.q_proj.weight": torch.zeros(8, 8),
     "encoder.layers.0.self_attn.q_proj.bias": torch.zeros(8),
-    "encoder.layers.0.self_attn.head_mask": torch.ones(2, dtype=torch.uint8),
+    "encoder.layers.0.self_attn.head_mask": torch.ones(2),
     "encoder.layers.0.in_proj_weight": torch.zeros(24, 8),
     "encoder.layers.0.fc1_weight": torch.zeros(16, 8),
     "encoder.layers.0.fc1.weight": torch.zeros(16, 8),

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from fairseq_ghat.core.hidden_units import hidden_unit_labels
-from fairseq_ghat.core.voting import VoteTally, elect, group_winners
+from fairseq_ghat.core.voting import VoteTally, elect, group_winners, random_heads, random_in_group
 
 
 def textbook_vote(batches, groups):
@@ -40,7 +40,7 @@ def random_batches(seed, count=9, heads=8):
 
 
 def tally_of(batches, groups):
-    tally = VoteTally(groups)
+    tally = VoteTally(1, len(batches[0]), groups)
     for features in batches:
         tally.add((features @ features.T)[None])
     return tally
@@ -63,7 +63,7 @@ def test_order_of_batches_does_not_matter():
 
 def test_one_head_of_each_group_stays_in_every_layer():
     batches = [torch.randn(5, 8, 30, generator=torch.Generator().manual_seed(s)) for s in range(4)]
-    tally = VoteTally(3)
+    tally = VoteTally(5, 8, 3)
     for features in batches:
         tally.add(features @ features.transpose(1, 2))
     kept = tally.elect()
@@ -93,4 +93,72 @@ def test_winner_is_the_most_typical_head_even_with_negative_scores():
 
 def test_vote_over_nothing_is_refused():
     with pytest.raises(ValueError, match="saw no data"):
-        VoteTally(2).elect()
+        VoteTally(1, 4, 2).elect()
+
+
+def test_by_score_the_highest_sum_of_pattern_scores_wins():
+    """Algorithm 1, footnote: scores are added up instead of 0/1 votes."""
+    for seed in range(6):
+        batches = random_batches(seed)
+        tally = tally_of(batches, 2)
+        labels = tally.final_labels()[0]
+        expected = []
+        for group in range(2):
+            members = [head for head in range(8) if labels[head] == group]
+            expected.append(max(members, key=lambda head: tally.scores[0][head].item()))
+        assert tally.elect("score")[0].nonzero().flatten().tolist() == sorted(expected)
+
+
+def test_count_and_score_can_differ():
+    """Head 0 wins two of three batches narrowly, head 1 wins the third clearly."""
+    tally = VoteTally(1, 3, 1)
+    gram = torch.eye(3)[None]
+    for scores in ([0.6, 0.5, 0.0], [0.6, 0.5, 0.0], [-0.9, 0.9, 0.0]):
+        tally.add(gram, lambda labels, scores=scores: torch.tensor([scores]))
+    assert tally.votes.tolist() == [[2, 1, 0]]
+    assert tally.elect("count").tolist() == [[True, False, False]]
+    assert tally.elect("score").tolist() == [[False, True, False]]
+
+
+def test_unknown_way_of_deciding_is_refused():
+    tally = tally_of(random_batches(0), 2)
+    with pytest.raises(ValueError, match="one of count, score, got 'acclamation'"):
+        tally.elect("acclamation")
+
+
+@pytest.mark.parametrize("workers", [2, 3])
+def test_sums_of_workers_are_those_of_one(workers):
+    """The same batches dealt out to several workers, whose sums are added: the same vote."""
+    batches = random_batches(5)
+    alone = tally_of(batches, 3)
+    shares = [tally_of(batches[rank::workers], 3) for rank in range(workers)]
+    for tensors in zip(shares[0].sums(), *(share.sums() for share in shares[1:])):
+        for other in tensors[1:]:
+            tensors[0].add_(other)
+    for ours, whole in zip(shares[0].sums(), alone.sums()):
+        torch.testing.assert_close(ours, whole, rtol=1e-12, atol=1e-12)
+    assert torch.equal(shares[0].elect(), alone.elect())
+
+
+def test_random_member_of_each_group_is_seeded_and_covers_all_members():
+    labels = torch.tensor([[0, 0, 0, 1, 1, 2], [0, 1, 2, 2, 2, 2]])
+    seen = torch.zeros(2, 6, dtype=torch.bool)
+    for seed in range(200):
+        kept = random_in_group(labels, 3, torch.Generator().manual_seed(seed))
+        for layer in range(2):
+            assert sorted(labels[layer][kept[layer]].tolist()) == [0, 1, 2]
+        seen |= kept
+        assert torch.equal(kept, random_in_group(labels, 3, torch.Generator().manual_seed(seed)))
+    assert seen.all()
+
+
+def test_random_heads_are_seeded_and_equally_likely():
+    counts = torch.zeros(8)
+    for seed in range(800):
+        kept = random_heads(3, 8, 2, torch.Generator().manual_seed(seed))
+        assert kept.sum(-1).tolist() == [2, 2, 2]
+        counts += kept.sum(0)
+    assert torch.equal(
+        random_heads(3, 8, 2, torch.Generator().manual_seed(1)), random_heads(3, 8, 2, torch.Generator().manual_seed(1))
+    )
+    assert (counts / counts.mean() - 1).abs().max() < 0.15

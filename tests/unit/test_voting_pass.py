@@ -31,7 +31,7 @@ def run_vote(model, samples):
 
 def test_masks_are_those_of_a_tally_over_the_same_batches():
     model, samples = build_grouped(dropout=0.5, head_groups=3).train(), batches()
-    tally = VoteTally(3)
+    tally = VoteTally(6, 8, 3)
     model.eval()
     with torch.no_grad():
         for sample in samples:
@@ -83,7 +83,7 @@ def test_empty_samples_of_uneven_shards_are_passed_over():
 
 def test_no_data_leaves_the_model_as_it_was():
     model = build_grouped()
-    with pytest.raises(ValueError, match="saw no batch"):
+    with pytest.raises(ValueError, match="saw no data"):
         run_vote(model, [])
     assert not is_voted(model)
 

@@ -6,12 +6,18 @@ import pytest
 from fairseq import checkpoint_utils
 from fairseq_cli import train as fairseq_train
 
-from fairseq_ghat.tasks.voting_to_stay import check_vote_epoch, restart_best_score
+from fairseq_ghat.tasks.best_score import restart_best_score
+from fairseq_ghat.tasks.voting_schedule import VotingToStayConfig, check_schedule
+
+
+def schedule(**options):
+    """Options of the vote with their defaults, as fairseq fills them in."""
+    return VotingToStayConfig(**{"max_epoch": 0, "ddp_backend": "pytorch_ddp", **options})
 
 
 @pytest.mark.parametrize("vote_epoch,max_epoch", [(None, 3), (1, 3), (3, 3), (7, 0)])
 def test_possible_schedules(vote_epoch, max_epoch):
-    check_vote_epoch(Namespace(vote_epoch=vote_epoch, max_epoch=max_epoch))
+    check_schedule(schedule(vote_epoch=vote_epoch, max_epoch=max_epoch))
 
 
 @pytest.mark.parametrize(
@@ -24,7 +30,7 @@ def test_possible_schedules(vote_epoch, max_epoch):
 )
 def test_impossible_schedules_are_refused(vote_epoch, max_epoch, message):
     with pytest.raises(ValueError, match=message):
-        check_vote_epoch(Namespace(vote_epoch=vote_epoch, max_epoch=max_epoch))
+        check_schedule(schedule(vote_epoch=vote_epoch, max_epoch=max_epoch))
 
 
 def test_worse_scores_count_as_best_after_the_restart():

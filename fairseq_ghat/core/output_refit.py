@@ -1,0 +1,86 @@
+"""Refit of the output projection to the heads that stay, by least squares on the full attention output.
+
+With o the concatenated head outputs of a position and y = W o + b the attention output, dropping heads keeps
+only W_S o_S + b of the kept features S. What the kept heads can say about the removed ones R,
+
+    min over D, c of  E || W_R o_R - D o_S - c ||^2   =>   D = W_R Cov(o_R, o_S) Cov(o_S, o_S)^-1,
+                                                           c = W_R E[o_R] - D E[o_S],
+
+is added to the projection: W_S + D and b + c. Only the second moments and the mean of o are needed; they add
+up over batches and workers. The paper does not have this step.
+"""
+
+import torch
+from torch import Tensor
+
+# Of the mean variance of the kept features; draws the solution towards plain dropping, never away from it.
+RIDGE = 1e-8
+
+
+class SingularRefit(ValueError):
+    """The least squares have no reliable solution; the message says why."""
+
+
+class OutputMoments:
+    """Count, sum and second moments of the head outputs of one attention layer, in float64.
+
+    Attributes:
+        count: () positions seen; total: (F,) sum of o; second: (F, F) sum of o o^T, with F = H * D.
+    """
+
+    def __init__(self, features: int, device=None):
+        kind = {"dtype": torch.float64, "device": device}
+        self.count = torch.zeros((), **kind)
+        self.total, self.second = torch.zeros(features, **kind), torch.zeros(features, features, **kind)
+
+    def add(self, outputs: Tensor) -> None:
+        """outputs: (N, F) concatenated head outputs of N positions, without padding."""
+        outputs = outputs.double()
+        self.count += outputs.size(0)
+        self.total += outputs.sum(0)
+        self.second += outputs.transpose(0, 1) @ outputs
+
+    def sums(self):
+        """The tensors that add up over workers, to be reduced in place."""
+        return [self.count, self.total, self.second]
+
+    def mean(self) -> Tensor:
+        """(F,)"""
+        return self.total / self.count
+
+    def covariance(self) -> Tensor:
+        """(F, F)"""
+        mean = self.mean()
+        return self.second / self.count - mean[:, None] * mean[None, :]
+
+
+def refit_output_projection(weight: Tensor, moments: OutputMoments, kept: Tensor):
+    """Output projection of the kept features that best reproduces the full attention output.
+
+    Args:
+        weight: (E, F) of the full output projection.
+        moments: of the head outputs over the data.
+        kept: (F,) bool, features of the heads that stay.
+
+    Returns:
+        (E, K) new weights of the kept features and (E,) what to add to the bias, float64.
+
+    Raises:
+        SingularRefit: with no more positions than kept features, or if the kept features do not span their
+            space even with the regularisation.
+    """
+    weight = weight.double()
+    kept_weight, removed_weight = weight[:, kept], weight[:, ~kept]
+    if moments.count <= kept.sum():
+        raise SingularRefit(f"{int(moments.count)} positions are too few for {int(kept.sum())} kept features")
+    covariance = moments.covariance()
+    of_kept = covariance[kept][:, kept]
+    ridge = RIDGE * of_kept.diagonal().mean()
+    regularised = of_kept + ridge * torch.eye(of_kept.size(0), dtype=of_kept.dtype, device=of_kept.device)
+    factor, failed = torch.linalg.cholesky_ex(regularised)
+    if failed or not torch.isfinite(factor).all():
+        raise SingularRefit("the outputs of the kept heads are linearly dependent or not finite")
+    removed_to_output = covariance[kept][:, ~kept] @ removed_weight.transpose(0, 1)  # (K, E)
+    carried = torch.cholesky_solve(removed_to_output, factor).transpose(0, 1)  # (E, K)
+    mean = moments.mean()
+    return kept_weight + carried, removed_weight @ mean[~kept] - carried @ mean[kept]

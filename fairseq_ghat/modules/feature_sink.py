@@ -1,0 +1,58 @@
+"""Takes what attention layers hand out of their heads during a forward pass."""
+
+from typing import Optional, Tuple
+
+from torch import Tensor, nn
+
+from fairseq_ghat.modules.grouped_attention import GroupedAttention, grouped_attentions
+
+
+class FeatureSink:
+    """Context in which the grouped attention layers of a model call `receive`.
+
+    Args:
+        model: holds GroupedAttention layers, possibly inside a data-parallel wrapper.
+        target_padding: (B, T), true at padding of the decoder input; cross attention has no other way to
+            know which of its queries are padding. May be set anew before each forward pass.
+
+    Raises:
+        RuntimeError: if the model has no grouped attention.
+    """
+
+    def __init__(self, model: nn.Module, target_padding: Optional[Tensor] = None):
+        self.attentions = list(grouped_attentions(model).values())
+        if not self.attentions:
+            raise RuntimeError(
+                f"{type(model).__name__} has no grouped attention: use an --arch that starts with ghat_transformer"
+            )
+        self.target_padding = target_padding
+
+    def __enter__(self):
+        for attention in self.attentions:
+            attention.feature_sinks.append(self)
+        return self
+
+    def __exit__(self, *exc) -> None:
+        for attention in self.attentions:
+            attention.feature_sinks.remove(self)
+
+    def receive(self, layer: GroupedAttention, value, attention, output, key_padding) -> None:
+        """Called by a layer during its forward pass.
+
+        value: (B, H, S, D); attention: (B, H, T, S), or None if not needed; output: (B, H, T, D);
+        key_padding: (B, S), true at padding, or None.
+        """
+        raise NotImplementedError
+
+    def query_padding(self, layer: GroupedAttention, key_padding: Optional[Tensor]) -> Optional[Tensor]:
+        """Padding of the queries of a layer, (B, T) or None."""
+        return key_padding if layer.self_attention else self.target_padding
+
+    def feature_in_use(
+        self, layer: GroupedAttention, value, attention, output, key_padding
+    ) -> Tuple[Tensor, Optional[Tensor]]:
+        """The feature map the layer is grouped by, (B, H, X, Y), and the padding of its positions, (B, X) or None."""
+        feature = layer.grouping.feature
+        if feature == "value":
+            return value, key_padding
+        return (attention if feature == "attention" else output), self.query_padding(layer, key_padding)

@@ -1,0 +1,62 @@
+"""The data of a voting pass: a whole split once, in the batches of training, behind a progress bar."""
+
+from typing import Dict, Iterator
+
+from fairseq import utils
+from fairseq.logging import progress_bar
+
+from fairseq_ghat.tasks.workers import share_of_data
+
+
+def voting_batches(task, model, cfg, subset: str, epoch: int) -> Iterator[Dict]:
+    """This worker's share of the batches of a split; of sharded data, the batches of all shards.
+
+    Args:
+        task: fairseq task that has the split loaded; the loaded shard is there again afterwards.
+        model: for its longest sentences.
+        cfg: VotingToStayConfig.
+        subset: name of the split.
+        epoch: shown in the progress bar.
+    """
+    shards = len(utils.split_paths(task.cfg.data))
+    loaded = task.datasets[subset]
+    try:
+        for shard in range(1, shards + 1):
+            if shards > 1:
+                task.load_dataset(subset, epoch=shard, combine=True)
+            yield from _with_progress(_iterator(task, model, cfg, subset), cfg, epoch)
+    finally:
+        task.datasets[subset] = loaded
+
+
+def _iterator(task, model, cfg, subset: str):
+    workers, number = share_of_data()
+    return task.get_batch_iterator(
+        dataset=task.dataset(subset),
+        max_tokens=cfg.max_tokens,
+        max_sentences=cfg.batch_size,
+        max_positions=utils.resolve_max_positions(task.max_positions(), model.max_positions(), cfg.max_tokens),
+        ignore_invalid_inputs=True,
+        required_batch_size_multiple=cfg.required_batch_size_multiple,
+        seed=cfg.seed,
+        num_shards=workers,
+        shard_id=number,
+        num_workers=cfg.num_workers,
+        epoch=1,
+        # The iterator of the trainer must not be touched: its position is part of the checkpoint.
+        disable_iterator_cache=True,
+    ).next_epoch_itr(shuffle=False)
+
+
+def _with_progress(iterator, cfg, epoch: int) -> Iterator[Dict]:
+    progress = progress_bar.progress_bar(
+        iterator,
+        log_format=cfg.log_format,
+        log_interval=cfg.log_interval,
+        epoch=epoch,
+        prefix="vote",
+        default_log_format="simple" if cfg.no_progress_bar else "tqdm",
+    )
+    for seen, batch in enumerate(progress, start=1):
+        yield batch
+        progress.log({"batches": seen}, tag="vote", step=seen)

@@ -1,0 +1,143 @@
+"""Options of the vote, and the combinations that cannot work."""
+
+from dataclasses import dataclass, field
+from typing import Optional
+
+from fairseq.dataclass import ChoiceEnum
+from omegaconf import II
+
+from fairseq_ghat.core.voting import KEEP_HEADS, VOTE_BY
+from fairseq_ghat.pruning.refit import REFITS
+from fairseq_ghat.pruning.voting_pass import VotingRules
+
+CONSTRAIN_STAGES = ("1", "2", "both")
+
+
+@dataclass
+class VotingToStayConfig:
+    """Options of the vote, for dataclasses of tasks to inherit.
+
+    The fields from max_epoch on are not flags of ours: fairseq fills them from its own flags.
+    """
+
+    vote_epoch: Optional[int] = field(
+        default=None,
+        metadata={
+            "help": "vote at the beginning of this epoch: the epochs before it train with the group constraint, "
+            "this and later ones fine-tune the heads that stay (default: never); with --vote-tolerance, the "
+            "earliest epoch to vote at"
+        },
+    )
+    vote_tolerance: Optional[float] = field(
+        default=None,
+        metadata={
+            "help": "vote once the hidden units have converged: when the normalised Gram matrices of no layer "
+            "changed by more than this, relatively, from one epoch to the next (default: see --vote-epoch)"
+        },
+    )
+    vote_by: ChoiceEnum(VOTE_BY) = field(
+        default="count", metadata={"help": "decide by the number of votes, or by the sum of pattern scores"}
+    )
+    keep_heads: ChoiceEnum(KEEP_HEADS) = field(
+        default="pillars",
+        metadata={
+            "help": "heads that stay: the winner of each group, a random member of each group, as many heads at "
+            "random, or all of them; random choices follow --seed"
+        },
+    )
+    constrain_stage: ChoiceEnum(CONSTRAIN_STAGES) = field(
+        default="1", metadata={"help": "apply the group constraint before the vote (1), after it (2) or in both"}
+    )
+    refit: ChoiceEnum(REFITS) = field(
+        default="none",
+        metadata={
+            "help": "output: at the vote, fit the output projection of the heads that stay by least squares, so that "
+            "it reproduces the attention output of all heads"
+        },
+    )
+    max_epoch: int = II("optimization.max_epoch")
+    max_tokens: Optional[int] = II("dataset.max_tokens")
+    batch_size: Optional[int] = II("dataset.batch_size")
+    required_batch_size_multiple: int = II("dataset.required_batch_size_multiple")
+    num_workers: int = II("dataset.num_workers")
+    save_dir: str = II("checkpoint.save_dir")
+    log_format: Optional[str] = II("common.log_format")
+    log_interval: int = II("common.log_interval")
+    no_progress_bar: bool = II("common.no_progress_bar")
+    seed: int = II("common.seed")
+    fp16: bool = II("common.fp16")
+    store_ema: bool = II("ema.store_ema")
+    ema_fp32: bool = II("ema.ema_fp32")
+    ddp_backend: str = II("distributed_training.ddp_backend")
+
+
+def votes(cfg) -> bool:
+    """Whether a vote is planned. cfg: VotingToStayConfig."""
+    return cfg.vote_epoch is not None or cfg.vote_tolerance is not None
+
+
+def voting_rules(cfg) -> VotingRules:
+    """How the vote is held. cfg: VotingToStayConfig."""
+    return VotingRules(by=str(cfg.vote_by), keep=str(cfg.keep_heads), refit=str(cfg.refit), seed=cfg.seed)
+
+
+def check_schedule(cfg) -> None:
+    """Refuses what cannot work, before anything is built. cfg: VotingToStayConfig.
+
+    Raises:
+        ValueError: names the flag, the value found and what is allowed.
+    """
+    last = cfg.max_epoch if isinstance(cfg.max_epoch, int) and cfg.max_epoch > 0 else None
+    if cfg.vote_epoch is not None and (cfg.vote_epoch < 1 or (last is not None and cfg.vote_epoch > last)):
+        allowed = f"1 to --max-epoch {last}" if last else "1 or later"
+        raise ValueError(f"--vote-epoch {cfg.vote_epoch}: allowed is {allowed}")
+    if cfg.vote_tolerance is not None:
+        if not 0 < cfg.vote_tolerance < float("inf"):
+            raise ValueError(f"--vote-tolerance {cfg.vote_tolerance}: allowed is a number > 0")
+        if last is not None and last < 3:
+            raise ValueError(
+                f"--vote-tolerance {cfg.vote_tolerance}: two epochs must be compared first, so the earliest vote is at "
+                f"the beginning of epoch 3; allowed is --max-epoch 3 or more, found {last}"
+            )
+    if not votes(cfg):
+        for flag, value, default in (
+            ("--keep-heads", str(cfg.keep_heads), "pillars"),
+            ("--refit", str(cfg.refit), "none"),
+            ("--constrain-stage", str(cfg.constrain_stage), "1"),
+        ):
+            if value != default:
+                raise ValueError(
+                    f"{flag} {value}: allowed only with --vote-epoch or --vote-tolerance, there is no vote"
+                )
+    if cfg.ddp_backend == "fully_sharded":
+        raise ValueError(
+            "--ddp-backend fully_sharded: not with grouped attention, whose heads lie across the shards of a weight; "
+            "allowed is pytorch_ddp (c10d), legacy_ddp (no_c10d) or slowmo"
+        )
+    if votes(cfg) and cfg.fp16 and cfg.store_ema and not cfg.ema_fp32:
+        raise ValueError(
+            "--store-ema with --fp16: a shadow model in half precision is too coarse to follow the vote; add --ema-fp32"
+        )
+
+
+def check_removable(cfg, groups: int, fewest_heads: int) -> None:
+    """Raises ValueError if a vote is planned that could remove no head. groups: C; fewest_heads: of any layer."""
+    if votes(cfg) and str(cfg.keep_heads) != "all" and groups >= fewest_heads:
+        flag = f"--vote-epoch {cfg.vote_epoch}" if cfg.vote_epoch else f"--vote-tolerance {cfg.vote_tolerance}"
+        raise ValueError(
+            f"{flag} with --head-groups {groups}: one head stays in each group, "
+            f"so a vote removes none of {fewest_heads} heads; allowed is --head-groups 1 to {fewest_heads - 1}"
+        )
+
+
+def is_due(cfg, epoch: int, change: Optional[float]) -> bool:
+    """Whether to vote at the beginning of this epoch.
+
+    Args:
+        cfg: VotingToStayConfig.
+        epoch: that begins, 1-based.
+        change: relative change of the hidden units over the last two epochs; None if not known yet.
+    """
+    if not votes(cfg) or epoch < (cfg.vote_epoch or 1):
+        return False
+    return cfg.vote_tolerance is None or (change is not None and change < cfg.vote_tolerance)

@@ -1,0 +1,52 @@
+"""Sums over data-parallel workers, and the check that they agree."""
+
+from typing import Dict, List, Tuple
+
+import torch
+from fairseq.distributed import utils as distributed_utils
+from torch import Tensor, nn
+
+from fairseq_ghat.modules.grouped_attention import grouped_attentions
+
+
+def share_of_data() -> Tuple[int, int]:
+    """(number of workers, number of this one from 0)."""
+    workers = distributed_utils.get_data_parallel_world_size()
+    return workers, distributed_utils.get_data_parallel_rank() if workers > 1 else 0
+
+
+def add_up_over_workers(tensor: Tensor) -> None:
+    """Sums a tensor over all workers, in place; every worker must call it. Alone, does nothing."""
+    if distributed_utils.get_data_parallel_world_size() > 1:
+        # NCCL reduces nothing that lies on the CPU.
+        shared = tensor.cuda() if _needs_cuda() else tensor
+        distributed_utils.all_reduce(shared, group=distributed_utils.get_data_parallel_group())
+        tensor.copy_(shared)
+
+
+def check_same_masks(model: nn.Module) -> None:
+    """Every worker must call it.
+
+    Raises:
+        RuntimeError: on every worker, if the head masks of the workers differ; names a layer.
+    """
+    workers = distributed_utils.get_data_parallel_world_size()
+    if workers == 1:
+        return
+    differing: List[str] = []
+    masks: Dict[str, Tensor] = {name: layer.head_mask for name, layer in grouped_attentions(model).items()}
+    for name, mask in masks.items():
+        total, square = mask.double().clone(), mask.double().square()
+        add_up_over_workers(total)
+        add_up_over_workers(square)
+        if not torch.allclose(total.square(), square * workers):
+            differing.append(name)
+    if differing:
+        raise RuntimeError(
+            f"the workers voted differently in {', '.join(differing)}: they do not hold the same weights. "
+            "Restart from the last checkpoint"
+        )
+
+
+def _needs_cuda() -> bool:
+    return torch.distributed.get_backend(distributed_utils.get_data_parallel_group()) == "nccl"
