@@ -26,6 +26,7 @@ setup(
     entry_points={
         "console_scripts": [
             "ghat-slim = fairseq_ghat.cli.slim:main",
+            "ghat-vote = fairseq_ghat.cli.vote:main",
             "ghat-average = fairseq_ghat.cli.average:main",
         ]
     },

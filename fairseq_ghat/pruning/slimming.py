@@ -93,14 +93,21 @@ def slim_checkpoint(state: Mapping[str, Any]) -> Slimmed:
             raise NotSlimmable("its vote kept all heads (--keep-heads all): there is nothing to remove")
         raise NotSlimmable("it was never voted on: all its heads stay (train with --vote-epoch, or ghat-vote, first)")
 
-    slim = {key: value for key, value in state.items() if key != "last_optimizer_state"}
-    slim["extra_state"] = {k: v for k, v in state.get("extra_state", {}).items() if not k.startswith("ema")}
+    slim = for_inference(state)
+    slim["criterion"] = None  # the group classifiers of the criterion have done their work
     slim["model"] = slim_state_dict(state["model"], masks)
     # Indexes always refer to the heads the model was first made with, also after a second vote.
     origin = config.kept_heads or {name: list(range(count)) for name, count in before.items()}
     slim["args"], slim["cfg"] = copy.deepcopy(state.get("args")), copy.deepcopy(state.get("cfg"))
     model_config(slim).kept_heads = {name: [origin[name][head] for head in kept] for name, kept in masks.items()}
     return Slimmed(slim, before, {name: len(kept) for name, kept in masks.items()})
+
+
+def for_inference(state: Mapping[str, Any]) -> Dict[str, Any]:
+    """The checkpoint without optimizer state and shadow (EMA) weights, which no longer fit once heads are gone."""
+    lean = {key: value for key, value in state.items() if key != "last_optimizer_state"}
+    lean["extra_state"] = {k: v for k, v in state.get("extra_state", {}).items() if not k.startswith("ema")}
+    return lean
 
 
 def model_config(state: Mapping[str, Any]) -> Any:

@@ -10,6 +10,7 @@ from torch import Tensor
 from fairseq_ghat.models.checkpoint_match import task_state_to_resume
 from fairseq_ghat.modules.grouped_attention import grouped_attentions
 from fairseq_ghat.pruning.head_masks import heads_per_layer, is_voted
+from fairseq_ghat.pruning.slimming import KEPT_HEADS
 from fairseq_ghat.pruning.voting_pass import vote
 from fairseq_ghat.tasks.best_score import (
     patience_state,
@@ -60,13 +61,14 @@ class VotingToStayMixin:
 
     # ------------------------------------------------------------------ building
 
-    def build_model(self, cfg, *args, **kwargs):
+    def build_model(self, cfg, from_checkpoint=False):
         """As fairseq's.
 
         Raises:
             ValueError: if the arch has no grouped attention, or a vote could remove no head.
         """
-        model = super().build_model(cfg, *args, **kwargs)
+        of_training = not hasattr(cfg, KEPT_HEADS)  # a model of a checkpoint brings its own record
+        model = super().build_model(cfg, from_checkpoint)
         self._model_options = cfg
         self.grouped_attentions = grouped_attentions(model)
         if not self.grouped_attentions:
@@ -85,7 +87,8 @@ class VotingToStayMixin:
             )
         if self.cfg.vote_tolerance is not None and not is_voted(model):
             self._history = HiddenUnitHistory({n: a.heads_computed for n, a in self.grouped_attentions.items()})
-        self.load_state_dict(task_state_to_resume(cfg))
+        if of_training:
+            self.load_state_dict(task_state_to_resume(cfg))
         return model
 
     def build_criterion(self, cfg, *args, **kwargs):

@@ -7,7 +7,12 @@ import torch
 from tiny_models import build_grouped
 
 from fairseq_ghat.checkpoints.files import CheckpointError, write_checkpoint
-from fairseq_ghat.models.checkpoint_match import checkpoint_to_restore, explain_mismatch, kept_heads_to_restore
+from fairseq_ghat.models.checkpoint_match import (
+    checkpoint_to_restore,
+    explain_mismatch,
+    kept_heads_to_restore,
+    task_state_to_resume,
+)
 
 
 def command_line(tmp_path, restore_file="checkpoint_last.pt", finetune_from_model=None):
@@ -66,3 +71,46 @@ def test_mismatch_names_missing_layers_and_head_counts():
 
 def test_matching_state_needs_no_words():
     assert explain_mismatch(build_grouped(), build_grouped().state_dict()) == []
+
+
+def run_folder(tmp_path, **updates):
+    """Whole checkpoints of a run, named checkpoint<key>.pt, with the number of updates of each."""
+    for name, count in updates.items():
+        state = {"model": {"w": torch.zeros(1)}, "args": argparse.Namespace(arch="x"), "task_state": {"mine": count}}
+        write_checkpoint({**state, "optimizer_history": [{"num_updates": count}]}, tmp_path / f"checkpoint{name}.pt")
+
+
+def test_fairseq_2684_truncated_last_checkpoint_names_the_newest_whole_one(tmp_path):
+    """facebookresearch/fairseq#2684: killed while saving."""
+    run_folder(tmp_path, _best=300, _1_200=200, _last=400)
+    last = tmp_path / "checkpoint_last.pt"
+    last.write_bytes(last.read_bytes()[:-100])
+    (tmp_path / "checkpoint9.pt").write_bytes(b"half")
+    message = (
+        f"{last}: cannot be read .*Newest whole checkpoint: `cp {tmp_path}/checkpoint_best.pt {last}` goes on from it"
+    )
+    with pytest.raises(CheckpointError, match=message):
+        kept_heads_to_restore(command_line(tmp_path))
+
+
+def test_truncated_checkpoint_without_a_whole_one_beside_it(tmp_path):
+    (tmp_path / "checkpoint_last.pt").write_bytes(b"half")
+    with pytest.raises(CheckpointError, match="cannot be read") as caught:
+        kept_heads_to_restore(command_line(tmp_path))
+    assert "Newest whole" not in str(caught.value)
+
+
+def test_state_of_the_task_comes_back_where_a_run_goes_on(tmp_path):
+    run_folder(tmp_path, _last=7)
+    assert task_state_to_resume(command_line(tmp_path)) == {"mine": 7}
+
+
+@pytest.mark.parametrize("flag", ["reset_dataloader", "reset_meters"])
+def test_state_of_the_task_does_not_come_back_in_a_fresh_start(tmp_path, flag):
+    assert task_state_to_resume(command_line(tmp_path)) == {}
+    run_folder(tmp_path, _start=7)
+    start = str(tmp_path / "checkpoint_start.pt")
+    assert task_state_to_resume(command_line(tmp_path, finetune_from_model=start)) == {}
+    args = command_line(tmp_path, restore_file=start)
+    setattr(args, flag, True)
+    assert task_state_to_resume(args) == {}

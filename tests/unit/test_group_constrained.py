@@ -1,5 +1,6 @@
 """The criteria: untouched task loss, and a constraint whose weight is what --group-loss-scale says."""
 
+import argparse
 import math
 
 import pytest
@@ -9,7 +10,9 @@ from fairseq.criterions.label_smoothed_cross_entropy import LabelSmoothedCrossEn
 from fairseq.logging import metrics
 from tiny_models import TinyTask, build_grouped, build_stock, padded_batch
 
+from fairseq_ghat.core.group_classification import classification_constraint
 from fairseq_ghat.core.group_constraint import group_constraint
+from fairseq_ghat.core.hidden_units import hidden_unit_labels
 from fairseq_ghat.criterions.group_constrained import (
     GroupConstrainedCrossEntropy,
     GroupConstrainedLabelSmoothedCrossEntropy,
@@ -17,6 +20,7 @@ from fairseq_ghat.criterions.group_constrained import (
 from fairseq_ghat.criterions.group_loss_scale import GroupLossScale
 from fairseq_ghat.modules.feature_grams import FeatureGrams
 from fairseq_ghat.modules.grouped_attention import grouped_attentions
+from fairseq_ghat.modules.pooled_features import PooledFeatures
 from fairseq_ghat.pruning.head_masks import set_head_masks
 
 
@@ -73,6 +77,116 @@ def test_gradient_of_the_loss_is_that_of_task_plus_constraint(batch):
     (task_loss + 0.25 * size * constraint_of(model, batch).loss).backward()
     for gradient, parameter in zip(found, model.parameters()):
         torch.testing.assert_close(gradient, parameter.grad, rtol=1e-4, atol=1e-5)
+
+
+class VotingTask(TinyTask):
+    """What a criterion asks of a task that votes."""
+
+    def __init__(self, model, constrain_stage="1"):
+        super().__init__()
+        self.grouped_attentions = grouped_attentions(model)
+        self.cfg = argparse.Namespace(constrain_stage=constrain_stage)
+
+
+def classifying(model, alpha=0.7, beta=0.3, scale="0.25"):
+    return GroupConstrainedLabelSmoothedCrossEntropy(
+        VotingTask(model), False, 0.1, alpha, beta, scale, group_objective="classification"
+    )
+
+
+def test_classification_objective_adds_eq_4a(batch):
+    model = build_grouped().eval()
+    ours = classifying(model)
+    for number, parameter in enumerate(ours.parameters()):
+        parameter.data.copy_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(number)))
+    loss, size, log = ours(model, batch)
+    padding = batch["net_input"]["prev_output_tokens"].eq(1)
+    with FeatureGrams(model, padding) as grams, PooledFeatures(model, padding) as pooled:
+        model(**batch["net_input"])
+    labels = hidden_unit_labels(grams.stacks()[0], 2)
+    logits = ours.classifiers(list(grouped_attentions(model)), pooled.pooled(pooled.attentions))
+    expected = classification_constraint(logits, labels, 0.7, 0.3).mean()
+    assert ((loss - log["loss"]) / size).item() == pytest.approx(0.25 * expected.item(), rel=1e-4)
+    assert (log["constraint"] / size).item() == pytest.approx(expected.item(), rel=1e-5)
+    assert "homogeneity" in log and 0 < (log["group_probability"] / size).item() < 1
+
+
+def test_classifiers_and_model_learn_from_the_classification_objective(batch):
+    model = build_grouped().eval()
+    ours = classifying(model, beta=0.0, scale="10")
+    parameters = [*model.parameters(), *ours.parameters()]
+    optimizer = torch.optim.Adam(parameters, lr=0.003)
+    found = []
+    for _ in range(30):
+        optimizer.zero_grad()
+        loss, size, log = ours(model, batch)
+        loss.backward()
+        optimizer.step()
+        found.append((log["group_probability"] / size).item())
+    assert found[0] == pytest.approx(0.5, abs=1e-6)
+    assert found[-1] > 0.7
+
+
+def test_fairseq_2389_classifiers_keep_a_gradient_after_the_vote(batch):
+    """facebookresearch/fairseq#2389: default data-parallel training wants one for every parameter."""
+    model = build_grouped()
+    ours = classifying(model)
+    set_head_masks(list(grouped_attentions(model).values()), torch.tensor([[1, 0, 0, 1, 0, 0, 0, 0]] * 6))
+    loss, _, log = ours(model, batch)
+    loss.backward()
+    assert loss.item() == log["loss"].item()
+    assert all(parameter.grad is not None and parameter.grad.abs().max() == 0 for parameter in ours.parameters())
+
+
+def test_classification_objective_is_refused_where_it_cannot_work():
+    with pytest.raises(ValueError, match="--group-objective classification: allowed only with a task that votes"):
+        GroupConstrainedCrossEntropy(TinyTask(), False, 0.5, 0.5, "0.03", group_objective="classification")
+    with pytest.raises(ValueError, match="allowed with --group-feature value or output; attention maps have a size"):
+        classifying(build_grouped(group_feature="attention"))
+
+
+def test_checkpoint_without_classifiers_leaves_them_fresh():
+    ours = classifying(build_grouped())
+    ours.load_state_dict(None)
+    saved = {name: torch.ones_like(value) for name, value in ours.state_dict().items()}
+    ours.load_state_dict(saved)
+    assert all((value == 1).all() for value in ours.state_dict().values())
+
+
+@pytest.mark.parametrize("stage,before,after", [("1", True, False), ("2", False, True), ("both", True, True)])
+def test_constraint_acts_in_its_stages_only(batch, stage, before, after):
+    model = build_grouped().eval()
+    ours = GroupConstrainedCrossEntropy(VotingTask(model, stage), False, 0.5, 0.5, "1")
+    for voted, expected in ((False, before), (True, after)):
+        if voted:
+            set_head_masks(list(grouped_attentions(model).values()), torch.tensor([[1, 0, 0, 1, 0, 0, 0, 0]] * 6))
+        loss, _, log = ours(model, batch)
+        assert ("constraint" in log) == expected
+        assert (loss.item() != log["loss"].item()) == expected
+
+
+def test_observer_sees_the_grams_of_training_before_the_vote(batch):
+    model = build_grouped()
+    seen = []
+    for ours in (criterion(scale="0"), GroupConstrainedCrossEntropy(VotingTask(model, "2"), False, 0.5, 0.5, "1")):
+        ours.observe_grams = seen.append
+        ours.train()(model.train(), batch)
+        ours.eval()(model.eval(), batch)
+    assert len(seen) == 2, "validation is not observed"
+    with FeatureGrams(model, batch["net_input"]["prev_output_tokens"].eq(1)) as grams:
+        model(**batch["net_input"])
+    for found in seen:
+        assert list(found) == list(grouped_attentions(model))
+        torch.testing.assert_close(torch.stack(list(found.values())), grams.stacks()[0])
+        assert not any(gram.requires_grad for gram in found.values())
+
+
+def test_squared_diversity_reaches_the_loss(batch):
+    model = build_grouped().eval()
+    ours = GroupConstrainedCrossEntropy(TinyTask(), False, 0.0, 0.5, "1", group_diversity="squared")
+    _, size, log = ours(model, batch)
+    assert -1 <= (log["diversity"] / size).item() <= 0
+    assert (log["constraint"] / size).item() == pytest.approx(-0.5 * (log["diversity"] / size).item(), rel=1e-5)
 
 
 def test_cross_entropy_variant(batch):

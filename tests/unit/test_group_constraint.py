@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from fairseq_ghat.core.group_constraint import group_constraint
+from fairseq_ghat.core.group_constraint import diversity, group_constraint
 from fairseq_ghat.core.hidden_units import hidden_unit_labels
 
 
@@ -54,6 +54,42 @@ def test_opposite_centres_are_most_diverse():
     found = group_constraint([(features @ features.T)[None]], 2, 0.0, 0.4)
     assert found.diversity.item() == pytest.approx(1.0)
     assert found.loss.item() == pytest.approx(-0.4)
+
+
+def test_squared_form_asks_for_orthogonal_centres():
+    """By hand: centres at 60 degrees have cosine 0.5; opposite ones are as bad as equal ones; orthogonal best."""
+    for second, cosine, squared in (
+        ([0.5, 3**0.5 / 2], -0.5, -0.25),
+        ([-1.0, 0.0], 1.0, -1.0),
+        ([1.0, 0.0], -1.0, -1.0),
+        ([0.0, 2.0], 0.0, 0.0),
+    ):
+        features = torch.tensor([[1.0, 0.0], second])
+        gram, labels = (features @ features.T)[None], torch.tensor([[0, 1]])
+        assert diversity(gram, labels, 2, "cosine").item() == pytest.approx(cosine, abs=1e-6)
+        assert diversity(gram, labels, 2, "squared").item() == pytest.approx(squared, abs=1e-6)
+
+
+def test_squared_form_equals_the_textbook_with_gradient():
+    features = torch.randn(2, 8, 60, generator=torch.Generator().manual_seed(4)) + 0.3
+    explicit, ours = features.clone().requires_grad_(), features.clone().requires_grad_()
+    gram = ours @ ours.transpose(1, 2)
+    labels = hidden_unit_labels(gram.detach(), 3)
+    pairs = []
+    for layer in range(2):
+        centres = [explicit[layer][labels[layer] == c].mean(0) for c in range(3)]
+        pairs += [F.cosine_similarity(a, b, dim=0) ** 2 for a, b in itertools.combinations(centres, 2)]
+    expected = 0.4 * sum(pairs) / len(pairs)
+    found = group_constraint([gram], 3, 0.0, 0.4, diversity_form="squared").loss
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)
+    expected.backward()
+    found.backward()
+    torch.testing.assert_close(ours.grad, explicit.grad, rtol=1e-4, atol=1e-7)
+
+
+def test_unknown_form_is_refused():
+    with pytest.raises(ValueError, match="one of cosine, squared, got 'cubed'"):
+        group_constraint([torch.eye(4)[None]], 2, 0.5, 0.5, diversity_form="cubed")
 
 
 def test_layers_with_other_head_counts_are_averaged_by_layer():

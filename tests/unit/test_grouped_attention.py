@@ -151,6 +151,46 @@ def test_checkpoint_without_mask_loads_as_all_ones():
     assert ours.head_mask.tolist() == [1, 1, 1, 1] and not ours.voted
 
 
+def test_mask_tells_whether_a_vote_took_place_also_where_all_heads_stay():
+    _, ours = make("self")
+    assert not ours.voted
+    ours.set_head_mask(torch.ones(HEADS))
+    assert ours.voted and ours.heads_computed == HEADS
+    _, fresh = make("self")
+    fresh.load_state_dict(ours.state_dict())
+    assert fresh.voted
+    fresh.load_state_dict(make("self")[1].state_dict())
+    assert not fresh.voted
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.uint8])
+def test_mask_survives_other_types(dtype):
+    """--fp16 halves all floating buffers; masks were integers once."""
+    _, masked = make("self")
+    masked.set_head_mask(torch.tensor([0, 1, 0, 1]))
+    state = {k: v.to(dtype) if k.endswith("head_mask") else v for k, v in masked.state_dict().items()}
+    _, fresh = make("self")
+    fresh.load_state_dict(state)
+    assert fresh.head_mask.tolist() == [0, 2, 0, 2] and fresh.voted
+
+
+@pytest.mark.parametrize("decay", [0.9, 0.999, 0.9999])
+def test_shadow_model_takes_over_the_mask_at_its_first_update(decay):
+    """--store-ema blends all of a state dict: mask = decay * old + (1 - decay) * new."""
+    _, shadow = make("self")
+    _, trained = make("self")
+    blended = shadow.head_mask.clone()
+    for _ in range(100):  # before the vote blending changes nothing
+        blended = blended * decay + trained.head_mask * (1 - decay)
+        shadow.load_state_dict({**shadow.state_dict(), "head_mask": blended})
+    assert not shadow.voted
+    trained.set_head_mask(torch.tensor([0, 1, 0, 1]))
+    for _ in range(3):
+        blended = blended * decay + trained.head_mask * (1 - decay)
+        shadow.load_state_dict({**shadow.state_dict(), "head_mask": blended})
+        assert shadow.head_mask.tolist() == [0, 2, 0, 2] and shadow.heads_computed == 2
+
+
 @pytest.mark.parametrize("mask,message", [([0, 0, 0, 0], "at least one"), ([1, 0], "2 heads for 4 heads")])
 def test_impossible_masks_are_refused(mask, message):
     _, ours = make("self")

@@ -4,11 +4,15 @@ import pytest
 import torch
 from tiny_models import build_grouped, padded_batch
 
+from fairseq_ghat.core.group_classification import own_group_probability
+from fairseq_ghat.core.hidden_units import hidden_unit_labels
 from fairseq_ghat.core.voting import VoteTally
 from fairseq_ghat.modules.feature_grams import FeatureGrams
+from fairseq_ghat.modules.group_classifiers import GroupClassifiers
 from fairseq_ghat.modules.grouped_attention import grouped_attentions
+from fairseq_ghat.modules.pooled_features import PooledFeatures
 from fairseq_ghat.pruning.head_masks import heads_per_layer, is_voted, masks_in_state
-from fairseq_ghat.pruning.voting_pass import frozen, vote
+from fairseq_ghat.pruning.voting_pass import VotingRules, frozen, vote
 
 PAD = 1
 
@@ -25,8 +29,8 @@ def batches(count=5):
     return made
 
 
-def run_vote(model, samples):
-    vote(model, samples, PAD, lambda sample: sample)
+def run_vote(model, samples, **options):
+    return vote(model, samples, PAD, **options)
 
 
 def test_masks_are_those_of_a_tally_over_the_same_batches():
@@ -52,6 +56,100 @@ def test_order_of_batches_does_not_matter():
         run_vote(model, samples)
         masks.append(masks_in_state(model.state_dict()))
     assert masks[0] == masks[1]
+
+
+@pytest.mark.parametrize("workers", [2, 3])
+def test_workers_that_add_up_their_shares_vote_like_one(workers):
+    """Each worker passes over its share; the sums are exchanged tensor by tensor, as all_reduce does."""
+    alone = run_vote(build_grouped(), batches(5))
+    exchanged = []
+    for rank in range(workers):
+        sent = []
+        run_vote(
+            build_grouped(), batches(5)[rank::workers], add_up=lambda tensor, sent=sent: sent.append(tensor.clone())
+        )
+        exchanged.append(sent)
+    totals = [sum(tensors) for tensors in zip(*exchanged)]
+    for rank in range(workers):
+        pending = iter(totals)
+        kept = run_vote(
+            build_grouped(), batches(5)[rank::workers], add_up=lambda tensor, p=pending: tensor.copy_(next(p))
+        )
+        assert kept == alone
+
+
+def test_worker_without_any_batch_takes_part():
+    """Fewer batches than workers: the sums of the others decide."""
+    sent = []
+    alone = run_vote(build_grouped(), batches(1), add_up=lambda tensor: sent.append(tensor.clone()))
+    pending = iter(sent)
+    assert run_vote(build_grouped(), [{}], add_up=lambda tensor: tensor.copy_(next(pending))) == alone
+
+
+def test_each_way_of_keeping_heads_differs_and_follows_the_seed():
+    kept = {}
+    for keep in ("pillars", "random-in-group", "random", "all"):
+        for seed in (1, 2):
+            model = build_grouped()
+            kept[keep, seed] = run_vote(model, batches(), rules=VotingRules(keep=keep, seed=seed))
+            assert kept[keep, seed] == masks_in_state(model.state_dict())
+            assert is_voted(model)
+            assert run_vote(build_grouped(), batches(), rules=VotingRules(keep=keep, seed=seed)) == kept[keep, seed]
+    assert kept["pillars", 1] == kept["pillars", 2]
+    assert kept["random", 1] != kept["random", 2] and kept["random-in-group", 1] != kept["random-in-group", 2]
+    assert kept["pillars", 1] != kept["random-in-group", 1] != kept["random", 1] != kept["pillars", 1]
+    assert set(map(len, kept["random", 1].values())) == set(map(len, kept["random-in-group", 1].values())) == {2}
+    assert all(heads == list(range(8)) for heads in kept["all", 1].values())
+
+
+def test_random_heads_and_all_heads_need_no_look_at_the_data():
+    for keep in ("random", "all"):
+        run_vote(build_grouped(), iter_never(), rules=VotingRules(keep=keep))
+
+
+def iter_never():
+    raise AssertionError("the data were looked at")
+    yield
+
+
+def test_random_members_come_from_the_final_groups():
+    tally = VoteTally(6, 8, 3)
+    model = build_grouped(head_groups=3)
+    model.eval()
+    with torch.no_grad():
+        for sample in batches():
+            with FeatureGrams(model, sample["net_input"]["prev_output_tokens"].eq(PAD)) as grams:
+                model(**sample["net_input"])
+            tally.add(grams.stacks()[0])
+    labels = tally.final_labels()
+    for seed in range(5):
+        kept = run_vote(build_grouped(head_groups=3), batches(), rules=VotingRules(keep="random-in-group", seed=seed))
+        for layer, heads in enumerate(kept.values()):
+            assert sorted(labels[layer][heads].tolist()) == [0, 1, 2]
+
+
+def test_classifiers_decide_by_their_probability():
+    """Eq. 4 A: in every batch the head with the highest p(z | e) of its group gets the vote."""
+    model, samples = build_grouped(), batches()
+    attentions = grouped_attentions(model)
+    classifiers = GroupClassifiers({name: layer.head_dim for name, layer in attentions.items()}, 2)
+    generator = torch.Generator().manual_seed(0)
+    for parameter in classifiers.parameters():
+        parameter.data.copy_(torch.randn(parameter.shape, generator=generator))
+    tally = VoteTally(6, 8, 2)
+    model.eval()
+    with torch.no_grad():
+        for sample in samples:
+            padding = sample["net_input"]["prev_output_tokens"].eq(PAD)
+            with FeatureGrams(model, padding) as grams, PooledFeatures(model, padding) as pooled:
+                model(**sample["net_input"])
+            logits = classifiers(list(attentions), pooled.pooled(list(attentions.values())))
+            labels = hidden_unit_labels(grams.stacks()[0], 2)
+            probability = own_group_probability(logits, labels)
+            tally.add(grams.stacks()[0], lambda labels, probability=probability: probability)
+    kept = run_vote(model, samples, classifiers=classifiers)
+    assert list(kept.values()) == [mask.nonzero().flatten().tolist() for mask in tally.elect()]
+    assert kept != run_vote(build_grouped(), samples)
 
 
 def test_weights_gradients_modes_and_random_state_are_untouched():

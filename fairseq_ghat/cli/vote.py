@@ -1,0 +1,139 @@
+"""`ghat-vote CHECKPOINT DATA OUT`: lets the heads of a trained model vote which of them stay, after the fact."""
+
+import argparse
+import logging
+import sys
+import tempfile
+import warnings
+from pathlib import Path
+
+import torch
+from fairseq import checkpoint_utils, utils
+
+from fairseq_ghat.checkpoints.files import CheckpointError, read_checkpoint, write_checkpoint
+from fairseq_ghat.core.hidden_units import DISTANCES
+from fairseq_ghat.core.voting import KEEP_HEADS, VOTE_BY
+from fairseq_ghat.criterions.group_constrained import OBJECTIVES
+from fairseq_ghat.models.grouped_checkpoint import NotGroupable, as_grouped_checkpoint
+from fairseq_ghat.modules.feature_grams import FEATURES
+from fairseq_ghat.modules.group_classifiers import GroupClassifiers
+from fairseq_ghat.modules.grouped_attention import grouped_attentions
+from fairseq_ghat.pruning.head_masks import is_voted
+from fairseq_ghat.pruning.refit import REFITS
+from fairseq_ghat.pruning.slimming import for_inference
+from fairseq_ghat.pruning.voting_pass import VotingRules, vote
+from fairseq_ghat.tasks.voting_batches import voting_batches
+from fairseq_ghat.tasks.voting_schedule import VotingToStayConfig
+
+
+def parser() -> argparse.ArgumentParser:
+    found = argparse.ArgumentParser(prog="ghat-vote", description=__doc__.split("`: ")[1])
+    found.add_argument("checkpoint", metavar="CHECKPOINT", help="of ghat_transformer or of fairseq's transformer")
+    found.add_argument("data", metavar="DATA", help="folder that fairseq-preprocess made")
+    found.add_argument("out", metavar="OUT", help="the voted checkpoint to write; ghat-slim OUT removes the heads")
+    found.add_argument("--subset", default="train", help="split that votes (default: train)")
+    found.add_argument("--head-groups", type=int, metavar="C", help="default: as the checkpoint, else 2")
+    found.add_argument("--group-feature", choices=FEATURES, help="default: as the checkpoint, else value")
+    found.add_argument("--group-distance", choices=DISTANCES, help="default: as the checkpoint, else euclidean")
+    found.add_argument("--group-objective", choices=OBJECTIVES, default="metric", help="pattern score of the vote")
+    found.add_argument("--vote-by", choices=VOTE_BY, default="count", help="default: count")
+    found.add_argument("--keep-heads", choices=[k for k in KEEP_HEADS if k != "all"], default="pillars")
+    found.add_argument("--refit", choices=REFITS, default="none", help="default: none")
+    found.add_argument("--seed", type=int, default=1, help="of random choices and of the batches (default: 1)")
+    found.add_argument("--max-tokens", type=int, default=4096, help="in a batch; each batch has a vote (default: 4096)")
+    found.add_argument("--source-lang", help="default: as the checkpoint")
+    found.add_argument("--target-lang", help="default: as the checkpoint")
+    found.add_argument("--num-workers", type=int, default=0, help="processes that load data (default: 0)")
+    found.add_argument("--no-progress-bar", action="store_true")
+    found.add_argument("--cpu", action="store_true", help="also where there is a GPU")
+    return found
+
+
+def main(argv=None) -> int:
+    command = parser()
+    args = command.parse_args(argv)
+    logging.basicConfig(level=logging.INFO, stream=sys.stdout, format="%(message)s", force=True)
+    logging.getLogger("fairseq.tasks").setLevel(logging.WARNING)
+    warnings.simplefilter("ignore", UserWarning)  # of the configuration library that fairseq uses
+    source, out = Path(args.checkpoint), Path(args.out)
+    if source.resolve() == out.resolve():
+        command.error(f"OUT {out}: is CHECKPOINT itself, which would be lost; give another name")
+    if not out.resolve().parent.is_dir():
+        command.error(f"OUT {out}: the folder {out.resolve().parent} does not exist")
+    if not Path(args.data).is_dir():
+        command.error(f"DATA {args.data}: no such folder")
+    try:
+        state = for_inference(
+            as_grouped_checkpoint(
+                read_checkpoint(source),
+                head_groups=args.head_groups,
+                group_feature=args.group_feature,
+                group_distance=args.group_distance,
+            )
+        )
+        task, model = load(state, args)
+        classifiers = _classifiers(state, model) if args.group_objective == "classification" else None
+        if is_voted(model):
+            raise NotGroupable("it was voted on already")
+    except CheckpointError as error:
+        command.error(str(error))
+    except (FileNotFoundError, NotGroupable, ValueError) as error:
+        command.error(f"CHECKPOINT {source}: {error}")
+
+    on_gpu = torch.cuda.is_available() and not args.cpu
+    model = model.cuda() if on_gpu else model
+    batching = VotingToStayConfig(
+        max_tokens=args.max_tokens,
+        batch_size=None,
+        required_batch_size_multiple=1,
+        num_workers=args.num_workers,
+        seed=args.seed,
+        log_format=None,
+        log_interval=100,
+        no_progress_bar=args.no_progress_bar,
+    )
+    try:
+        kept = vote(
+            model,
+            voting_batches(task, model, batching, args.subset, epoch=1),
+            task.target_dictionary.pad(),
+            to_device=utils.move_to_cuda if on_gpu else lambda sample: sample,
+            rules=VotingRules(args.vote_by, args.keep_heads, args.refit, args.seed),
+            classifiers=classifiers,
+        )
+    except ValueError as error:
+        command.error(str(error))
+    write_checkpoint({**state, "model": utils.move_to_cpu(model.state_dict())}, out)
+    heads = {name: layer.num_heads for name, layer in grouped_attentions(model).items()}
+    staying = sum(map(len, kept.values()))
+    print(f"{out}: {staying} of {sum(heads.values())} heads stay; `ghat-slim {out} SLIM` removes the rest")
+    return 0
+
+
+def load(state, args):
+    """Model and task of a grouped checkpoint, by fairseq's own loading, with the voting split."""
+    overrides = {"data": args.data}
+    overrides.update({lang: getattr(args, lang) for lang in ("source_lang", "target_lang") if getattr(args, lang)})
+    with tempfile.TemporaryDirectory(dir=Path(args.out).resolve().parent) as folder:
+        grouped = Path(folder) / "grouped.pt"
+        write_checkpoint(state, grouped)
+        (model,), _, task = checkpoint_utils.load_model_ensemble_and_task([str(grouped)], overrides)
+    task.load_dataset(args.subset, epoch=1)
+    return task, model
+
+
+def _classifiers(state, model) -> GroupClassifiers:
+    """The group classifiers that were trained with the checkpoint."""
+    prefix = "classifiers."
+    saved = {k[len(prefix) :]: v for k, v in (state.get("criterion") or {}).items() if k.startswith(prefix)}
+    if not saved:
+        raise NotGroupable("--group-objective classification: it was not trained with it, it holds no classifiers")
+    attentions = grouped_attentions(model)
+    dims = {name: layer.head_dim for name, layer in attentions.items()}
+    classifiers = GroupClassifiers(dims, next(iter(attentions.values())).grouping.groups)
+    classifiers.load_state_dict(saved)
+    return classifiers.to(next(model.parameters()).device)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

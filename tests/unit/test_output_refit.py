@@ -1,0 +1,90 @@
+"""Refit of the output projection: exact where it can be, least squares elsewhere, refused where it is singular."""
+
+import pytest
+import torch
+
+from fairseq_ghat.core.output_refit import OutputMoments, SingularRefit, refit_output_projection
+
+KEPT = torch.tensor([1, 1, 0, 0, 0, 0, 1, 1]).bool()  # heads 0 and 3 of four, two features each
+
+
+def random_outputs(count=500, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    mixing = torch.randn(8, 8, generator=generator, dtype=torch.float64)
+    return torch.randn(count, 8, generator=generator, dtype=torch.float64) @ mixing + 0.5
+
+
+def moments_of(outputs, batches=5):
+    moments = OutputMoments(8)
+    for part in outputs.chunk(batches):
+        moments.add(part)
+    return moments
+
+
+def weight_and_bias(seed=1):
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(6, 8, generator=generator, dtype=torch.float64), torch.randn(6, generator=generator).double()
+
+
+def test_removed_heads_that_kept_ones_can_express_come_back_exactly():
+    outputs = random_outputs()
+    combination = torch.randn(4, 4, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    outputs[:, ~KEPT] = outputs[:, KEPT] @ combination + torch.tensor([1.0, -2.0, 0.3, 4.0], dtype=torch.float64)
+    weight, bias = weight_and_bias()
+    new_weight, bias_change = refit_output_projection(weight, moments_of(outputs), KEPT)
+    found = outputs[:, KEPT] @ new_weight.T + bias + bias_change
+    torch.testing.assert_close(found, outputs @ weight.T + bias, rtol=1e-5, atol=1e-5)
+
+
+def test_equals_explicit_least_squares():
+    outputs = random_outputs()
+    weight, bias = weight_and_bias()
+    target = outputs @ weight.T + bias
+    design = torch.cat([outputs[:, KEPT], torch.ones(len(outputs), 1, dtype=torch.float64)], dim=1)
+    expected = torch.linalg.lstsq(design, target).solution
+    new_weight, bias_change = refit_output_projection(weight, moments_of(outputs), KEPT)
+    torch.testing.assert_close(new_weight, expected[:-1].T, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(bias + bias_change, expected[-1], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_never_farther_from_the_full_output_than_dropping(seed):
+    outputs = random_outputs(seed=seed)
+    weight, bias = weight_and_bias(seed)
+    new_weight, bias_change = refit_output_projection(weight, moments_of(outputs), KEPT)
+    full = outputs @ weight.T + bias
+    refitted = outputs[:, KEPT] @ new_weight.T + bias + bias_change
+    dropped = outputs[:, KEPT] @ weight[:, KEPT].T + bias
+    assert (refitted - full).square().sum() < 0.9 * (dropped - full).square().sum()
+
+
+def test_moments_of_batches_add_up():
+    outputs = random_outputs()
+    parts, whole = moments_of(outputs, batches=7), moments_of(outputs, batches=1)
+    for found, expected in zip(parts.sums(), whole.sums()):
+        torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-9)
+    torch.testing.assert_close(parts.mean(), outputs.mean(0))
+    torch.testing.assert_close(parts.covariance(), torch.cov(outputs.T, correction=0))
+
+
+def test_float32_outputs_are_summed_in_float64():
+    assert all(tensor.dtype == torch.float64 for tensor in moments_of(random_outputs().float()).sums())
+
+
+def test_too_few_positions_are_refused():
+    with pytest.raises(SingularRefit, match="4 positions are too few for 4 kept features"):
+        refit_output_projection(weight_and_bias()[0], moments_of(random_outputs(4), batches=1), KEPT)
+
+
+def test_silent_kept_heads_are_refused():
+    outputs = random_outputs()
+    outputs[:, KEPT] = 0
+    with pytest.raises(SingularRefit, match="linearly dependent or not finite"):
+        refit_output_projection(weight_and_bias()[0], moments_of(outputs), KEPT)
+
+
+def test_outputs_that_are_not_finite_are_refused():
+    outputs = random_outputs()
+    outputs[3, 0] = float("inf")
+    with pytest.raises(SingularRefit, match="not finite"):
+        refit_output_projection(weight_and_bias()[0], moments_of(outputs), KEPT)

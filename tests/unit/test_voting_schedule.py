@@ -1,0 +1,77 @@
+"""When the vote may happen, and which options are refused."""
+
+import pytest
+
+from fairseq_ghat.tasks.voting_schedule import VotingToStayConfig, check_removable, check_schedule, is_due
+
+
+def schedule(**options):
+    """Options of the vote with their defaults, as fairseq fills them in."""
+    from_fairseq = {"max_epoch": 0, "ddp_backend": "pytorch_ddp", "fp16": False, "store_ema": False, "ema_fp32": False}
+    return VotingToStayConfig(**{**from_fairseq, **options})
+
+
+@pytest.mark.parametrize("vote_epoch,max_epoch", [(None, 3), (1, 3), (3, 3), (7, 0)])
+def test_possible_schedules(vote_epoch, max_epoch):
+    check_schedule(schedule(vote_epoch=vote_epoch, max_epoch=max_epoch))
+
+
+@pytest.mark.parametrize(
+    "vote_epoch,max_epoch,message",
+    [
+        (0, 3, "--vote-epoch 0: allowed is 1 to --max-epoch 3"),
+        (4, 3, "--vote-epoch 4: allowed is 1 to --max-epoch 3"),
+        (-1, 0, "--vote-epoch -1: allowed is 1 or later"),
+    ],
+)
+def test_impossible_schedules_are_refused(vote_epoch, max_epoch, message):
+    with pytest.raises(ValueError, match=message):
+        check_schedule(schedule(vote_epoch=vote_epoch, max_epoch=max_epoch))
+
+
+@pytest.mark.parametrize(
+    "options,message",
+    [
+        ({"vote_tolerance": 0.0}, "--vote-tolerance 0.0: allowed is a number > 0"),
+        ({"vote_tolerance": float("nan")}, "--vote-tolerance nan: allowed is a number > 0"),
+        ({"vote_tolerance": 0.1, "max_epoch": 2}, "allowed is --max-epoch 3 or more, found 2"),
+        ({"keep_heads": "random"}, "--keep-heads random: allowed only with --vote-epoch or --vote-tolerance"),
+        ({"refit": "output"}, "--refit output: allowed only with --vote-epoch or --vote-tolerance"),
+        ({"constrain_stage": "both"}, "--constrain-stage both: allowed only with --vote-epoch or --vote-tolerance"),
+        ({"ddp_backend": "fully_sharded"}, "--ddp-backend fully_sharded: not with grouped attention"),
+        (
+            {"vote_epoch": 2, "store_ema": True, "fp16": True, "ema_fp32": False},
+            "--store-ema with --fp16: .*--ema-fp32",
+        ),
+    ],
+)
+def test_options_that_cannot_work_are_refused_by_name(options, message):
+    with pytest.raises(ValueError, match=message):
+        check_schedule(schedule(**options))
+
+
+@pytest.mark.parametrize(
+    "options,due",
+    [
+        ({}, []),
+        ({"vote_epoch": 3}, [3, 4]),
+        ({"vote_tolerance": 0.1}, [4]),
+        ({"vote_tolerance": 0.1, "vote_epoch": 4}, [4]),
+        ({"vote_tolerance": 0.3}, [3, 4]),
+        ({"vote_tolerance": 0.3, "vote_epoch": 4}, [4]),
+    ],
+)
+def test_epochs_at_which_a_vote_is_due(options, due):
+    """Change of the hidden units known at the beginning of epochs 1 to 4: none, none, 0.2, 0.05."""
+    changes = {1: None, 2: None, 3: 0.2, 4: 0.05}
+    assert [epoch for epoch, change in changes.items() if is_due(schedule(**options), epoch, change)] == due
+
+
+def test_vote_that_could_remove_nothing_is_refused():
+    check_removable(schedule(vote_epoch=2), 7, 8)
+    check_removable(schedule(), 8, 8)
+    check_removable(schedule(vote_epoch=2, keep_heads="all"), 8, 8)
+    with pytest.raises(ValueError, match="--vote-epoch 2 with --head-groups 8: .*allowed is --head-groups 1 to 7"):
+        check_removable(schedule(vote_epoch=2), 8, 8)
+    with pytest.raises(ValueError, match="--vote-tolerance 0.1 with --head-groups 4"):
+        check_removable(schedule(vote_tolerance=0.1), 4, 4)
