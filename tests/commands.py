@@ -1,7 +1,9 @@
 """Runs fairseq's and our commands in fresh processes, with the options of a toy model."""
 
 import os
+import random
 import re
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -31,7 +33,7 @@ def run(command, check=True, **env):
     done = subprocess.run(
         words,
         cwd=REPOSITORY,
-        env={**os.environ, "OMP_NUM_THREADS": "1", **env},
+        env={**environment(), **env},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -44,12 +46,77 @@ def run(command, check=True, **env):
     return done.stdout
 
 
+def environment():
+    """For processes that share the machine with others: one thread each."""
+    return {**os.environ, "OMP_NUM_THREADS": "1"}
+
+
+def train_command(data, save_dir, *options):
+    """Command line of fairseq-train on the toy corpus with the grouped model, unless options say otherwise."""
+    return [
+        str(Path(sys.executable).with_name("fairseq-train")),
+        *f"{data} --user-dir fairseq_ghat --save-dir {save_dir} {GROUPED} {MODEL} {TRAIN}".split(),
+        *" ".join(str(option) for option in options).split(),
+    ]
+
+
 def train(data, save_dir, *options, check=True):
-    """fairseq-train on the toy corpus with the grouped model, unless options say otherwise."""
+    """Runs train_command; returns what it printed."""
+    return run(["fairseq-train", *train_command(data, save_dir, *options)[1:]], check=check)
+
+
+def preprocess_toy_corpus(folder):
+    """Binarised toy corpus: the target is the source reversed with every word renamed. Returns its folder."""
+    rng = random.Random(5)
+    for split, count in (("train", 240), ("valid", 40), ("test", 24)):
+        with open(folder / f"{split}.xx", "w") as source, open(folder / f"{split}.yy", "w") as target:
+            for _ in range(count):
+                words = [rng.randrange(20) for _ in range(rng.randrange(2, 12))]
+                source.write(" ".join(f"a{w}" for w in words) + "\n")
+                target.write(" ".join(f"b{w}" for w in reversed(words)) + "\n")
+    run(
+        f"fairseq-preprocess -s xx -t yy --joined-dictionary --destdir {folder}/bin "
+        f"--trainpref {folder}/train --validpref {folder}/valid --testpref {folder}/test"
+    )
+    return folder / "bin"
+
+
+def train_on_workers(data, save_dir, *options, workers=2):
+    """The same as train, by several processes on the CPU; returns their logs."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    distributed = (
+        "--ddp-backend legacy_ddp --distributed-backend gloo --distributed-no-spawn "
+        f"--distributed-world-size {workers} --distributed-init-method tcp://127.0.0.1:{port}"
+    )
+    command = train_command(data, save_dir, distributed, *options)
+    running = [
+        subprocess.Popen(
+            [*command, "--distributed-rank", str(rank)],
+            cwd=REPOSITORY,
+            env=environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for rank in range(workers)
+    ]
+    try:
+        logs = [process.communicate(timeout=300)[0] for process in running]
+    finally:
+        for process in running:
+            process.kill()
+    for process, log in zip(running, logs):
+        assert process.returncode == 0, log[-6000:]
+    return logs
+
+
+def generated(data, checkpoint, *options):
+    """Log of fairseq-generate, by default on the test split."""
     return run(
-        f"fairseq-train {data} --user-dir fairseq_ghat --save-dir {save_dir} {GROUPED} {MODEL} {TRAIN} "
-        + " ".join(str(option) for option in options),
-        check=check,
+        f"fairseq-generate {data} --user-dir fairseq_ghat --path {checkpoint} --beam 4 --batch-size 8 "
+        "--required-batch-size-multiple 1 --cpu " + " ".join(options)
     )
 
 

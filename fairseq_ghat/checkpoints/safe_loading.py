@@ -66,7 +66,11 @@ def allow_checkpoint_classes() -> None:
     """Adds checkpoint_globals() to torch's allow-list. Nothing to do where torch has none (before 2.4)."""
     if not hasattr(torch.serialization, "add_safe_globals"):
         return
-    entries = []
+    # When several workers resume, the first one sends the checkpoint it has read to the others through torch.save
+    # and torch.load, tensors apart and placeholders in their stead.
+    from fairseq.distributed.utils import _TensorPlaceholder
+
+    entries = [_TensorPlaceholder]
     for name, obj in checkpoint_globals().items():
         own_name = f"{getattr(obj, '__module__', '')}.{getattr(obj, '__qualname__', '')}"
         if own_name == name:

@@ -23,7 +23,7 @@ from fairseq_ghat.pruning.refit import REFITS
 from fairseq_ghat.pruning.slimming import for_inference
 from fairseq_ghat.pruning.voting_pass import VotingRules, vote
 from fairseq_ghat.tasks.voting_batches import voting_batches
-from fairseq_ghat.tasks.voting_schedule import VotingToStayConfig
+from fairseq_ghat.tasks.voting_schedule import VotingToStayConfig, check_removable
 
 
 def parser() -> argparse.ArgumentParser:
@@ -41,6 +41,7 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--refit", choices=REFITS, default="none", help="default: none")
     found.add_argument("--seed", type=int, default=1, help="of random choices and of the batches (default: 1)")
     found.add_argument("--max-tokens", type=int, default=4096, help="in a batch; each batch has a vote (default: 4096)")
+    found.add_argument("--required-batch-size-multiple", type=int, default=8, metavar="N", help="as fairseq-train's")
     found.add_argument("--source-lang", help="default: as the checkpoint")
     found.add_argument("--target-lang", help="default: as the checkpoint")
     found.add_argument("--num-workers", type=int, default=0, help="processes that load data (default: 0)")
@@ -62,6 +63,18 @@ def main(argv=None) -> int:
         command.error(f"OUT {out}: the folder {out.resolve().parent} does not exist")
     if not Path(args.data).is_dir():
         command.error(f"DATA {args.data}: no such folder")
+    batching = VotingToStayConfig(
+        vote_epoch=1,
+        keep_heads=args.keep_heads,
+        max_tokens=args.max_tokens,
+        batch_size=None,
+        required_batch_size_multiple=args.required_batch_size_multiple,
+        num_workers=args.num_workers,
+        seed=args.seed,
+        log_format=None,
+        log_interval=100,
+        no_progress_bar=args.no_progress_bar,
+    )
     try:
         state = for_inference(
             as_grouped_checkpoint(
@@ -75,23 +88,17 @@ def main(argv=None) -> int:
         classifiers = _classifiers(state, model) if args.group_objective == "classification" else None
         if is_voted(model):
             raise NotGroupable("it was voted on already")
+        layers = grouped_attentions(model).values()
+        check_removable(batching, next(iter(layers)).grouping.groups, min(layer.num_heads for layer in layers))
     except CheckpointError as error:
         command.error(str(error))
-    except (FileNotFoundError, NotGroupable, ValueError) as error:
+    except FileNotFoundError as error:
+        command.error(f"--subset {args.subset}: not in DATA {args.data} ({error})")
+    except (NotGroupable, ValueError) as error:
         command.error(f"CHECKPOINT {source}: {error}")
 
     on_gpu = torch.cuda.is_available() and not args.cpu
     model = model.cuda() if on_gpu else model
-    batching = VotingToStayConfig(
-        max_tokens=args.max_tokens,
-        batch_size=None,
-        required_batch_size_multiple=1,
-        num_workers=args.num_workers,
-        seed=args.seed,
-        log_format=None,
-        log_interval=100,
-        no_progress_bar=args.no_progress_bar,
-    )
     try:
         kept = vote(
             model,

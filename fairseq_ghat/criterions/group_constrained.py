@@ -118,7 +118,7 @@ class GroupConstraintMixin:
                     for layer, gram in zip(layers, stack)
                 }
             )
-        if constrained:
+        if constrained and grams.layer_stacks():  # LayerDrop may skip every layer
             constraint, logged, layers = self._constraint(grams, pooled, names, loss.requires_grad)
             for name, value in logged.items():
                 logging_output[name] = value.detach() * sample_size

@@ -1,5 +1,6 @@
 """How far the hidden units moved from one epoch to the next, which decides --vote-tolerance."""
 
+import copy
 from typing import Any, Dict, Optional, Tuple
 
 import torch
@@ -71,5 +72,7 @@ class HiddenUnitHistory:
 
     def load_state_dict(self, state: Dict[str, Any]) -> None:
         """As state_dict gave it."""
-        self.epoch, self._before, self._sums = state["epoch"], state["before"], state["sums"]
+        self.epoch = state["epoch"]
+        # Copies: the tensors may be mapped from a checkpoint file that training is about to overwrite.
+        self._before, self._sums = copy.deepcopy(state["before"]), copy.deepcopy(state["sums"])
         self.change = None if state["change"] is None else tuple(state["change"])

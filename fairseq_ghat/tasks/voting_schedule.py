@@ -123,10 +123,9 @@ def check_schedule(cfg) -> None:
 def check_removable(cfg, groups: int, fewest_heads: int) -> None:
     """Raises ValueError if a vote is planned that could remove no head. groups: C; fewest_heads: of any layer."""
     if votes(cfg) and str(cfg.keep_heads) != "all" and groups >= fewest_heads:
-        flag = f"--vote-epoch {cfg.vote_epoch}" if cfg.vote_epoch else f"--vote-tolerance {cfg.vote_tolerance}"
         raise ValueError(
-            f"{flag} with --head-groups {groups}: one head stays in each group, "
-            f"so a vote removes none of {fewest_heads} heads; allowed is --head-groups 1 to {fewest_heads - 1}"
+            f"--head-groups {groups} with a vote: one head stays in each group, "
+            f"so a vote removes none of {fewest_heads} heads; allowed is 1 to {fewest_heads - 1}"
         )
 
 

@@ -1,27 +1,13 @@
 """A toy translation corpus and a training run on it, made once through fairseq's own commands."""
 
-import random
-
 import pytest
-from commands import run, train
+from commands import preprocess_toy_corpus, run, train
 
 
 @pytest.fixture(scope="session")
 def corpus(tmp_path_factory):
-    """Binarised toy corpus: the target is the source reversed with every word renamed."""
-    folder = tmp_path_factory.mktemp("corpus")
-    rng = random.Random(5)
-    for split, count in (("train", 240), ("valid", 40), ("test", 24)):
-        with open(folder / f"{split}.xx", "w") as source, open(folder / f"{split}.yy", "w") as target:
-            for _ in range(count):
-                words = [rng.randrange(20) for _ in range(rng.randrange(2, 12))]
-                source.write(" ".join(f"a{w}" for w in words) + "\n")
-                target.write(" ".join(f"b{w}" for w in reversed(words)) + "\n")
-    run(
-        f"fairseq-preprocess -s xx -t yy --joined-dictionary --destdir {folder}/bin "
-        f"--trainpref {folder}/train --validpref {folder}/valid --testpref {folder}/test"
-    )
-    return folder / "bin"
+    """Binarised toy corpus."""
+    return preprocess_toy_corpus(tmp_path_factory.mktemp("corpus"))
 
 
 @pytest.fixture(scope="session")

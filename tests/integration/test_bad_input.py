@@ -19,7 +19,10 @@ TRAINING_STARTED = "Start iterating over samples"
         ("--group-feature key", "argument --group-feature: invalid choice: 'key'"),
         ("--vote-epoch 0 --max-epoch 3", "--vote-epoch 0: allowed is 1 to --max-epoch 3"),
         ("--vote-epoch 4 --max-epoch 3", "--vote-epoch 4: allowed is 1 to --max-epoch 3"),
-        ("--vote-epoch 2 --head-groups 8", "a vote removes none of 8 heads; allowed is --head-groups 1 to 7"),
+        (
+            "--vote-epoch 2 --head-groups 8",
+            "--head-groups 8 with a vote: one head stays in each group, so a vote removes none of 8",
+        ),
         ("--group-loss-scale much", "--group-loss-scale much: allowed is 'batch' or a number >= 0"),
         ("--group-alpha -1", "--group-alpha -1.0: allowed is a number >= 0"),
         ("--restore-file nowhere.pt", "--restore-file nowhere.pt: no such file"),

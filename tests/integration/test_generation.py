@@ -4,7 +4,7 @@ import re
 
 import pytest
 import torch
-from commands import MODEL, REPOSITORY, TRAIN, hypotheses, run, train
+from commands import MODEL, REPOSITORY, TRAIN, generated, hypotheses, run, train
 from fairseq.data import Dictionary
 from fairseq.models.transformer import TransformerModel
 from fairseq.sequence_generator import SequenceGenerator
@@ -13,17 +13,9 @@ from fairseq_ghat.checkpoints.files import read_checkpoint
 from fairseq_ghat.pruning.head_masks import masks_in_state
 
 
-def generate(corpus, checkpoint, *options):
-    return run(
-        f"fairseq-generate {corpus} --user-dir fairseq_ghat --path {checkpoint} --beam 4 --batch-size 8 "
-        "--required-batch-size-multiple 1 --cpu "
-        + " ".join(options)
-    )
-
-
 @pytest.fixture(scope="module")
 def voted_log(corpus, voted_run):
-    return generate(corpus, voted_run[0] / "checkpoint4.pt")
+    return generated(corpus, voted_run[0] / "checkpoint4.pt")
 
 
 def stock_twin(state, dictionary):
@@ -63,7 +55,7 @@ def test_voted_checkpoint_generates_what_the_unfused_stock_path_does(corpus, vot
 
 
 def test_slim_and_masked_translations_are_identical(corpus, slim_file, voted_log):
-    assert hypotheses(generate(corpus, slim_file[0])) == hypotheses(voted_log)
+    assert hypotheses(generated(corpus, slim_file[0])) == hypotheses(voted_log)
 
 
 def test_slim_prints_sizes_and_drops_the_optimizer(voted_run, slim_file):
@@ -113,7 +105,7 @@ def test_slim_file_trains_on_and_resumes(corpus, slim_file, tmp_path):
     slim, trained = (read_checkpoint(p)["model"] for p in (slim_file[0], tmp_path / "checkpoint2.pt"))
     assert {k: v.shape for k, v in slim.items()} == {k: v.shape for k, v in trained.items()}
     assert not torch.equal(slim["encoder.layers.0.fc1.weight"], trained["encoder.layers.0.fc1.weight"])
-    assert len(hypotheses(generate(corpus, tmp_path / "checkpoint2.pt"))) == 24
+    assert len(hypotheses(generated(corpus, tmp_path / "checkpoint2.pt"))) == 24
 
 
 def test_slim_file_restores_at_its_epoch(corpus, slim_file, tmp_path):
@@ -140,7 +132,7 @@ def test_average_of_voted_checkpoints_generates(corpus, voted_run, tmp_path):
     save_dir, _ = voted_run
     printed = run(f"ghat-average {save_dir}/checkpoint3.pt {save_dir}/checkpoint4.pt --output {tmp_path}/mean.pt")
     assert "average of 2 checkpoints" in printed
-    assert len(hypotheses(generate(corpus, tmp_path / "mean.pt"))) == 24
+    assert len(hypotheses(generated(corpus, tmp_path / "mean.pt"))) == 24
     assert "6 x 8 -> 6 x 2" in run(f"ghat-slim {tmp_path}/mean.pt {tmp_path}/slim.pt")
 
 

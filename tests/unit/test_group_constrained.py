@@ -181,6 +181,15 @@ def test_observer_sees_the_grams_of_training_before_the_vote(batch):
         assert not any(gram.requires_grad for gram in found.values())
 
 
+def test_batch_in_which_layerdrop_skips_every_layer_is_not_constrained(batch):
+    model = build_grouped(encoder_layerdrop=1.0, decoder_layerdrop=1.0).train()
+    for ours in (criterion("100"), classifying(model, scale="100")):
+        loss, _, log = ours(model, batch)
+        loss.backward()
+        assert loss.item() == log["loss"].item() and "constraint" not in log
+        assert all(parameter.grad is not None for parameter in ours.parameters())
+
+
 def test_squared_diversity_reaches_the_loss(batch):
     model = build_grouped().eval()
     ours = GroupConstrainedCrossEntropy(TinyTask(), False, 0.0, 0.5, "1", group_diversity="squared")

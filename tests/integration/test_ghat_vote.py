@@ -1,0 +1,126 @@
+"""`ghat-vote`: the vote after the fact, on checkpoints of ours, of stock fairseq, and of strangers."""
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from commands import MODEL, TRAIN, generated, hypotheses, run, train
+
+from fairseq_ghat.checkpoints.files import read_checkpoint
+from fairseq_ghat.pruning.head_masks import masks_in_state
+
+STRANGERS = Path(__file__).parents[3] / "shared/data/fairseq_checkpoint_symmath"
+
+
+@pytest.fixture(scope="module")
+def stock_checkpoint(corpus, tmp_path_factory):
+    save_dir = tmp_path_factory.mktemp("stock")
+    run(
+        f"fairseq-train {corpus} --save-dir {save_dir} --task translation --arch transformer "
+        f"--criterion label_smoothed_cross_entropy --max-epoch 2 --no-epoch-checkpoints {MODEL} {TRAIN}"
+    )
+    return save_dir / "checkpoint_last.pt"
+
+
+def valid_loss(corpus, checkpoint):
+    log = run(
+        f"fairseq-validate {corpus} --user-dir fairseq_ghat --task translation --path {checkpoint} "
+        "--max-tokens 400 --cpu"
+    )
+    return float(re.search(r"\| valid on 'valid' subset \| loss ([\d.]+)", log).group(1))
+
+
+@pytest.mark.parametrize("rules", ["", "--refit output", "--group-objective classification"])
+def test_same_vote_as_in_training(corpus, tmp_path, rules):
+    """The checkpoint before the vote, voted on after the fact, keeps the heads that training kept."""
+    train(corpus, tmp_path, "--max-epoch 3 --vote-epoch 3", rules)
+    log = run(f"ghat-vote {tmp_path}/checkpoint2.pt {corpus} {tmp_path}/voted.pt --max-tokens 400 --cpu {rules}")
+    kept = masks_in_state(read_checkpoint(tmp_path / "voted.pt")["model"])
+    in_training = masks_in_state(read_checkpoint(tmp_path / "checkpoint3.pt")["model"])
+    assert kept == in_training
+    assert log.count(" keeps heads [") == 6
+    assert f"{tmp_path}/voted.pt: 12 of 48 heads stay" in log
+
+
+def test_stock_checkpoint_votes_slims_and_translates(corpus, stock_checkpoint, tmp_path):
+    log = run(f"ghat-vote {stock_checkpoint} {corpus} {tmp_path}/voted.pt --head-groups 3 --max-tokens 400 --cpu")
+    assert "18 of 48 heads stay" in log
+    run(f"ghat-slim {tmp_path}/voted.pt {tmp_path}/slim.pt")
+    translated = [hypotheses(generated(corpus, tmp_path / f"{name}.pt")) for name in ("voted", "slim")]
+    assert translated[0] == translated[1] and len(translated[0]) == 24
+
+
+def test_refit_is_never_worse_than_dropping(corpus, stock_checkpoint, tmp_path):
+    losses = {}
+    for refit in ("none", "output"):
+        out = tmp_path / f"{refit}.pt"
+        run(f"ghat-vote {stock_checkpoint} {corpus} {out} --refit {refit} --max-tokens 400 --cpu")
+        losses[refit] = valid_loss(corpus, out)
+    assert losses["output"] < losses["none"]
+
+
+def test_voted_file_trains_on(corpus, stock_checkpoint, tmp_path):
+    run(f"ghat-vote {stock_checkpoint} {corpus} {tmp_path}/voted.pt --max-tokens 400 --cpu")
+    log = train(
+        corpus, tmp_path / "on", f"--finetune-from-model {tmp_path}/voted.pt --max-epoch 1 --no-epoch-checkpoints"
+    )
+    assert "stage voted | heads 2,2,2,2,2,2" in log
+    voted = masks_in_state(read_checkpoint(tmp_path / "voted.pt")["model"])
+    assert masks_in_state(read_checkpoint(tmp_path / "on/checkpoint_last.pt")["model"]) == voted
+
+
+def test_random_heads_follow_the_seed(corpus, stock_checkpoint, tmp_path):
+    kept = []
+    for number, seed in enumerate((1, 1, 2)):
+        out = tmp_path / f"{number}.pt"
+        run(f"ghat-vote {stock_checkpoint} {corpus} {out} --keep-heads random --seed {seed} --cpu")
+        kept.append(masks_in_state(read_checkpoint(out)["model"]))
+    assert kept[0] == kept[1] != kept[2]
+
+
+@pytest.mark.parametrize(
+    "arguments,message",
+    [
+        ("{stock} {data} {stock}", "is CHECKPOINT itself"),
+        ("{stock} {data} {folder}/no/out.pt", "does not exist"),
+        ("{stock} {folder}/nowhere {folder}/out.pt", "nowhere: no such folder"),
+        ("{folder}/nowhere.pt {data} {folder}/out.pt", "nowhere.pt: no such checkpoint file"),
+        ("{stock} {data} {folder}/out.pt --head-groups 9", "--head-groups 9: allowed is 1 to 8"),
+        ("{stock} {data} {folder}/out.pt --head-groups 8", "--head-groups 8 with a vote: .*allowed is 1 to 7"),
+        ("{stock} {data} {folder}/out.pt --subset tests", "--subset tests: not in DATA"),
+        ("{stock} {data} {folder}/out.pt --group-objective classification", "it holds no classifiers"),
+        ("{voted}/checkpoint4.pt {data} {folder}/out.pt", "checkpoint4.pt: it was voted on already"),
+        ("{voted}/slim.pt {data} {folder}/out.pt", "slim.pt: it was voted on already"),
+    ],
+)
+def test_bad_input_leaves_no_file(corpus, stock_checkpoint, voted_run, slim_file, tmp_path, arguments, message):
+    filled = arguments.format(stock=stock_checkpoint, data=corpus, folder=tmp_path, voted=voted_run[0])
+    before = stock_checkpoint.read_bytes()
+    log = run(f"ghat-vote {filled} --cpu", check=False)
+    assert re.search(message, log) and "Traceback" not in log
+    assert list(tmp_path.iterdir()) == [] and stock_checkpoint.read_bytes() == before
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not STRANGERS.is_dir(), reason="needs the checkpoint of symbolic expressions beside the repository")
+def test_checkpoint_that_others_trained(tmp_path):
+    """An argparse.Namespace checkpoint of years ago: loss as published, then dropped, then refitted."""
+    losses = {}
+    for refit in ("none", "output"):
+        out = tmp_path / f"{refit}.pt"
+        run(
+            f"ghat-vote {STRANGERS}/checkpoint_best.pt {STRANGERS}/data-bin {out} --subset valid --refit {refit} --cpu "
+            "--no-progress-bar"
+        )
+        losses[refit] = out
+    losses["full"] = STRANGERS / "checkpoint_best.pt"
+    for name, path in losses.items():
+        log = run(
+            f"fairseq-validate {STRANGERS}/data-bin --user-dir fairseq_ghat --task translation --path {path} "
+            "--valid-subset test --max-tokens 4000 --cpu"
+        )
+        losses[name] = float(re.search(r"\| valid on 'test' subset \| loss ([\d.]+)", log).group(1))
+    assert losses["full"] == pytest.approx(1.188, abs=5e-4)
+    assert losses["full"] < losses["output"] < losses["none"]
+    assert not torch.isnan(torch.tensor(list(losses.values()))).any()

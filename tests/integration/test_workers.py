@@ -1,0 +1,144 @@
+"""Several data-parallel workers against one: the same votes, the same sums, the same masks on every worker."""
+
+import os
+import re
+import socket
+
+import pytest
+import torch
+from commands import train, train_on_workers
+from fairseq.distributed import ModuleProxyWrapper
+from tiny_models import TinyTask, build_grouped, padded_batch
+from torch import multiprocessing
+from torch.nn.parallel import DistributedDataParallel
+
+from fairseq_ghat.checkpoints.files import read_checkpoint
+from fairseq_ghat.criterions.group_constrained import GroupConstrainedCrossEntropy
+from fairseq_ghat.modules.grouped_attention import grouped_attentions
+from fairseq_ghat.pruning.head_masks import masks_in_state, set_head_masks
+from fairseq_ghat.tasks.workers import add_up_over_workers, check_same_masks
+
+
+def masks_of(save_dir):
+    return masks_in_state(read_checkpoint(save_dir / "checkpoint_last.pt")["model"])
+
+
+def votes_in(log):
+    return re.findall(r"vote: (\S+ keeps heads .*)", log)
+
+
+@pytest.mark.parametrize("rules", ["", "--vote-by score --group-feature output", "--refit output"])
+def test_vote_of_two_workers_is_that_of_one(corpus, tmp_path, rules):
+    """Same weights, same data: every vote is the same, and so are the heads."""
+    options = f"--vote-epoch 1 --max-epoch 1 --no-epoch-checkpoints {rules}"
+    alone = train(corpus, tmp_path / "1", options)
+    first, second = train_on_workers(corpus, tmp_path / "2", options)
+    assert votes_in(first) == votes_in(alone) != []
+    assert votes_in(second) == [], "one worker announces the vote"
+    assert masks_of(tmp_path / "1") == masks_of(tmp_path / "2")
+
+
+def test_gram_sums_of_two_workers_are_those_of_one(corpus, tmp_path):
+    """An epoch without learning or dropout: the accumulated Gram matrices agree within 1e-5."""
+    options = "--vote-tolerance 1e-9 --max-epoch 3 --lr 0 --warmup-updates 0 --dropout 0 --lr-scheduler fixed"
+    train(corpus, tmp_path / "1", options)
+    train_on_workers(corpus, tmp_path / "2", options)
+    sums = []
+    for workers in ("1", "2"):
+        state = read_checkpoint(tmp_path / workers / "checkpoint2.pt")["task_state"]
+        sums.append(state["voting_to_stay"]["history"]["sums"])
+    for name, alone in sums[0].items():
+        assert alone.abs().max() > 0
+        torch.testing.assert_close(sums[1][name], alone, rtol=1e-5, atol=1e-5 * alone.abs().max().item())
+
+
+def test_two_workers_train_vote_and_go_on(corpus, tmp_path):
+    """Both workers hold the same losses, before the vote and after it; the run resumes on two workers."""
+    options = "--vote-epoch 2 --group-objective classification --no-epoch-checkpoints"
+    logs = train_on_workers(corpus, tmp_path, options, "--max-epoch 2")
+    assert "stage voted | heads 2,2,2,2,2,2" in logs[0]
+    before = masks_of(tmp_path)
+    logs = train_on_workers(corpus, tmp_path, options, "--max-epoch 3")
+    assert "Loaded checkpoint" in logs[0] and votes_in(logs[0]) == []
+    assert "stage voted | heads 2,2,2,2,2,2" in logs[0]
+    assert masks_of(tmp_path) == before
+
+
+# ---------------------------------------------------------------------- in the library, without fairseq-train
+
+
+def in_two_processes(function, tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    multiprocessing.spawn(function, args=(port, str(tmp_path)), nprocs=2)
+    return [torch.load(tmp_path / f"{rank}.pt") for rank in range(2)]
+
+
+def joined(rank, port):
+    torch.set_num_threads(1)
+    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
+    torch.distributed.init_process_group("gloo", rank=rank, world_size=2)
+
+
+def differing_masks(rank, port, folder):
+    joined(rank, port)
+    model = build_grouped()
+    layers = list(grouped_attentions(model).values())
+    results = []
+    for heads_of_layer_4 in ([1, 3], [1, 3 + rank]):
+        masks = torch.zeros(6, 8)
+        masks[:, :2] = 1
+        masks[4] = torch.isin(torch.arange(8), torch.tensor(heads_of_layer_4)).float()
+        set_head_masks(layers, masks)
+        try:
+            check_same_masks(model)
+            results.append("agree")
+        except RuntimeError as error:
+            results.append(str(error))
+    total = torch.tensor([1.0 + rank], dtype=torch.float64)
+    add_up_over_workers(total)
+    torch.save({"results": results, "total": total}, f"{folder}/{rank}.pt")
+
+
+def test_workers_that_disagree_end_with_an_error_on_each(tmp_path):
+    for found in in_two_processes(differing_masks, tmp_path):
+        assert found["results"][0] == "agree"
+        assert found["results"][1].startswith("the workers voted differently in decoder.layers.1.self_attn: ")
+        assert found["total"].item() == 3
+
+
+class VotingTask(TinyTask):
+    def __init__(self, model):
+        super().__init__()
+        self.grouped_attentions = grouped_attentions(model)
+
+
+def default_ddp(rank, port, folder):
+    """torch's DistributedDataParallel, as --ddp-backend pytorch_ddp uses it, without find_unused_parameters."""
+    joined(rank, port)
+    model = build_grouped(dropout=0.0)
+    wrapped = ModuleProxyWrapper(DistributedDataParallel(model))
+    criterion = GroupConstrainedCrossEntropy(
+        VotingTask(model), False, 0.5, 0.5, "0.1", group_objective="classification"
+    )
+    wrapped_criterion = DistributedDataParallel(criterion)
+    optimizer = torch.optim.Adam([*wrapped.parameters(), *wrapped_criterion.parameters()], lr=0.01, weight_decay=0.1)
+    for step in range(6):
+        if step == 3:
+            masks = torch.zeros(6, 8)
+            masks[:, [2, 5]] = 1
+            set_head_masks(list(grouped_attentions(wrapped).values()), masks)
+        optimizer.zero_grad()
+        loss, size, _ = wrapped_criterion(wrapped, padded_batch())
+        (loss / size).backward()
+        optimizer.step()
+    torch.save(model.state_dict(), f"{folder}/{rank}.pt")
+
+
+def test_fairseq_2389_default_ddp_trains_over_the_vote(tmp_path):
+    """facebookresearch/fairseq#2389: no parameter is without gradient in any step, so no special flag is needed."""
+    first, second = in_two_processes(default_ddp, tmp_path)
+    for name, value in first.items():
+        assert torch.equal(value, second[name]), name
+    assert first["encoder.layers.0.self_attn.head_mask"].tolist() == [0, 0, 2, 0, 0, 2, 0, 0]
