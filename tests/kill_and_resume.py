@@ -83,7 +83,8 @@ def run_to_the_end(command):
         log = done.stdout + done.stderr
         if done.returncode == 0:
             return log, recoveries
-        recovery = re.search(r"Newest whole checkpoint: `cp (\S+) (\S+)` goes on from it", log)
+        # Not the line of source that a traceback shows, which has braces for the names.
+        recovery = re.search(r"Newest whole checkpoint: `cp ([^\s{]+) ([^\s{]+)` goes on from it", log)
         if not recovery or recoveries:
             raise SystemExit(f"the run could not go on:\n{log[-3000:]}")
         shutil.copyfile(*recovery.groups())

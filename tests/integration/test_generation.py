@@ -36,7 +36,7 @@ def stock_twin(state, dictionary):
     return model.eval()
 
 
-def test_voted_checkpoint_generates_what_the_unfused_stock_path_does(corpus, voted_run, voted_log):
+def test_fairseq_4858_voted_checkpoint_generates_what_the_unfused_stock_path_does(corpus, voted_run, voted_log):
     """Fresh process, sources of unequal length in one batch (facebookresearch/fairseq#4858)."""
     dictionary = Dictionary.load(str(corpus / "dict.xx.txt"))
     model = stock_twin(read_checkpoint(voted_run[0] / "checkpoint4.pt"), dictionary)
@@ -95,7 +95,7 @@ def test_interactive_translates_with_the_slim_file(corpus, slim_file, voted_log)
     assert [text for _, (_, text) in sorted(hypotheses(log).items())] == [expected[int(n)][1] for n in sources]
 
 
-def test_slim_file_trains_on_and_resumes(corpus, slim_file, tmp_path):
+def test_fairseq_1403_slim_file_trains_on_and_resumes(corpus, slim_file, tmp_path):
     """fairseq-train builds from the command line, which says 8 heads (facebookresearch/fairseq#1403)."""
     options = f"--finetune-from-model {slim_file[0]}"
     first = train(corpus, tmp_path, options, "--max-epoch 1")
@@ -136,7 +136,7 @@ def test_average_of_voted_checkpoints_generates(corpus, voted_run, tmp_path):
     assert "6 x 8 -> 6 x 2" in run(f"ghat-slim {tmp_path}/mean.pt {tmp_path}/slim.pt")
 
 
-def test_child_process_imports_the_plugin_by_relative_user_dir(corpus):
+def test_fairseq_3299_child_process_imports_the_plugin_by_relative_user_dir(corpus):
     """facebookresearch/fairseq#3299: worker processes find model, criterion and task."""
     import multiprocessing
 

@@ -99,6 +99,20 @@ def test_reset_optimizer_keeps_the_vote(corpus, voted_run, tmp_path):
     assert "stage voted | heads 2,2,2,2,2,2" in log and "keeps heads" not in log
 
 
+def test_fairseq_4555_constraint_adds_no_overflow_in_half_precision(corpus, tmp_path):
+    """facebookresearch/fairseq#4555: some two hundred updates without the constraint and with it."""
+    overflows = []
+    for scale in (0, 1):
+        log = train(
+            corpus,
+            tmp_path,
+            f"--fp16 --fp16-no-flatten-grads --max-epoch 34 --no-save --disable-validation --group-loss-scale {scale}",
+        )
+        assert int(re.findall(r"num_updates (\d+)", log)[-1]) > 195
+        overflows.append(log.count("overflow detected"))
+    assert overflows == [0, 0]
+
+
 def test_fairseq_3245_bleu_of_training_is_that_of_generation(corpus, tmp_path):
     """facebookresearch/fairseq#3245: same beam, length limits and detokenisation give the same BLEU."""
     log = train(

@@ -25,7 +25,7 @@ def test_weights_are_means_and_masks_stay(tmp_path):
     assert "last_optimizer_state" not in averaged
 
 
-def test_the_same_files_give_the_same_weights(tmp_path):
+def test_fairseq_602_the_same_files_give_the_same_weights(tmp_path):
     """facebookresearch/fairseq#602."""
     paths = [saved(tmp_path, f"{i}.pt", w=torch.randn(100)) for i in range(4)]
     assert torch.equal(average_checkpoints(paths)["model"]["w"], average_checkpoints(paths)["model"]["w"])
@@ -48,7 +48,7 @@ def test_tied_weights_stay_tied_and_the_file_as_large(tmp_path):
     assert (tmp_path / "mean.pt").stat().st_size < 8000
 
 
-def test_other_masks_are_refused(tmp_path):
+def test_fairseq_602_other_masks_are_refused(tmp_path):
     mask = torch.tensor([1, 0, 1, 0], dtype=torch.uint8)
     paths = [saved(tmp_path, "a.pt"), saved(tmp_path, "b.pt", head_mask=mask)]
     with pytest.raises(CheckpointError, match="b.pt: head_mask differs from .*a.pt: voted and unvoted"):

@@ -59,7 +59,7 @@ def test_number_does_not_depend_on_the_batch_size(batch):
     assert shares[0] == pytest.approx(shares[1], rel=1e-3)
 
 
-def test_batch_adds_the_sum_over_layers_once(batch):
+def test_fairseq_2310_batch_adds_the_sum_over_layers_once(batch):
     """facebookresearch/fairseq#2310: its weight per token shrinks as the batch grows."""
     model = build_grouped().eval()
     for times in (1, 4):
@@ -217,7 +217,7 @@ def test_after_the_vote_only_the_task_loss_is_left(batch):
     assert "constraint" not in log
 
 
-def test_constraint_is_computed_in_float32_of_a_half_precision_model(batch):
+def test_fairseq_4555_constraint_is_computed_in_float32_of_a_half_precision_model(batch):
     """facebookresearch/fairseq#4555: nothing overflows."""
     model = build_grouped().eval()
     reference = constraint_of(model, batch).loss.item()

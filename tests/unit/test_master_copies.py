@@ -35,7 +35,7 @@ def optimizer_of(parameters, flat):
 
 
 @pytest.mark.parametrize("flat", [False, True])
-def test_the_next_update_keeps_the_changed_weights(flat):
+def test_nni_4521_the_next_update_keeps_the_changed_weights(flat):
     parameters = [torch.nn.Parameter(torch.randn(3, 2).bfloat16()), torch.nn.Parameter(torch.randn(4).bfloat16())]
     optimizer = optimizer_of(parameters, flat)
     with torch.no_grad():

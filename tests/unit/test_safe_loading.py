@@ -48,7 +48,7 @@ def test_old_configuration_nodes_come_back(tmp_path):
     assert read_checkpoint(saved(tmp_path, cfg=cfg))["cfg"] == cfg
 
 
-def test_fairseq_loads_such_a_checkpoint_itself(tmp_path):
+def test_fairseq_5610_fairseq_loads_such_a_checkpoint_itself(tmp_path):
     from fairseq.checkpoint_utils import load_checkpoint_to_cpu
 
     cfg = {"model": argparse.Namespace(arch="x"), "task": {"_name": "translation"}}

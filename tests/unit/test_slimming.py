@@ -142,12 +142,12 @@ def test_stock_checkpoint_is_refused():
         ({"encoder.layers.0.self_attn": [3, 1]}, r"keeps heads \[3, 1\].*increasing"),
     ],
 )
-def test_record_that_does_not_fit_is_refused_by_layer(kept, message):
+def test_transformers_4490_record_that_does_not_fit_is_refused_by_layer(kept, message):
     with pytest.raises(ValueError, match=message):
         remove_heads(build_grouped(), kept)
 
 
-def test_mismatch_names_layer_and_head_counts(caplog):
+def test_transformers_4490_mismatch_names_layer_and_head_counts(caplog):
     slim = slim_checkpoint(checkpoint_of(masked_model())).state
     with pytest.raises(RuntimeError):
         build_grouped().load_state_dict(slim["model"])
