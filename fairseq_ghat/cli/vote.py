@@ -20,7 +20,7 @@ from fairseq_ghat.modules.group_classifiers import GroupClassifiers
 from fairseq_ghat.modules.grouped_attention import grouped_attentions
 from fairseq_ghat.pruning.head_masks import is_voted
 from fairseq_ghat.pruning.refit import REFITS
-from fairseq_ghat.pruning.slimming import for_inference
+from fairseq_ghat.pruning.slimming import for_inference, model_config
 from fairseq_ghat.pruning.voting_pass import VotingRules, vote
 from fairseq_ghat.tasks.voting_batches import voting_batches
 from fairseq_ghat.tasks.voting_schedule import VotingToStayConfig, check_removable
@@ -39,9 +39,9 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--vote-by", choices=VOTE_BY, default="count", help="default: count")
     found.add_argument("--keep-heads", choices=[k for k in KEEP_HEADS if k != "all"], default="pillars")
     found.add_argument("--refit", choices=REFITS, default="none", help="default: none")
-    found.add_argument("--seed", type=int, default=1, help="of random choices and of the batches (default: 1)")
-    found.add_argument("--max-tokens", type=int, default=4096, help="in a batch; each batch has a vote (default: 4096)")
-    found.add_argument("--required-batch-size-multiple", type=int, default=8, metavar="N", help="as fairseq-train's")
+    found.add_argument("--seed", type=int, help="of random choices and of the batches (default: as the checkpoint)")
+    found.add_argument("--max-tokens", type=int, help="in a batch; each batch votes (default: as the checkpoint)")
+    found.add_argument("--batch-size", type=int, help="sentences in a batch (default: as the checkpoint)")
     found.add_argument("--source-lang", help="default: as the checkpoint")
     found.add_argument("--target-lang", help="default: as the checkpoint")
     found.add_argument("--num-workers", type=int, default=0, help="processes that load data (default: 0)")
@@ -63,18 +63,6 @@ def main(argv=None) -> int:
         command.error(f"OUT {out}: the folder {out.resolve().parent} does not exist")
     if not Path(args.data).is_dir():
         command.error(f"DATA {args.data}: no such folder")
-    batching = VotingToStayConfig(
-        vote_epoch=1,
-        keep_heads=args.keep_heads,
-        max_tokens=args.max_tokens,
-        batch_size=None,
-        required_batch_size_multiple=args.required_batch_size_multiple,
-        num_workers=args.num_workers,
-        seed=args.seed,
-        log_format=None,
-        log_interval=100,
-        no_progress_bar=args.no_progress_bar,
-    )
     try:
         state = for_inference(
             as_grouped_checkpoint(
@@ -84,6 +72,7 @@ def main(argv=None) -> int:
                 group_distance=args.group_distance,
             )
         )
+        batching = _batching(state, args)
         task, model = load(state, args)
         classifiers = _classifiers(state, model) if args.group_objective == "classification" else None
         if is_voted(model):
@@ -105,7 +94,7 @@ def main(argv=None) -> int:
             voting_batches(task, model, batching, args.subset, epoch=1),
             task.target_dictionary.pad(),
             to_device=utils.move_to_cuda if on_gpu else lambda sample: sample,
-            rules=VotingRules(args.vote_by, args.keep_heads, args.refit, args.seed),
+            rules=VotingRules(args.vote_by, args.keep_heads, args.refit, batching.seed),
             classifiers=classifiers,
         )
     except ValueError as error:
@@ -127,6 +116,27 @@ def load(state, args):
         (model,), _, task = checkpoint_utils.load_model_ensemble_and_task([str(grouped)], overrides)
     task.load_dataset(args.subset, epoch=1)
     return task, model
+
+
+def _batching(state, args) -> VotingToStayConfig:
+    """Batches as in training, unless told otherwise: every batch has one vote per group."""
+    trained = vars(model_config(state))
+    sizes = {"max_tokens": args.max_tokens, "batch_size": args.batch_size}
+    if not any(sizes.values()):
+        sizes = {name: trained.get(name) for name in sizes}
+    if not any(sizes.values()):
+        sizes["max_tokens"] = 4096
+    return VotingToStayConfig(
+        vote_epoch=1,
+        keep_heads=args.keep_heads,
+        required_batch_size_multiple=trained.get("required_batch_size_multiple", 8),
+        num_workers=args.num_workers,
+        seed=trained.get("seed", 1) if args.seed is None else args.seed,
+        log_format=None,
+        log_interval=100,
+        no_progress_bar=args.no_progress_bar,
+        **sizes,
+    )
 
 
 def _classifiers(state, model) -> GroupClassifiers:

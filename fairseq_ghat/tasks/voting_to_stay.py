@@ -22,7 +22,7 @@ from fairseq_ghat.tasks.hidden_unit_history import HiddenUnitHistory
 from fairseq_ghat.tasks.master_copies import renew_master_copies
 from fairseq_ghat.tasks.voting_batches import voting_batches
 from fairseq_ghat.tasks.voting_schedule import check_removable, check_schedule, is_due, votes, voting_rules
-from fairseq_ghat.tasks.workers import add_up_over_workers, check_same_masks
+from fairseq_ghat.tasks.workers import add_up_over_workers, agree_on, check_same_masks
 
 logger = logging.getLogger(__name__)
 
@@ -142,6 +142,8 @@ class VotingToStayMixin:
         if self._last_epoch is None and votes(self.cfg):
             # Also in processes that fairseq spawned, where plain atexit functions do not run.
             Finalize(None, lambda: self._report_missing_vote(model), exitpriority=1)
+            if is_voted(model):
+                logger.info("vote: took place before this start; %s", _heads(model))
         self._last_epoch = epoch
         if is_voted(model) or not votes(self.cfg):
             return
@@ -169,15 +171,13 @@ class VotingToStayMixin:
         )
         self.dataset(subset).set_epoch(epoch)
         check_same_masks(model)
-        self._masters_outdated = str(self.cfg.refit) != "none"
+        if str(self.cfg.refit) != "none":
+            agree_on(p for layer in grouped_attentions(model).values() for p in layer.out_proj.parameters())
+            self._masters_outdated = True
         restart_best_score()
         set_aside_best_checkpoints(self.cfg.save_dir)
         constraint = "off" if str(self.cfg.constrain_stage) == "1" else "on"
-        logger.info(
-            "vote: done; constraint %s, best score and patience restarted; heads per attention: %s",
-            constraint,
-            ", ".join(f"{name} {count}" for name, count in heads_per_layer(model).items()),
-        )
+        logger.info("vote: done; constraint %s, best score and patience restarted; %s", constraint, _heads(model))
 
     def train_step(self, sample, model, criterion, optimizer, update_num, ignore_grad=False, **kwargs):
         """As fairseq's."""
@@ -235,3 +235,7 @@ class VotingToStayMixin:
             self._history.load_state_dict(own["history"])
         restore_patience(own.get("patience", {}))
         super().load_state_dict(state_dict)
+
+
+def _heads(model) -> str:
+    return "heads per attention: " + ", ".join(f"{name} {count}" for name, count in heads_per_layer(model).items())

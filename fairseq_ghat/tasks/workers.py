@@ -1,6 +1,6 @@
 """Sums over data-parallel workers, and the check that they agree."""
 
-from typing import Dict, List, Tuple
+from typing import Dict, Iterable, List, Tuple
 
 import torch
 from fairseq.distributed import utils as distributed_utils
@@ -24,13 +24,28 @@ def add_up_over_workers(tensor: Tensor) -> None:
         tensor.copy_(shared)
 
 
+@torch.no_grad()
+def agree_on(parameters: Iterable[Tensor]) -> None:
+    """Gives parameters their mean over all workers, which are then equal to the last bit; alone, does nothing.
+
+    Workers on different hardware may solve the same equations to different last bits, and data-parallel
+    training, which exchanges gradients alone, would keep the difference.
+    """
+    workers, _ = share_of_data()
+    if workers > 1:
+        for parameter in parameters:
+            mean = parameter.double()
+            add_up_over_workers(mean)
+            parameter.copy_(mean / workers)
+
+
 def check_same_masks(model: nn.Module) -> None:
     """Every worker must call it.
 
     Raises:
         RuntimeError: on every worker, if the head masks of the workers differ; names a layer.
     """
-    workers = distributed_utils.get_data_parallel_world_size()
+    workers, _ = share_of_data()
     if workers == 1:
         return
     differing: List[str] = []

@@ -35,7 +35,7 @@ def valid_loss(corpus, checkpoint):
 def test_same_vote_as_in_training(corpus, tmp_path, rules):
     """The checkpoint before the vote, voted on after the fact, keeps the heads that training kept."""
     train(corpus, tmp_path, "--max-epoch 3 --vote-epoch 3", rules)
-    log = run(f"ghat-vote {tmp_path}/checkpoint2.pt {corpus} {tmp_path}/voted.pt --max-tokens 400 --cpu {rules}")
+    log = run(f"ghat-vote {tmp_path}/checkpoint2.pt {corpus} {tmp_path}/voted.pt --cpu {rules}")
     kept = masks_in_state(read_checkpoint(tmp_path / "voted.pt")["model"])
     in_training = masks_in_state(read_checkpoint(tmp_path / "checkpoint3.pt")["model"])
     assert kept == in_training
@@ -44,7 +44,7 @@ def test_same_vote_as_in_training(corpus, tmp_path, rules):
 
 
 def test_stock_checkpoint_votes_slims_and_translates(corpus, stock_checkpoint, tmp_path):
-    log = run(f"ghat-vote {stock_checkpoint} {corpus} {tmp_path}/voted.pt --head-groups 3 --max-tokens 400 --cpu")
+    log = run(f"ghat-vote {stock_checkpoint} {corpus} {tmp_path}/voted.pt --head-groups 3 --cpu")
     assert "18 of 48 heads stay" in log
     run(f"ghat-slim {tmp_path}/voted.pt {tmp_path}/slim.pt")
     translated = [hypotheses(generated(corpus, tmp_path / f"{name}.pt")) for name in ("voted", "slim")]
@@ -55,13 +55,13 @@ def test_refit_is_never_worse_than_dropping(corpus, stock_checkpoint, tmp_path):
     losses = {}
     for refit in ("none", "output"):
         out = tmp_path / f"{refit}.pt"
-        run(f"ghat-vote {stock_checkpoint} {corpus} {out} --refit {refit} --max-tokens 400 --cpu")
+        run(f"ghat-vote {stock_checkpoint} {corpus} {out} --refit {refit} --cpu")
         losses[refit] = valid_loss(corpus, out)
     assert losses["output"] < losses["none"]
 
 
 def test_voted_file_trains_on(corpus, stock_checkpoint, tmp_path):
-    run(f"ghat-vote {stock_checkpoint} {corpus} {tmp_path}/voted.pt --max-tokens 400 --cpu")
+    run(f"ghat-vote {stock_checkpoint} {corpus} {tmp_path}/voted.pt --cpu")
     log = train(
         corpus, tmp_path / "on", f"--finetune-from-model {tmp_path}/voted.pt --max-epoch 1 --no-epoch-checkpoints"
     )

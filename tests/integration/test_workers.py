@@ -16,7 +16,7 @@ from fairseq_ghat.checkpoints.files import read_checkpoint
 from fairseq_ghat.criterions.group_constrained import GroupConstrainedCrossEntropy
 from fairseq_ghat.modules.grouped_attention import grouped_attentions
 from fairseq_ghat.pruning.head_masks import masks_in_state, set_head_masks
-from fairseq_ghat.tasks.workers import add_up_over_workers, check_same_masks
+from fairseq_ghat.tasks.workers import add_up_over_workers, agree_on, check_same_masks
 
 
 def masks_of(save_dir):
@@ -98,7 +98,9 @@ def differing_masks(rank, port, folder):
             results.append(str(error))
     total = torch.tensor([1.0 + rank], dtype=torch.float64)
     add_up_over_workers(total)
-    torch.save({"results": results, "total": total}, f"{folder}/{rank}.pt")
+    weight = torch.nn.Parameter(torch.tensor([0.5, 1.0 + rank * 1e-3]))
+    agree_on([weight])
+    torch.save({"results": results, "total": total, "weight": weight.data}, f"{folder}/{rank}.pt")
 
 
 def test_workers_that_disagree_end_with_an_error_on_each(tmp_path):
@@ -106,6 +108,7 @@ def test_workers_that_disagree_end_with_an_error_on_each(tmp_path):
         assert found["results"][0] == "agree"
         assert found["results"][1].startswith("the workers voted differently in decoder.layers.1.self_attn: ")
         assert found["total"].item() == 3
+        assert found["weight"].tolist() == torch.tensor([0.5, 1.0005]).tolist()
 
 
 class VotingTask(TinyTask):
