@@ -111,13 +111,7 @@ class GroupConstraintMixin:
             loss, sample_size, logging_output = super().forward(model, sample, reduce)
         names = {layer: name for name, layer in grouped_attentions(model).items()} if pooled or observed else {}
         if observed:
-            self.observe_grams(
-                {
-                    names[layer]: gram.detach()
-                    for layers, stack in zip(grams.layer_stacks(), grams.stacks())
-                    for layer, gram in zip(layers, stack)
-                }
-            )
+            self.observe_grams({names[layer]: gram.detach() for layer, gram in grams.by_layer().items()})
         if constrained and grams.layer_stacks():  # LayerDrop may skip every layer
             constraint, logged, layers = self._constraint(grams, pooled, names, loss.requires_grad)
             for name, value in logged.items():
@@ -125,8 +119,9 @@ class GroupConstraintMixin:
             logging_output["constrained_size"] = sample_size
             if reduce:
                 loss = loss + self.scale.summed(constraint, layers, sample_size)
-        elif self.classifiers is not None and loss.requires_grad:
-            # Data-parallel training wants a gradient for every parameter at every step.
+        if self.classifiers is not None and loss.requires_grad:
+            # Data-parallel training wants a gradient for every parameter at every step, also after the vote and
+            # for layers that LayerDrop skipped.
             loss = loss + 0.0 * sum(parameter.sum() for parameter in self.classifiers.parameters())
         return loss, sample_size, logging_output
 

@@ -31,6 +31,10 @@ class FeatureGrams(FeatureSink):
         gram = feature_gram(flatten_heads(features, padding))
         self._grams[layer] = self._grams[layer] + gram if layer in self._grams else gram
 
+    def by_layer(self) -> Dict[GroupedAttention, Tensor]:
+        """Gram matrix (H, H) of each layer that ran."""
+        return dict(self._grams)
+
     def layer_stacks(self) -> List[List[GroupedAttention]]:
         """The layers that ran, one list per number of heads."""
         by_heads: Dict[int, List[GroupedAttention]] = {}

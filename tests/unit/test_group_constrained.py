@@ -190,6 +190,17 @@ def test_batch_in_which_layerdrop_skips_every_layer_is_not_constrained(batch):
         assert all(parameter.grad is not None for parameter in ours.parameters())
 
 
+def test_fairseq_2389_classifiers_of_layers_that_layerdrop_skips_keep_a_gradient(batch):
+    model = build_grouped(decoder_layerdrop=1.0).train()
+    ours = classifying(model)
+    loss, _, log = ours(model, batch)
+    loss.backward()
+    assert "constraint" in log
+    assert all(parameter.grad is not None for parameter in ours.parameters())
+    assert ours.classifiers.weights["encoder_layers_0_self_attn"].grad.abs().max() > 0
+    assert ours.classifiers.weights["decoder_layers_0_self_attn"].grad.abs().max() == 0
+
+
 def test_squared_diversity_reaches_the_loss(batch):
     model = build_grouped().eval()
     ours = GroupConstrainedCrossEntropy(TinyTask(), False, 0.0, 0.5, "1", group_diversity="squared")
