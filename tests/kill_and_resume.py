@@ -14,8 +14,7 @@ import tempfile
 import time
 from pathlib import Path
 
-import torch
-from commands import REPOSITORY, environment, preprocess_toy_corpus, train_command
+from commands import REPOSITORY, environment, preprocess_toy_corpus, same_weights, train_command
 
 from fairseq_ghat.checkpoints.files import read_checkpoint
 from fairseq_ghat.pruning.head_masks import masks_in_state
@@ -113,7 +112,7 @@ def main(folder) -> int:
         same = (
             found_heads == heads,
             found_losses == losses,
-            all(torch.equal(found_weights[name], value) for name, value in weights.items()),
+            same_weights(found_weights, weights),
         )
         failures += not (killed and all(same))
         print(

@@ -9,8 +9,7 @@ import signal
 import subprocess
 
 import pytest
-import torch
-from commands import REPOSITORY, environment, train, train_command
+from commands import REPOSITORY, environment, same_weights, train, train_command
 
 from fairseq_ghat.checkpoints.files import read_checkpoint
 from fairseq_ghat.pruning.head_masks import masks_in_state
@@ -22,10 +21,6 @@ def last(save_dir):
 
 def valid_losses(log):
     return re.findall(r"\| valid \| (epoch \d+) .*?\| loss ([\d.]+)", log)
-
-
-def same_weights(first, second):
-    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
 
 
 @pytest.mark.parametrize("stopped_after", [1, 2, 3])

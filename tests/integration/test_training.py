@@ -3,8 +3,7 @@
 import re
 
 import pytest
-import torch
-from commands import MODEL, TRAIN, run, train
+from commands import MODEL, TRAIN, run, same_weights, train
 
 from fairseq_ghat.checkpoints.files import read_checkpoint
 from fairseq_ghat.pruning.head_masks import masks_in_state
@@ -66,7 +65,7 @@ def test_vote_takes_no_update_and_leaves_schedule_and_optimizer(corpus, voted_ru
         found, expected = (re.findall(rf"\| train \| epoch .*\b{name} (\S+)", text) for text in (log, plain_log))
         assert found == expected and len(found) == 4
     with_vote, without = (read_checkpoint(f / "checkpoint2.pt")["model"] for f in (save_dir, tmp_path))
-    assert all(torch.equal(with_vote[key], without[key]) for key in without)
+    assert same_weights(with_vote, without)
 
 
 def test_nni_4521_kept_heads_train_on_and_removed_heads_do_not_return(voted_run):

@@ -86,6 +86,19 @@ def test_no_optimizer_state_and_no_shadow_weights_are_kept():
     assert slim["extra_state"] == {"train_iterator": {"epoch": 3}, "best": 1.0}
 
 
+def test_group_classifiers_are_dropped():
+    """They belong to the criterion (Eq. 4 A) and have done their work."""
+    state = {**checkpoint_of(masked_model()), "criterion": {"classifiers.weights.a": torch.zeros(2, 4)}}
+    assert slim_checkpoint(state).state["criterion"] is None
+
+
+def test_vote_that_kept_all_heads_leaves_nothing_to_remove():
+    model = build_grouped()
+    set_head_masks(list(grouped_attentions(model).values()), torch.ones(6, 8))
+    with pytest.raises(NotSlimmable, match="its vote kept all heads"):
+        slim_checkpoint(checkpoint_of(model))
+
+
 def test_the_given_checkpoint_is_not_changed():
     state = checkpoint_of(masked_model())
     keys, shapes = set(state), {k: v.shape for k, v in state["model"].items()}
