@@ -88,7 +88,7 @@ show ghat-slim "$WORK/ght-ps/checkpoint_last.pt" "$WORK/slim.pt"
 step "translation of the test set"
 generate() {  # generate NAME CHECKPOINT
     # --required-batch-size-multiple 1: with its default of 8, fairseq-fixed leaves out the last sentences.
-    logged "$WORK/$1.generate.log" "Translated" python examples/generate_with_speed.py "$WORK/bin" \
+    logged "$WORK/$1.generate.log" "Translated" python examples/with_log.py fairseq-generate "$WORK/bin" \
         --user-dir fairseq_ghat --path "$2" --source-lang de --target-lang en --gen-subset test --beam 5 \
         --batch-size 128 --required-batch-size-multiple 1 --remove-bpe sentencepiece --no-progress-bar $device
 }

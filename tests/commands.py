@@ -83,6 +83,33 @@ def preprocess_toy_corpus(folder):
     return folder / "bin"
 
 
+def preprocess_toy_text(folder):
+    """Binarised toy text, each word one of three that may follow the one before. Returns its folder."""
+    rng = random.Random(3)
+    for split, count in (("train", 400), ("valid", 60), ("test", 60)):
+        with open(folder / f"{split}.txt", "w") as lines:
+            for _ in range(count):
+                words = [rng.randrange(20)]
+                for _ in range(rng.randrange(3, 14)):
+                    words.append((3 * words[-1] + rng.randrange(3)) % 20)
+                lines.write(" ".join(f"w{word}" for word in words) + "\n")
+    run(
+        f"fairseq-preprocess --only-source --destdir {folder}/bin --trainpref {folder}/train.txt "
+        f"--validpref {folder}/valid.txt --testpref {folder}/test.txt"
+    )
+    return folder / "bin"
+
+
+def train_language_model(data, save_dir, *options, check=True):
+    """fairseq-train on the toy text with a grouped language model, unless options say otherwise."""
+    command = (
+        f"fairseq-train {data} --user-dir fairseq_ghat --save-dir {save_dir} --task language_modeling_v2s "
+        "--arch ghat_transformer_lm_tiny --criterion group_constrained_cross_entropy --head-groups 2 "
+        f"--tokens-per-sample 32 {TRAIN} --max-tokens 256 "
+    )
+    return run(command + " ".join(str(option) for option in options), check=check)
+
+
 def train_on_workers(data, save_dir, *options, workers=2):
     """The same as train, by several processes on the CPU; returns their logs."""
     with socket.socket() as free:

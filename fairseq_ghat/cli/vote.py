@@ -20,7 +20,7 @@ from fairseq_ghat.modules.group_classifiers import GroupClassifiers
 from fairseq_ghat.modules.grouped_attention import grouped_attentions
 from fairseq_ghat.pruning.head_masks import is_voted
 from fairseq_ghat.pruning.refit import REFITS
-from fairseq_ghat.pruning.slimming import for_inference, model_config
+from fairseq_ghat.pruning.slimming import for_inference
 from fairseq_ghat.pruning.voting_pass import VotingRules, vote
 from fairseq_ghat.tasks.voting_batches import voting_batches
 from fairseq_ghat.tasks.voting_schedule import VotingToStayConfig, check_removable
@@ -28,7 +28,9 @@ from fairseq_ghat.tasks.voting_schedule import VotingToStayConfig, check_removab
 
 def parser() -> argparse.ArgumentParser:
     found = argparse.ArgumentParser(prog="ghat-vote", description=__doc__.split("`: ")[1])
-    found.add_argument("checkpoint", metavar="CHECKPOINT", help="of ghat_transformer or of fairseq's transformer")
+    found.add_argument(
+        "checkpoint", metavar="CHECKPOINT", help="of fairseq's transformer or language model, or of ours"
+    )
     found.add_argument("data", metavar="DATA", help="folder that fairseq-preprocess made")
     found.add_argument("out", metavar="OUT", help="the voted checkpoint to write; ghat-slim OUT removes the heads")
     found.add_argument("--subset", default="train", help="split that votes (default: train)")
@@ -38,7 +40,7 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--group-objective", choices=OBJECTIVES, default="metric", help="pattern score of the vote")
     found.add_argument("--vote-by", choices=VOTE_BY, default="count", help="default: count")
     found.add_argument("--keep-heads", choices=[k for k in KEEP_HEADS if k != "all"], default="pillars")
-    found.add_argument("--refit", choices=REFITS, default="none", help="default: none")
+    found.add_argument("--refit", choices=REFITS, default="output", help="default: output")
     found.add_argument("--seed", type=int, help="of random choices and of the batches (default: as the checkpoint)")
     found.add_argument("--max-tokens", type=int, help="in a batch; each batch votes (default: as the checkpoint)")
     found.add_argument("--batch-size", type=int, help="sentences in a batch (default: as the checkpoint)")
@@ -91,7 +93,7 @@ def main(argv=None) -> int:
     try:
         kept = vote(
             model,
-            voting_batches(task, model, batching, args.subset, epoch=1),
+            voting_batches(task, model, batching, args.data, args.subset, epoch=1),
             task.target_dictionary.pad(),
             to_device=utils.move_to_cuda if on_gpu else lambda sample: sample,
             rules=VotingRules(args.vote_by, args.keep_heads, args.refit, batching.seed),
@@ -120,7 +122,8 @@ def load(state, args):
 
 def _batching(state, args) -> VotingToStayConfig:
     """Batches as in training, unless told otherwise: every batch has one vote per group."""
-    trained = vars(model_config(state))
+    cfg = state.get("cfg")
+    trained = {**cfg["dataset"], "seed": cfg["common"]["seed"]} if cfg else vars(state["args"])
     sizes = {"max_tokens": args.max_tokens, "batch_size": args.batch_size}
     if not any(sizes.values()):
         sizes = {name: trained.get(name) for name in sizes}

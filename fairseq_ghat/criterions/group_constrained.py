@@ -8,6 +8,7 @@ from typing import Optional
 import torch
 from fairseq import utils
 from fairseq.criterions import register_criterion
+from fairseq.criterions.adaptive_loss import AdaptiveLoss, AdaptiveLossConfig
 from fairseq.criterions.cross_entropy import CrossEntropyCriterion, CrossEntropyCriterionConfig
 from fairseq.criterions.label_smoothed_cross_entropy import (
     LabelSmoothedCrossEntropyCriterion,
@@ -20,6 +21,7 @@ from fairseq_ghat.core.group_classification import classification_constraint, ow
 from fairseq_ghat.core.group_constraint import DIVERSITIES, group_constraint
 from fairseq_ghat.criterions.group_loss_scale import GroupLossScale
 from fairseq_ghat.modules.feature_grams import FeatureGrams
+from fairseq_ghat.modules.feature_sink import target_padding
 from fairseq_ghat.modules.group_classifiers import GroupClassifiers
 from fairseq_ghat.modules.grouped_attention import grouped_attentions
 from fairseq_ghat.modules.pooled_features import PooledFeatures
@@ -100,7 +102,7 @@ class GroupConstraintMixin:
         Raises:
             RuntimeError: if the model has no grouped attention, or runs under --checkpoint-activations.
         """
-        grams = FeatureGrams(model, self._target_padding(sample))
+        grams = FeatureGrams(model, target_padding(sample["net_input"], self.padding_idx))
         constrained = ("2" if is_voted(model) else "1") in self.constrained_stages
         observed = self.observe_grams is not None and self.training and not is_voted(model)
         pooled = PooledFeatures(model, grams.target_padding) if constrained and self.classifiers is not None else None
@@ -152,10 +154,6 @@ class GroupConstraintMixin:
             logger.info("the checkpoint has no group classifiers: they start anew")
             return None
         return super().load_state_dict(state_dict, strict)
-
-    def _target_padding(self, sample):
-        previous = sample["net_input"].get("prev_output_tokens")
-        return None if previous is None else previous.eq(self.padding_idx)
 
     @classmethod
     def reduce_metrics(cls, logging_outputs) -> None:
@@ -220,3 +218,41 @@ class GroupConstrainedCrossEntropy(GroupConstraintMixin, CrossEntropyCriterion):
     ):
         super().__init__(task, sentence_avg)
         self.init_group_constraint(task, group_alpha, group_beta, group_loss_scale, group_objective, group_diversity)
+
+
+@dataclass
+class GroupConstrainedAdaptiveLossConfig(GroupConstraintConfig, AdaptiveLossConfig):
+    """Options of group_constrained_adaptive_loss."""
+
+
+@register_criterion("group_constrained_adaptive_loss", dataclass=GroupConstrainedAdaptiveLossConfig)
+class GroupConstrainedAdaptiveLoss(GroupConstraintMixin, AdaptiveLoss):
+    """Loss of an adaptive softmax with the group constraint."""
+
+    needs_adaptive_softmax = True
+
+    def __init__(
+        self,
+        task,
+        sentence_avg,
+        group_alpha,
+        group_beta,
+        group_loss_scale,
+        group_objective="metric",
+        group_diversity="cosine",
+    ):
+        super().__init__(task, sentence_avg)
+        self.init_group_constraint(task, group_alpha, group_beta, group_loss_scale, group_objective, group_diversity)
+
+    @classmethod
+    def build_criterion(cls, cfg, task):
+        AdaptiveLoss.build_criterion(cfg, task)  # for its check of the data-parallel back end
+        return cls(
+            task,
+            cfg.sentence_avg,
+            cfg.group_alpha,
+            cfg.group_beta,
+            cfg.group_loss_scale,
+            cfg.group_objective,
+            cfg.group_diversity,
+        )

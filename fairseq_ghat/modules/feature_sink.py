@@ -1,6 +1,6 @@
 """Takes what attention layers hand out of their heads during a forward pass."""
 
-from typing import Optional, Tuple
+from typing import Mapping, Optional, Tuple
 
 from torch import Tensor, nn
 
@@ -56,3 +56,10 @@ class FeatureSink:
         if feature == "value":
             return value, key_padding
         return (attention if feature == "attention" else output), self.query_padding(layer, key_padding)
+
+
+def target_padding(net_input: Mapping[str, Tensor], padding_idx: int) -> Optional[Tensor]:
+    """(B, T), true at padding of the decoder input of a fairseq sample; None for language models, whose only
+    attention knows its padding itself."""
+    previous = net_input.get("prev_output_tokens")
+    return None if previous is None else previous.eq(padding_idx)

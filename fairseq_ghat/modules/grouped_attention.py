@@ -99,6 +99,8 @@ class GroupedAttention(MultiheadAttention):
         self._follow_head_mask()
 
     def _follow_head_mask(self) -> None:
+        if self.head_mask.is_meta:  # a model built for its shapes alone: there are no values to follow
+            return
         kept = self.head_mask != VOTED_OUT
         self._kept_features = None if bool(kept.all()) else kept.repeat_interleave(self.head_dim).nonzero().squeeze(-1)
         self._voted = self.heads_held < self.num_heads or bool((self.head_mask != NO_VOTE_YET).any())

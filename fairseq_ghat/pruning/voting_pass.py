@@ -13,6 +13,7 @@ from fairseq_ghat.core.group_classification import own_group_probability
 from fairseq_ghat.core.hidden_units import check_groups
 from fairseq_ghat.core.voting import VoteTally, random_heads, random_in_group
 from fairseq_ghat.modules.feature_grams import FeatureGrams
+from fairseq_ghat.modules.feature_sink import target_padding
 from fairseq_ghat.modules.grouped_attention import GroupedAttention, Grouping, grouped_attentions
 from fairseq_ghat.modules.output_moments import HeadOutputMoments
 from fairseq_ghat.modules.pooled_features import PooledFeatures
@@ -30,13 +31,13 @@ class VotingRules:
         by: "count" or "score" (VoteTally.elect).
         keep: "pillars", the winners; "random-in-group", a random member of each group; "random", any C heads;
             or "all", for the two stages of training without removal.
-        refit: "none", or "output" to refit the output projections (core/output_refit).
+        refit: "output" to refit the output projections (core/output_refit), or "none".
         seed: of the random choices.
     """
 
     by: str = "count"
     keep: str = "pillars"
-    refit: str = "none"
+    refit: str = "output"
     seed: int = 1
 
     @property
@@ -90,7 +91,7 @@ def vote(
             for sample in batches:
                 if sample:
                     net_input = to_device(sample)["net_input"]
-                    ballot.add(net_input, net_input["prev_output_tokens"].eq(padding_idx))
+                    ballot.add(net_input, target_padding(net_input, padding_idx))
         for tensor in ballot.sums():
             add_up(tensor)
     return ballot.decide()
@@ -106,13 +107,13 @@ class _Ballot:
         self.tallies = [_tally(layers) for layers in self.stacks]
         self.moments = HeadOutputMoments(model) if rules.refit == "output" and rules.keep != "all" else None
 
-    def add(self, net_input: Dict, target_padding: Tensor) -> None:
-        """Counts one batch."""
-        sinks = [FeatureGrams(self.model, target_padding)]
+    def add(self, net_input: Dict, padding: Optional[Tensor]) -> None:
+        """Counts one batch. padding: of the decoder input, see FeatureSink."""
+        sinks = [FeatureGrams(self.model, padding)]
         if self.classifiers is not None:
-            sinks.append(PooledFeatures(self.model, target_padding))
+            sinks.append(PooledFeatures(self.model, padding))
         if self.moments is not None:
-            self.moments.target_padding = target_padding
+            self.moments.target_padding = padding
             sinks.append(self.moments)
         for sink in sinks:
             sink.__enter__()

@@ -8,17 +8,18 @@ from fairseq.logging import progress_bar
 from fairseq_ghat.tasks.workers import share_of_data
 
 
-def voting_batches(task, model, cfg, subset: str, epoch: int) -> Iterator[Dict]:
+def voting_batches(task, model, cfg, data: str, subset: str, epoch: int) -> Iterator[Dict]:
     """This worker's share of the batches of a split; of sharded data, the batches of all shards.
 
     Args:
         task: fairseq task that has the split loaded; the loaded shard is there again afterwards.
         model: for its longest sentences.
         cfg: VotingToStayConfig.
+        data: folder of the data, or of its shards.
         subset: name of the split.
         epoch: shown in the progress bar.
     """
-    shards = len(utils.split_paths(task.cfg.data))
+    shards = len(utils.split_paths(data))
     loaded = task.datasets[subset]
     try:
         for shard in range(1, shards + 1):

@@ -49,13 +49,14 @@ class VotingToStayConfig:
         default="1", metadata={"help": "apply the group constraint before the vote (1), after it (2) or in both"}
     )
     refit: ChoiceEnum(REFITS) = field(
-        default="none",
+        default="output",
         metadata={
             "help": "output: at the vote, fit the output projection of the heads that stay by least squares, so that "
-            "it reproduces the attention output of all heads"
+            "it reproduces the attention output of all heads; none: the paper's plain removal"
         },
     )
     max_epoch: int = II("optimization.max_epoch")
+    train_subset: str = II("dataset.train_subset")
     max_tokens: Optional[int] = II("dataset.max_tokens")
     batch_size: Optional[int] = II("dataset.batch_size")
     required_batch_size_multiple: int = II("dataset.required_batch_size_multiple")
@@ -102,7 +103,6 @@ def check_schedule(cfg) -> None:
     if not votes(cfg):
         for flag, value, default in (
             ("--keep-heads", str(cfg.keep_heads), "pillars"),
-            ("--refit", str(cfg.refit), "none"),
             ("--constrain-stage", str(cfg.constrain_stage), "1"),
         ):
             if value != default:

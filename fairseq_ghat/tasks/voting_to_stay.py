@@ -51,6 +51,7 @@ class VotingToStayMixin:
 
     def __init__(self, cfg, *args, **kwargs):
         super().__init__(cfg, *args, **kwargs)
+        self.cfg = cfg  # which fairseq's older kind of task keeps under another name
         self.grouped_attentions: Dict = {}
         self._model_options = None
         self._classifiers = None
@@ -115,6 +116,12 @@ class VotingToStayMixin:
                     "--checkpoint-activations: not with the group constraint, which does not reach into a forward pass "
                     "that is run again; train without one of them, or take fairseq's own --criterion"
                 )
+        cutoff = getattr(self._model_options, "adaptive_softmax_cutoff", None)
+        if getattr(criterion, "needs_adaptive_softmax", False) and not cutoff:
+            raise ValueError(
+                "--criterion group_constrained_adaptive_loss: the model has no adaptive softmax; give it one with "
+                "--adaptive-softmax-cutoff, or take group_constrained_cross_entropy (facebookresearch/fairseq#1456)"
+            )
         self._classifiers = getattr(criterion, "classifiers", None)
         return criterion
 
@@ -162,7 +169,7 @@ class VotingToStayMixin:
         subset = self.cfg.train_subset
         vote(
             model,
-            voting_batches(self, model, self.cfg, subset, epoch),
+            voting_batches(self, model, self.cfg, self.cfg.data, subset, epoch),
             self.target_dictionary.pad(),
             to_device=utils.move_to_cuda if device.type == "cuda" else lambda sample: sample,
             rules=voting_rules(self.cfg),

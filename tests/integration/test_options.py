@@ -14,7 +14,7 @@ from fairseq_ghat.pruning.head_masks import masks_in_state
 
 OPTIONS = {
     "--fp16 --fp16-no-flatten-grads": "works",
-    "--fp16 --fp16-no-flatten-grads --refit output": "works",
+    "--fp16 --fp16-no-flatten-grads --refit none": "works",
     "--memory-efficient-fp16": "works",
     "--update-freq 3": "works",
     "--encoder-layerdrop 0.5 --decoder-layerdrop 0.5": "works",

@@ -27,7 +27,7 @@ def votes_in(log):
     return re.findall(r"vote: (\S+ keeps heads .*)", log)
 
 
-@pytest.mark.parametrize("rules", ["", "--vote-by score --group-feature output", "--refit output"])
+@pytest.mark.parametrize("rules", ["", "--vote-by score --group-feature output", "--refit none"])
 def test_vote_of_two_workers_is_that_of_one(corpus, tmp_path, rules):
     """Same weights, same data: every vote is the same, and so are the heads."""
     options = f"--vote-epoch 1 --max-epoch 1 --no-epoch-checkpoints {rules}"

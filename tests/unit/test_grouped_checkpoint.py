@@ -58,5 +58,5 @@ def test_wrong_grouping_is_refused_by_flag():
 
 def test_other_models_are_refused_by_name():
     state = {"model": {}, "args": argparse.Namespace(arch="lstm"), "cfg": None}
-    with pytest.raises(NotGroupable, match="its model is lstm, allowed are transformer and ghat_transformer"):
+    with pytest.raises(NotGroupable, match="its model is lstm, allowed are transformer, transformer_lm, "):
         as_grouped_checkpoint(state)

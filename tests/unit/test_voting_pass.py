@@ -61,27 +61,26 @@ def test_order_of_batches_does_not_matter():
 @pytest.mark.parametrize("workers", [2, 3])
 def test_workers_that_add_up_their_shares_vote_like_one(workers):
     """Each worker passes over its share; the sums are exchanged tensor by tensor, as all_reduce does."""
-    alone = run_vote(build_grouped(), batches(5))
+    samples, whole = batches(12), build_grouped()
+    alone = run_vote(whole, samples)
     exchanged = []
     for rank in range(workers):
         sent = []
-        run_vote(
-            build_grouped(), batches(5)[rank::workers], add_up=lambda tensor, sent=sent: sent.append(tensor.clone())
-        )
+        run_vote(build_grouped(), samples[rank::workers], add_up=lambda tensor, sent=sent: sent.append(tensor.clone()))
         exchanged.append(sent)
     totals = [sum(tensors) for tensors in zip(*exchanged)]
     for rank in range(workers):
-        pending = iter(totals)
-        kept = run_vote(
-            build_grouped(), batches(5)[rank::workers], add_up=lambda tensor, p=pending: tensor.copy_(next(p))
-        )
+        model, pending = build_grouped(), iter(totals)
+        kept = run_vote(model, samples[rank::workers], add_up=lambda tensor, p=pending: tensor.copy_(next(p)))
         assert kept == alone
+        for name, value in whole.state_dict().items():  # the refit too is that of all the data
+            torch.testing.assert_close(model.state_dict()[name], value, rtol=1e-4, atol=1e-6)
 
 
 def test_worker_without_any_batch_takes_part():
     """Fewer batches than workers: the sums of the others decide."""
     sent = []
-    alone = run_vote(build_grouped(), batches(1), add_up=lambda tensor: sent.append(tensor.clone()))
+    alone = run_vote(build_grouped(), batches(2), add_up=lambda tensor: sent.append(tensor.clone()))
     pending = iter(sent)
     assert run_vote(build_grouped(), [{}], add_up=lambda tensor: tensor.copy_(next(pending))) == alone
 
@@ -104,7 +103,7 @@ def test_each_way_of_keeping_heads_differs_and_follows_the_seed():
 
 def test_random_heads_and_all_heads_need_no_look_at_the_data():
     for keep in ("random", "all"):
-        run_vote(build_grouped(), iter_never(), rules=VotingRules(keep=keep))
+        run_vote(build_grouped(), iter_never(), rules=VotingRules(keep=keep, refit="none"))
 
 
 def iter_never():
@@ -157,7 +156,7 @@ def test_weights_gradients_modes_and_random_state_are_untouched():
     model.encoder.layers[0].eval()  # a part that was frozen before stays so
     before = {name: value.clone() for name, value in model.named_parameters()}
     random_state = torch.get_rng_state()
-    run_vote(model, batches())
+    run_vote(model, batches(), rules=VotingRules(refit="none"))
     assert all(torch.equal(before[name], value) for name, value in model.named_parameters())
     assert all(parameter.grad is None for parameter in model.parameters())
     assert model.training and model.decoder.training and not model.encoder.layers[0].training

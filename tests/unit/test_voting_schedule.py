@@ -36,7 +36,6 @@ def test_impossible_schedules_are_refused(vote_epoch, max_epoch, message):
         ({"vote_tolerance": float("nan")}, "--vote-tolerance nan: allowed is a number > 0"),
         ({"vote_tolerance": 0.1, "max_epoch": 2}, "allowed is --max-epoch 3 or more, found 2"),
         ({"keep_heads": "random"}, "--keep-heads random: allowed only with --vote-epoch or --vote-tolerance"),
-        ({"refit": "output"}, "--refit output: allowed only with --vote-epoch or --vote-tolerance"),
         ({"constrain_stage": "both"}, "--constrain-stage both: allowed only with --vote-epoch or --vote-tolerance"),
         ({"ddp_backend": "fully_sharded"}, "--ddp-backend fully_sharded: not with grouped attention"),
         (

@@ -1,0 +1,91 @@
+"""`ghat_transformer_lm`: fairseq's transformer language model with grouped attention."""
+
+from fairseq.dataclass.utils import gen_parser_from_dataclass
+from fairseq.models import register_model, register_model_architecture
+from fairseq.models.transformer import TransformerConfig
+from fairseq.models.transformer_lm import (
+    TransformerLanguageModel,
+    TransformerLanguageModelConfig,
+    transformer_lm_baevski_wiki103,
+)
+
+from fairseq_ghat.models.checkpointed_heads import CheckpointedHeads
+from fairseq_ghat.models.grouping_options import add_grouping_args, set_grouping_defaults
+from fairseq_ghat.modules.transformer_layers import GroupedDecoder
+
+
+class _BuiltByFairseq(TransformerLanguageModel):
+    """fairseq's language model with its decoder made anew of grouped layers: same embeddings, same initial weights.
+
+    TransformerLanguageModel builds its decoder in the middle of build_model, with no method to override.
+    """
+
+    @classmethod
+    def build_model(cls, args, task):
+        stock = super().build_model(args, task).decoder
+        cfg = TransformerConfig.from_namespace(args)
+        decoder = GroupedDecoder(cfg, task.target_dictionary, stock.embed_tokens, no_encoder_attn=True)
+        decoder.load_state_dict(stock.state_dict())
+        return cls(decoder)
+
+
+@register_model("ghat_transformer_lm")
+class GHATTransformerLanguageModel(CheckpointedHeads, _BuiltByFairseq):
+    """Decoder-only transformer with grouped self-attention.
+
+    Computes what fairseq's `transformer_lm` of the same shape computes, and loads its checkpoints as they are.
+    """
+
+    @staticmethod
+    def add_args(parser):
+        """Adds fairseq's options of transformer_lm and those of grouping."""
+        gen_parser_from_dataclass(parser, TransformerLanguageModelConfig(), delete_default=True)
+        add_grouping_args(parser)
+
+    @classmethod
+    def build_model(cls, args, task):
+        """See CheckpointedHeads.
+
+        Raises:
+            ValueError: for --character-embeddings, which are left out.
+        """
+        ghat_base_lm_architecture(args)
+        if args.character_embeddings:
+            raise ValueError("--character-embeddings: not with ghat_transformer_lm; allowed is --adaptive-input")
+        return super().build_model(args, task)
+
+
+# ---------------------------------------------------------------------- architectures
+
+
+@register_model_architecture("ghat_transformer_lm", "ghat_transformer_lm")
+def ghat_base_lm_architecture(args):
+    """fairseq's transformer_lm: 6 layers, width 512, feed-forward 2048, 8 heads, post-norm."""
+    set_grouping_defaults(args)
+    for name, value in vars(TransformerLanguageModelConfig()).items():
+        if not str(value).startswith("${"):  # those come from other groups of options
+            setattr(args, name, getattr(args, name, value))
+
+
+@register_model_architecture("ghat_transformer_lm", "ghat_transformer_lm_tiny")
+def ghat_tiny_lm_architecture(args):
+    """For tests: 2 layers, width 64, feed-forward 128, 8 heads."""
+    for name, value in (
+        ("layers", 2),
+        ("embed_dim", 64),
+        ("input_dim", 64),
+        ("output_dim", 64),
+        ("ffn_embed_dim", 128),
+        ("attention_heads", 8),
+    ):
+        setattr(args, f"decoder_{name}", getattr(args, f"decoder_{name}", value))
+    ghat_base_lm_architecture(args)
+
+
+@register_model_architecture("ghat_transformer_lm", "ghat_transformer_lm_wiki103")
+def ghat_wiki103_lm_architecture(args):
+    """The paper's WikiText-103 model: 16 layers, width 1024, feed-forward 4096, adaptive input and softmax, and 16
+    heads, where fairseq's transformer_lm_wiki103 has 8 (facebookresearch/fairseq#2612)."""
+    args.decoder_attention_heads = getattr(args, "decoder_attention_heads", 16)
+    transformer_lm_baevski_wiki103(args)
+    ghat_base_lm_architecture(args)
