@@ -75,13 +75,13 @@ def start_and_kill(command, line, before, seconds) -> bool:
 
 
 def run_to_the_end(command):
-    """Runs the command, recovering as its message says if a checkpoint is truncated: (log, recoveries)."""
+    """Runs the command, recovering as its message says if a checkpoint is truncated; returns how often."""
     recoveries = 0
     while True:
         done = subprocess.run(command, cwd=REPOSITORY, env=environment(), capture_output=True, text=True)
         log = done.stdout + done.stderr
         if done.returncode == 0:
-            return log, recoveries
+            return recoveries
         # Not the line of source that a traceback shows, which has braces for the names.
         recovery = re.search(r"Newest whole checkpoint: `cp ([^\s{]+) ([^\s{]+)` goes on from it", log)
         if not recovery or recoveries:
@@ -90,28 +90,30 @@ def run_to_the_end(command):
         recoveries += 1
 
 
-def outcome(log, save_dir):
-    """Kept heads, validation losses of the last epochs seen, and the final weights."""
-    losses = re.findall(r"\| valid \| epoch 004 \| valid on 'valid' subset \| loss ([\d.]+) .*num_updates (\d+)", log)
-    weights = read_checkpoint(Path(save_dir) / "checkpoint_last.pt")["model"]
-    return masks_in_state(weights), losses[-1:], {name: value.clone() for name, value in weights.items()}
+def outcome(save_dir):
+    """Kept heads, final validation loss, and weights, from the last checkpoint of a finished run."""
+    state = read_checkpoint(Path(save_dir) / "checkpoint_last.pt")
+    assert state["extra_state"]["train_iterator"]["epoch"] == 5, "the run is not finished"
+    weights = {name: value.clone() for name, value in state["model"].items()}
+    return masks_in_state(weights), state["extra_state"]["val_loss"], weights
 
 
 def main(folder) -> int:
     data = preprocess_toy_corpus(Path(folder))
     whole = train_command(data, f"{folder}/whole", OPTIONS)
-    heads, losses, weights = outcome(run_to_the_end(whole)[0], f"{folder}/whole")
+    run_to_the_end(whole)
+    heads, loss, weights = outcome(f"{folder}/whole")
     failures = 0
     for number, (line, before, seconds) in enumerate(KILL_POINTS, start=1):
         save_dir = Path(folder) / "killed"
         shutil.rmtree(save_dir, ignore_errors=True)
         command = train_command(data, save_dir, OPTIONS)
         killed = start_and_kill(command, line, before, seconds)
-        log, recoveries = run_to_the_end(command)
-        found_heads, found_losses, found_weights = outcome(log, save_dir)
+        recoveries = run_to_the_end(command)
+        found_heads, found_loss, found_weights = outcome(save_dir)
         same = (
             found_heads == heads,
-            found_losses == losses,
+            found_loss == loss,
             same_weights(found_weights, weights),
         )
         failures += not (killed and all(same))
@@ -120,7 +122,7 @@ def main(folder) -> int:
             f"{recoveries} recovered; heads, loss, weights the same: {', '.join(map(str, same))}",
             flush=True,
         )
-    print(f"{len(KILL_POINTS)} kill points, {failures} failures; loss {losses}")
+    print(f"{len(KILL_POINTS)} kill points, {failures} failures; loss {loss}")
     return int(failures > 0)
 
 

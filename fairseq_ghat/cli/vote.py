@@ -63,8 +63,9 @@ def main(argv=None) -> int:
         command.error(f"OUT {out}: is CHECKPOINT itself, which would be lost; give another name")
     if not out.resolve().parent.is_dir():
         command.error(f"OUT {out}: the folder {out.resolve().parent} does not exist")
-    if not Path(args.data).is_dir():
-        command.error(f"DATA {args.data}: no such folder")
+    for folder in utils.split_paths(args.data):
+        if not Path(folder).is_dir():
+            command.error(f"DATA {folder}: no such folder")
     try:
         state = for_inference(
             as_grouped_checkpoint(
@@ -89,7 +90,9 @@ def main(argv=None) -> int:
         command.error(f"CHECKPOINT {source}: {error}")
 
     on_gpu = torch.cuda.is_available() and not args.cpu
-    model = model.cuda() if on_gpu else model
+    for module in (model, classifiers):
+        if on_gpu and module is not None:
+            module.cuda()
     try:
         kept = vote(
             model,
@@ -152,7 +155,7 @@ def _classifiers(state, model) -> GroupClassifiers:
     dims = {name: layer.head_dim for name, layer in attentions.items()}
     classifiers = GroupClassifiers(dims, next(iter(attentions.values())).grouping.groups)
     classifiers.load_state_dict(saved)
-    return classifiers.to(next(model.parameters()).device)
+    return classifiers
 
 
 if __name__ == "__main__":

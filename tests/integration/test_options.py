@@ -16,6 +16,7 @@ OPTIONS = {
     "--fp16 --fp16-no-flatten-grads": "works",
     "--fp16 --fp16-no-flatten-grads --refit none": "works",
     "--memory-efficient-fp16": "works",
+    "--amp": "works",
     "--update-freq 3": "works",
     "--encoder-layerdrop 0.5 --decoder-layerdrop 0.5": "works",
     "--encoder-normalize-before --decoder-normalize-before": "works",
