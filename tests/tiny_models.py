@@ -55,3 +55,18 @@ def padded_batch(pad=1, eos=2):
         "target": target,
         "ntokens": int(target.ne(pad).sum()),
     }
+
+
+def build_criterion(kind, task, alpha=0.5, beta=0.5, scale="0.03", sentence_avg=False, **options):
+    """A criterion with the group constraint, built as fairseq builds it from its options."""
+    cfg = argparse.Namespace(
+        sentence_avg=sentence_avg,
+        label_smoothing=0.1,
+        group_alpha=alpha,
+        group_beta=beta,
+        group_loss_scale=scale,
+        group_objective="metric",
+        group_diversity="cosine",
+    )
+    vars(cfg).update(options)
+    return kind.build_criterion(cfg, task)

@@ -7,6 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 from fairseq_ghat.checkpoints.files import CheckpointError, read_checkpoint, write_checkpoint
+from fairseq_ghat.cli.out_file import check_out
 from fairseq_ghat.metrics.parameters import attention_weights, non_embedding_parameters
 from fairseq_ghat.pruning.slimming import NotSlimmable, slim_checkpoint
 
@@ -18,10 +19,7 @@ def main(argv=None) -> int:
     args = parser.parse_args(argv)
 
     source, out = Path(args.checkpoint), Path(args.out)
-    if source.resolve() == out.resolve():
-        parser.error(f"OUT {out}: is CHECKPOINT itself, which would be lost; give another name")
-    if not out.resolve().parent.is_dir():
-        parser.error(f"OUT {out}: the folder {out.resolve().parent} does not exist")
+    check_out(parser, source, out)
     try:
         state = read_checkpoint(source)
         slimmed = slim_checkpoint(state)

@@ -11,6 +11,7 @@ import torch
 from fairseq import checkpoint_utils, utils
 
 from fairseq_ghat.checkpoints.files import CheckpointError, read_checkpoint, write_checkpoint
+from fairseq_ghat.cli.out_file import check_out
 from fairseq_ghat.core.hidden_units import DISTANCES
 from fairseq_ghat.core.voting import KEEP_HEADS, VOTE_BY
 from fairseq_ghat.criterions.group_constrained import OBJECTIVES
@@ -59,10 +60,7 @@ def main(argv=None) -> int:
     logging.getLogger("fairseq.tasks").setLevel(logging.WARNING)
     warnings.simplefilter("ignore", UserWarning)  # of the configuration library that fairseq uses
     source, out = Path(args.checkpoint), Path(args.out)
-    if source.resolve() == out.resolve():
-        command.error(f"OUT {out}: is CHECKPOINT itself, which would be lost; give another name")
-    if not out.resolve().parent.is_dir():
-        command.error(f"OUT {out}: the folder {out.resolve().parent} does not exist")
+    check_out(command, source, out)
     for folder in utils.split_paths(args.data):
         if not Path(folder).is_dir():
             command.error(f"DATA {folder}: no such folder")
@@ -80,8 +78,7 @@ def main(argv=None) -> int:
         classifiers = _classifiers(state, model) if args.group_objective == "classification" else None
         if is_voted(model):
             raise NotGroupable("it was voted on already")
-        layers = grouped_attentions(model).values()
-        check_removable(batching, next(iter(layers)).grouping.groups, min(layer.num_heads for layer in layers))
+        check_removable(batching, grouped_attentions(model))
     except CheckpointError as error:
         command.error(str(error))
     except FileNotFoundError as error:
@@ -151,9 +148,7 @@ def _classifiers(state, model) -> GroupClassifiers:
     saved = {k[len(prefix) :]: v for k, v in (state.get("criterion") or {}).items() if k.startswith(prefix)}
     if not saved:
         raise NotGroupable("--group-objective classification: it was not trained with it, it holds no classifiers")
-    attentions = grouped_attentions(model)
-    dims = {name: layer.head_dim for name, layer in attentions.items()}
-    classifiers = GroupClassifiers(dims, next(iter(attentions.values())).grouping.groups)
+    classifiers = GroupClassifiers.for_layers(grouped_attentions(model))
     classifiers.load_state_dict(saved)
     return classifiers
 

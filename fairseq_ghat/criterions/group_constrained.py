@@ -23,7 +23,6 @@ from fairseq_ghat.criterions.group_loss_scale import GroupLossScale
 from fairseq_ghat.modules.feature_grams import FeatureGrams
 from fairseq_ghat.modules.feature_sink import target_padding
 from fairseq_ghat.modules.group_classifiers import GroupClassifiers
-from fairseq_ghat.modules.grouped_attention import grouped_attentions
 from fairseq_ghat.modules.pooled_features import PooledFeatures
 from fairseq_ghat.pruning.head_masks import is_voted
 
@@ -68,33 +67,37 @@ class GroupConstraintMixin:
         observe_grams: called with {layer: (H, H) Gram matrix} of each training batch if set.
     """
 
-    def init_group_constraint(
-        self, task, group_alpha, group_beta, group_loss_scale, group_objective="metric", group_diversity="cosine"
-    ):
-        for flag, value in (("--group-alpha", group_alpha), ("--group-beta", group_beta)):
+    @classmethod
+    def build_criterion(cls, cfg, task):
+        """As fairseq's: the criterion of the task first, then the constraint. cfg: holds a GroupConstraintConfig."""
+        criterion = super().build_criterion(cfg, task)
+        criterion.init_group_constraint(cfg, task)
+        return criterion
+
+    def init_group_constraint(self, cfg, task):
+        """Raises ValueError naming the flag, for a weight, scale or objective that is not allowed."""
+        for flag, value in (("--group-alpha", cfg.group_alpha), ("--group-beta", cfg.group_beta)):
             if not 0 <= value < float("inf"):
                 raise ValueError(f"{flag} {value}: allowed is a number >= 0")
-        self.alpha, self.beta = group_alpha, group_beta
-        self.scale = GroupLossScale(group_loss_scale)
-        self.diversity = str(group_diversity)
+        self.alpha, self.beta = cfg.group_alpha, cfg.group_beta
+        self.scale = GroupLossScale(cfg.group_loss_scale)
+        self.diversity = str(cfg.group_diversity)
         stage = getattr(getattr(task, "cfg", None), "constrain_stage", "1")
         self.constrained_stages = ("1", "2") if stage == "both" else (str(stage),)
         self.observe_grams = None
         self.classifiers: Optional[GroupClassifiers] = None
-        if str(group_objective) == "classification":
+        if str(cfg.group_objective) == "classification":
             attentions = getattr(task, "grouped_attentions", None)
             if not attentions:
                 raise ValueError(
                     "--group-objective classification: allowed only with a task that votes (--task translation_v2s)"
                 )
-            grouping = next(iter(attentions.values())).grouping
-            if grouping.feature == "attention":
+            if next(iter(attentions.values())).grouping.feature == "attention":
                 raise ValueError(
                     "--group-objective classification: allowed with --group-feature value or output; attention maps "
                     "have a size that changes with sentence length, so no classifier of fixed size can read them"
                 )
-            dims = {name: attention.head_dim for name, attention in attentions.items()}
-            self.classifiers = GroupClassifiers(dims, grouping.groups)
+            self.classifiers = GroupClassifiers.for_layers(attentions)
 
     def forward(self, model, sample, reduce=True):
         """As fairseq's: returns the loss to minimise, the sample size and the logging output.
@@ -103,19 +106,20 @@ class GroupConstraintMixin:
             RuntimeError: if the model has no grouped attention, or runs under --checkpoint-activations.
         """
         grams = FeatureGrams(model, target_padding(sample["net_input"], self.padding_idx))
-        constrained = ("2" if is_voted(model) else "1") in self.constrained_stages
-        observed = self.observe_grams is not None and self.training and not is_voted(model)
+        voted = is_voted(model)
+        constrained = ("2" if voted else "1") in self.constrained_stages
+        observed = self.observe_grams is not None and self.training and not voted
         pooled = PooledFeatures(model, grams.target_padding) if constrained and self.classifiers is not None else None
         with ExitStack() as sinks:
-            for sink, used in ((grams, constrained or observed), (pooled, pooled is not None)):
-                if used:
-                    sinks.enter_context(sink)
+            if constrained or observed:
+                sinks.enter_context(grams)
+            if pooled is not None:
+                sinks.enter_context(pooled)
             loss, sample_size, logging_output = super().forward(model, sample, reduce)
-        names = {layer: name for name, layer in grouped_attentions(model).items()} if pooled or observed else {}
         if observed:
-            self.observe_grams({names[layer]: gram.detach() for layer, gram in grams.by_layer().items()})
+            self.observe_grams({name: gram.detach() for name, gram in grams.by_name().items()})
         if constrained and grams.layer_stacks():  # LayerDrop may skip every layer
-            constraint, logged, layers = self._constraint(grams, pooled, names, loss.requires_grad)
+            constraint, logged, layers = self._constraint(grams, pooled, loss.requires_grad)
             for name, value in logged.items():
                 logging_output[name] = value.detach() * sample_size
             logging_output["constrained_size"] = sample_size
@@ -127,7 +131,7 @@ class GroupConstraintMixin:
             loss = loss + 0.0 * sum(parameter.sum() for parameter in self.classifiers.parameters())
         return loss, sample_size, logging_output
 
-    def _constraint(self, grams, pooled, names, training):
+    def _constraint(self, grams, pooled, training):
         """L_z (), what is logged of it, and the number of layers."""
         stacks = grams.stacks()
         if torch.is_grad_enabled() and training and not all(gram.requires_grad for gram in stacks):
@@ -141,7 +145,7 @@ class GroupConstraintMixin:
         if pooled is not None:
             losses, probabilities = [], []
             for layers, labels in zip(grams.layer_stacks(), metric.labels):
-                logits = self.classifiers([names[layer] for layer in layers], pooled.pooled(layers))
+                logits = self.classifiers([grams.names[layer] for layer in layers], pooled.pooled(layers))
                 losses.append(classification_constraint(logits, labels, self.alpha, self.beta))
                 probabilities.append(own_group_probability(logits, labels).mean(-1))
             logged["constraint"] = torch.cat(losses).mean()
@@ -180,22 +184,6 @@ class GroupConstrainedLabelSmoothedCrossEntropyConfig(GroupConstraintConfig, Lab
 class GroupConstrainedLabelSmoothedCrossEntropy(GroupConstraintMixin, LabelSmoothedCrossEntropyCriterion):
     """Label-smoothed cross-entropy with the group constraint."""
 
-    def __init__(
-        self,
-        task,
-        sentence_avg,
-        label_smoothing,
-        group_alpha,
-        group_beta,
-        group_loss_scale,
-        group_objective="metric",
-        group_diversity="cosine",
-        ignore_prefix_size=0,
-        report_accuracy=False,
-    ):
-        super().__init__(task, sentence_avg, label_smoothing, ignore_prefix_size, report_accuracy)
-        self.init_group_constraint(task, group_alpha, group_beta, group_loss_scale, group_objective, group_diversity)
-
 
 @dataclass
 class GroupConstrainedCrossEntropyConfig(GroupConstraintConfig, CrossEntropyCriterionConfig):
@@ -205,19 +193,6 @@ class GroupConstrainedCrossEntropyConfig(GroupConstraintConfig, CrossEntropyCrit
 @register_criterion("group_constrained_cross_entropy", dataclass=GroupConstrainedCrossEntropyConfig)
 class GroupConstrainedCrossEntropy(GroupConstraintMixin, CrossEntropyCriterion):
     """Cross-entropy with the group constraint."""
-
-    def __init__(
-        self,
-        task,
-        sentence_avg,
-        group_alpha,
-        group_beta,
-        group_loss_scale,
-        group_objective="metric",
-        group_diversity="cosine",
-    ):
-        super().__init__(task, sentence_avg)
-        self.init_group_constraint(task, group_alpha, group_beta, group_loss_scale, group_objective, group_diversity)
 
 
 @dataclass
@@ -230,29 +205,3 @@ class GroupConstrainedAdaptiveLoss(GroupConstraintMixin, AdaptiveLoss):
     """Loss of an adaptive softmax with the group constraint."""
 
     needs_adaptive_softmax = True
-
-    def __init__(
-        self,
-        task,
-        sentence_avg,
-        group_alpha,
-        group_beta,
-        group_loss_scale,
-        group_objective="metric",
-        group_diversity="cosine",
-    ):
-        super().__init__(task, sentence_avg)
-        self.init_group_constraint(task, group_alpha, group_beta, group_loss_scale, group_objective, group_diversity)
-
-    @classmethod
-    def build_criterion(cls, cfg, task):
-        AdaptiveLoss.build_criterion(cfg, task)  # for its check of the data-parallel back end
-        return cls(
-            task,
-            cfg.sentence_avg,
-            cfg.group_alpha,
-            cfg.group_beta,
-            cfg.group_loss_scale,
-            cfg.group_objective,
-            cfg.group_diversity,
-        )

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from fairseq_ghat.core.feature_gram import feature_gram
-from fairseq_ghat.modules.feature_sink import FeatureSink
+from fairseq_ghat.modules.feature_sink import FeatureSink, stacks_by_heads
 from fairseq_ghat.modules.grouped_attention import GroupedAttention
 
 FEATURES = ("value", "attention", "output")
@@ -31,17 +31,13 @@ class FeatureGrams(FeatureSink):
         gram = feature_gram(flatten_heads(features, padding))
         self._grams[layer] = self._grams[layer] + gram if layer in self._grams else gram
 
-    def by_layer(self) -> Dict[GroupedAttention, Tensor]:
-        """Gram matrix (H, H) of each layer that ran."""
-        return dict(self._grams)
+    def by_name(self) -> Dict[str, Tensor]:
+        """Gram matrix (H, H) of each layer that ran, by layer name."""
+        return {self.names[layer]: gram for layer, gram in self._grams.items()}
 
     def layer_stacks(self) -> List[List[GroupedAttention]]:
         """The layers that ran, one list per number of heads."""
-        by_heads: Dict[int, List[GroupedAttention]] = {}
-        for layer in self.attentions:
-            if layer in self._grams:
-                by_heads.setdefault(self._grams[layer].size(-1), []).append(layer)
-        return list(by_heads.values())
+        return stacks_by_heads(layer for layer in self.attentions if layer in self._grams)
 
     def stacks(self) -> List[Tensor]:
         """Gram matrices (L, H, H), one stack per number of heads, in the order of layer_stacks()."""

@@ -1,6 +1,6 @@
 """Takes what attention layers hand out of their heads during a forward pass."""
 
-from typing import Mapping, Optional, Tuple
+from typing import Dict, Iterable, List, Mapping, Optional, Tuple
 
 from torch import Tensor, nn
 
@@ -15,16 +15,20 @@ class FeatureSink:
         target_padding: (B, T), true at padding of the decoder input; cross attention has no other way to
             know which of its queries are padding. May be set anew before each forward pass.
 
+    Attributes:
+        names: of the attention layers, in a fixed order; attentions: the layers.
+
     Raises:
         RuntimeError: if the model has no grouped attention.
     """
 
     def __init__(self, model: nn.Module, target_padding: Optional[Tensor] = None):
-        self.attentions = list(grouped_attentions(model).values())
-        if not self.attentions:
+        self.names: Dict[GroupedAttention, str] = {layer: name for name, layer in grouped_attentions(model).items()}
+        if not self.names:
             raise RuntimeError(
                 f"{type(model).__name__} has no grouped attention: use an --arch that starts with ghat_transformer"
             )
+        self.attentions = list(self.names)
         self.target_padding = target_padding
 
     def __enter__(self):
@@ -63,3 +67,11 @@ def target_padding(net_input: Mapping[str, Tensor], padding_idx: int) -> Optiona
     attention knows its padding itself."""
     previous = net_input.get("prev_output_tokens")
     return None if previous is None else previous.eq(padding_idx)
+
+
+def stacks_by_heads(layers: Iterable[GroupedAttention]) -> List[List[GroupedAttention]]:
+    """The layers, one list per number of heads they compute, whose k x k matrices can be stacked."""
+    stacks: Dict[int, List[GroupedAttention]] = {}
+    for layer in layers:
+        stacks.setdefault(layer.heads_computed, []).append(layer)
+    return list(stacks.values())

@@ -1,7 +1,7 @@
 """The voting pass: one look at the training set with the model frozen (paper, Algorithm 1)."""
 
 import logging
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Callable, Dict, Iterable, List, Optional
@@ -13,7 +13,7 @@ from fairseq_ghat.core.group_classification import own_group_probability
 from fairseq_ghat.core.hidden_units import check_groups
 from fairseq_ghat.core.voting import VoteTally, random_heads, random_in_group
 from fairseq_ghat.modules.feature_grams import FeatureGrams
-from fairseq_ghat.modules.feature_sink import target_padding
+from fairseq_ghat.modules.feature_sink import stacks_by_heads, target_padding
 from fairseq_ghat.modules.grouped_attention import GroupedAttention, Grouping, grouped_attentions
 from fairseq_ghat.modules.output_moments import HeadOutputMoments
 from fairseq_ghat.modules.pooled_features import PooledFeatures
@@ -103,29 +103,25 @@ class _Ballot:
     def __init__(self, model: nn.Module, rules: VotingRules, classifiers: Optional[nn.Module]):
         self.model, self.rules, self.classifiers = model, rules, classifiers
         self.names = {layer: name for name, layer in grouped_attentions(model).items()}
-        self.stacks = list(_layers_by_heads(self.names).values())
+        self.stacks = stacks_by_heads(self.names)
         self.tallies = [_tally(layers) for layers in self.stacks]
         self.moments = HeadOutputMoments(model) if rules.refit == "output" and rules.keep != "all" else None
 
     def add(self, net_input: Dict, padding: Optional[Tensor]) -> None:
         """Counts one batch. padding: of the decoder input, see FeatureSink."""
-        sinks = [FeatureGrams(self.model, padding)]
-        if self.classifiers is not None:
-            sinks.append(PooledFeatures(self.model, padding))
+        grams = FeatureGrams(self.model, padding)
+        pooled = None if self.classifiers is None else PooledFeatures(self.model, padding)
         if self.moments is not None:
             self.moments.target_padding = padding
-            sinks.append(self.moments)
-        for sink in sinks:
-            sink.__enter__()
-        try:
+        with ExitStack() as stack:
+            for sink in (grams, pooled, self.moments):
+                if sink is not None:
+                    stack.enter_context(sink)
             self.model(**net_input)
-        finally:
-            for sink in sinks:
-                sink.__exit__()
-        for layers, tally, gram in zip(self.stacks, self.tallies, sinks[0].stacks()):
+        for layers, tally, gram in zip(self.stacks, self.tallies, grams.stacks()):
             scores = None
-            if self.classifiers is not None:
-                logits = self.classifiers([self.names[layer] for layer in layers], sinks[1].pooled(layers))
+            if pooled is not None:
+                logits = self.classifiers([self.names[layer] for layer in layers], pooled.pooled(layers))
                 scores = partial(own_group_probability, logits)
             tally.add(gram, scores)
 
@@ -165,14 +161,6 @@ class _Ballot:
         counted = f"; votes {[int(count) for count in votes]} of {int(batches)} batches" if batches else ""
         how = "" if self.rules.keep == "pillars" else f" ({self.rules.keep})"
         logger.info("vote: %s keeps heads %s of %d%s%s", name, kept, heads, how, counted)
-
-
-def _layers_by_heads(names: Dict[GroupedAttention, str]) -> Dict[int, List[GroupedAttention]]:
-    """Stacks of layers with the same number of heads, in the order of FeatureGrams.layer_stacks()."""
-    stacks: Dict[int, List[GroupedAttention]] = {}
-    for layer in names:
-        stacks.setdefault(layer.heads_computed, []).append(layer)
-    return stacks
 
 
 def _tally(layers: List[GroupedAttention]) -> VoteTally:

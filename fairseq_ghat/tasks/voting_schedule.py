@@ -1,12 +1,13 @@
 """Options of the vote, and the combinations that cannot work."""
 
 from dataclasses import dataclass, field
-from typing import Optional
+from typing import Mapping, Optional
 
 from fairseq.dataclass import ChoiceEnum
 from omegaconf import II
 
 from fairseq_ghat.core.voting import KEEP_HEADS, VOTE_BY
+from fairseq_ghat.modules.grouped_attention import GroupedAttention
 from fairseq_ghat.pruning.refit import REFITS
 from fairseq_ghat.pruning.voting_pass import VotingRules
 
@@ -120,8 +121,10 @@ def check_schedule(cfg) -> None:
         )
 
 
-def check_removable(cfg, groups: int, fewest_heads: int) -> None:
-    """Raises ValueError if a vote is planned that could remove no head. groups: C; fewest_heads: of any layer."""
+def check_removable(cfg, attentions: Mapping[str, GroupedAttention]) -> None:
+    """Raises ValueError if a vote is planned that could remove no head of some layer. cfg: VotingToStayConfig."""
+    groups = next(iter(attentions.values())).grouping.groups
+    fewest_heads = min(layer.num_heads for layer in attentions.values())
     if votes(cfg) and str(cfg.keep_heads) != "all" and groups >= fewest_heads:
         raise ValueError(
             f"--head-groups {groups} with a vote: one head stays in each group, "

@@ -79,8 +79,7 @@ class VotingToStayMixin:
                 "use one that starts with ghat_transformer"
             )
         if not is_voted(model):
-            layers = self.grouped_attentions.values()
-            check_removable(self.cfg, next(iter(layers)).grouping.groups, min(layer.num_heads for layer in layers))
+            check_removable(self.cfg, self.grouped_attentions)
         if votes(self.cfg) and (getattr(cfg, "quant_noise_pq", 0) or 0) > 0:
             raise ValueError(
                 f"--quant-noise-pq {cfg.quant_noise_pq}: allowed is 0 with a vote; the noise is put on whole "

@@ -8,7 +8,7 @@ import pytest
 import torch
 from commands import train, train_on_workers
 from fairseq.distributed import ModuleProxyWrapper
-from tiny_models import TinyTask, build_grouped, padded_batch
+from tiny_models import TinyTask, build_criterion, build_grouped, padded_batch
 from torch import multiprocessing
 from torch.nn.parallel import DistributedDataParallel
 
@@ -122,9 +122,8 @@ def default_ddp(rank, port, folder):
     joined(rank, port)
     model = build_grouped(dropout=0.0)
     wrapped = ModuleProxyWrapper(DistributedDataParallel(model))
-    criterion = GroupConstrainedCrossEntropy(
-        VotingTask(model), False, 0.5, 0.5, "0.1", group_objective="classification"
-    )
+    options = {"scale": "0.1", "group_objective": "classification"}
+    criterion = build_criterion(GroupConstrainedCrossEntropy, VotingTask(model), **options)
     wrapped_criterion = DistributedDataParallel(criterion)
     optimizer = torch.optim.Adam([*wrapped.parameters(), *wrapped_criterion.parameters()], lr=0.01, weight_decay=0.1)
     for step in range(6):

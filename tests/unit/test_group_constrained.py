@@ -8,7 +8,7 @@ import torch
 from fairseq.criterions.cross_entropy import CrossEntropyCriterion
 from fairseq.criterions.label_smoothed_cross_entropy import LabelSmoothedCrossEntropyCriterion
 from fairseq.logging import metrics
-from tiny_models import TinyTask, build_grouped, build_stock, padded_batch
+from tiny_models import TinyTask, build_criterion, build_grouped, build_stock, padded_batch
 
 from fairseq_ghat.core.group_classification import classification_constraint
 from fairseq_ghat.core.group_constraint import group_constraint
@@ -25,7 +25,7 @@ from fairseq_ghat.pruning.head_masks import set_head_masks
 
 
 def criterion(scale="0.25", alpha=0.7, beta=0.3, sentence_avg=False):
-    return GroupConstrainedLabelSmoothedCrossEntropy(TinyTask(), sentence_avg, 0.1, alpha, beta, scale)
+    return build_criterion(GroupConstrainedLabelSmoothedCrossEntropy, TinyTask(), alpha, beta, scale, sentence_avg)
 
 
 def constraint_of(model, batch, alpha=0.7, beta=0.3):
@@ -89,9 +89,8 @@ class VotingTask(TinyTask):
 
 
 def classifying(model, alpha=0.7, beta=0.3, scale="0.25"):
-    return GroupConstrainedLabelSmoothedCrossEntropy(
-        VotingTask(model), False, 0.1, alpha, beta, scale, group_objective="classification"
-    )
+    kind = GroupConstrainedLabelSmoothedCrossEntropy
+    return build_criterion(kind, VotingTask(model), alpha, beta, scale, group_objective="classification")
 
 
 def test_classification_objective_adds_eq_4a(batch):
@@ -140,7 +139,7 @@ def test_fairseq_2389_classifiers_keep_a_gradient_after_the_vote(batch):
 
 def test_classification_objective_is_refused_where_it_cannot_work():
     with pytest.raises(ValueError, match="--group-objective classification: allowed only with a task that votes"):
-        GroupConstrainedCrossEntropy(TinyTask(), False, 0.5, 0.5, "0.03", group_objective="classification")
+        build_criterion(GroupConstrainedCrossEntropy, TinyTask(), group_objective="classification")
     with pytest.raises(ValueError, match="allowed with --group-feature value or output; attention maps have a size"):
         classifying(build_grouped(group_feature="attention"))
 
@@ -156,7 +155,7 @@ def test_checkpoint_without_classifiers_leaves_them_fresh():
 @pytest.mark.parametrize("stage,before,after", [("1", True, False), ("2", False, True), ("both", True, True)])
 def test_constraint_acts_in_its_stages_only(batch, stage, before, after):
     model = build_grouped().eval()
-    ours = GroupConstrainedCrossEntropy(VotingTask(model, stage), False, 0.5, 0.5, "1")
+    ours = build_criterion(GroupConstrainedCrossEntropy, VotingTask(model, stage), scale="1")
     for voted, expected in ((False, before), (True, after)):
         if voted:
             set_head_masks(list(grouped_attentions(model).values()), torch.tensor([[1, 0, 0, 1, 0, 0, 0, 0]] * 6))
@@ -168,7 +167,8 @@ def test_constraint_acts_in_its_stages_only(batch, stage, before, after):
 def test_observer_sees_the_grams_of_training_before_the_vote(batch):
     model = build_grouped()
     seen = []
-    for ours in (criterion(scale="0"), GroupConstrainedCrossEntropy(VotingTask(model, "2"), False, 0.5, 0.5, "1")):
+    second_stage = build_criterion(GroupConstrainedCrossEntropy, VotingTask(model, "2"), scale="1")
+    for ours in (criterion(scale="0"), second_stage):
         ours.observe_grams = seen.append
         ours.train()(model.train(), batch)
         ours.eval()(model.eval(), batch)
@@ -203,7 +203,7 @@ def test_fairseq_2389_classifiers_of_layers_that_layerdrop_skips_keep_a_gradient
 
 def test_squared_diversity_reaches_the_loss(batch):
     model = build_grouped().eval()
-    ours = GroupConstrainedCrossEntropy(TinyTask(), False, 0.0, 0.5, "1", group_diversity="squared")
+    ours = build_criterion(GroupConstrainedCrossEntropy, TinyTask(), 0.0, 0.5, "1", group_diversity="squared")
     _, size, log = ours(model, batch)
     assert -1 <= (log["diversity"] / size).item() <= 0
     assert (log["constraint"] / size).item() == pytest.approx(-0.5 * (log["diversity"] / size).item(), rel=1e-5)
@@ -211,7 +211,7 @@ def test_squared_diversity_reaches_the_loss(batch):
 
 def test_cross_entropy_variant(batch):
     model = build_grouped().eval()
-    ours = GroupConstrainedCrossEntropy(TinyTask(), False, 0.5, 0.5, "0.5")
+    ours = build_criterion(GroupConstrainedCrossEntropy, TinyTask(), scale="0.5")
     loss, size, log = ours(model, batch)
     task_loss, _, _ = CrossEntropyCriterion(TinyTask(), False)(model, batch)
     assert log["loss"].item() == pytest.approx(task_loss.item(), rel=1e-6)

@@ -2,6 +2,7 @@
 
 import pytest
 
+from fairseq_ghat.modules.grouped_attention import GroupedAttention, Grouping
 from fairseq_ghat.tasks.voting_schedule import VotingToStayConfig, check_removable, check_schedule, is_due
 
 
@@ -66,11 +67,18 @@ def test_epochs_at_which_a_vote_is_due(options, due):
     assert [epoch for epoch, change in changes.items() if is_due(schedule(**options), epoch, change)] == due
 
 
+def layers(groups, heads, others=None):
+    """Attention layers by name: the first with that many heads, the second perhaps with more."""
+    grouping = Grouping(groups, "value", "euclidean")
+    counts = {"first": others or heads, "second": heads}
+    return {name: GroupedAttention(8 * n, n, self_attention=True, grouping=grouping) for name, n in counts.items()}
+
+
 def test_vote_that_could_remove_nothing_is_refused():
-    check_removable(schedule(vote_epoch=2), 7, 8)
-    check_removable(schedule(), 8, 8)
-    check_removable(schedule(vote_epoch=2, keep_heads="all"), 8, 8)
+    check_removable(schedule(vote_epoch=2), layers(7, 8))
+    check_removable(schedule(), layers(8, 8))
+    check_removable(schedule(vote_epoch=2, keep_heads="all"), layers(8, 8))
     with pytest.raises(ValueError, match="--head-groups 8 with a vote: .*removes none of 8 heads; allowed is 1 to 7"):
-        check_removable(schedule(vote_epoch=2), 8, 8)
+        check_removable(schedule(vote_epoch=2), layers(8, 8))
     with pytest.raises(ValueError, match="--head-groups 4 with a vote: "):
-        check_removable(schedule(vote_tolerance=0.1), 4, 4)
+        check_removable(schedule(vote_tolerance=0.1), layers(4, 4, others=8))
