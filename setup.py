@@ -28,6 +28,7 @@ setup(
             "ghat-slim = fairseq_ghat.cli.slim:main",
             "ghat-vote = fairseq_ghat.cli.vote:main",
             "ghat-average = fairseq_ghat.cli.average:main",
+            "ghat-perplexity = fairseq_ghat.cli.perplexity:main",
         ]
     },
 )

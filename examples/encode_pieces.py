@@ -1,6 +1,6 @@
-"""Trains one sentencepiece model on both sides of the training text and encodes all splits with it.
+"""Trains one sentencepiece model on the training text of one or two languages and encodes all splits with it.
 
-    python examples/encode_pieces.py RAW OUT --source de --target en --vocab 6000
+    python examples/encode_pieces.py RAW OUT --languages de en --vocab 6000
 
 reads RAW/{train,valid,test}.{de,en} and writes OUT/spm.model and OUT/{train,valid,test}.{de,en} in pieces.
 """
@@ -18,15 +18,14 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("raw", type=Path, metavar="RAW", help="folder of the raw text")
     parser.add_argument("out", type=Path, metavar="OUT", help="folder to write")
-    parser.add_argument("--source", required=True)
-    parser.add_argument("--target", required=True)
-    parser.add_argument("--vocab", type=int, required=True, help="number of pieces, joint over both languages")
+    parser.add_argument("--languages", nargs="+", required=True, metavar="LANG", help="what the files' names end in")
+    parser.add_argument("--vocab", type=int, required=True, help="number of pieces, joint over the languages")
     args = parser.parse_args()
 
-    files = [args.raw / f"{split}.{lang}" for split in SPLITS for lang in (args.source, args.target)]
+    files = [args.raw / f"{split}.{lang}" for split in SPLITS for lang in args.languages]
     for file in files:
         if not file.is_file():
-            parser.error(f"{file}: no such file; {args.raw} must hold {{train,valid,test}}.{{source,target}}")
+            parser.error(f"{file}: no such file; {args.raw} must hold {{train,valid,test}}.LANG")
         if file.stat().st_size == 0:
             parser.error(f"{file}: is empty")
     args.out.mkdir(parents=True, exist_ok=True)
@@ -45,7 +44,7 @@ def main():
             for line in lines:
                 encoded.write(" ".join(pieces.encode(line.strip(), out_type=str)) + "\n")
         os.replace(beside, args.out / file.name)
-    print(f"{args.out}: {args.vocab} joint pieces, {', '.join(SPLITS)} encoded")
+    print(f"{args.out}: {args.vocab} pieces, {', '.join(SPLITS)} encoded")
 
 
 if __name__ == "__main__":

@@ -22,28 +22,7 @@ case $CORPUS in
     *) echo "error: CORPUS=$CORPUS: allowed is grammar or multi30k" >&2; exit 2 ;;
 esac
 max_epoch=${EPOCHS:-$max_epoch} vote_epoch=${VOTE_EPOCH:-$vote_epoch}
-if [ -n "${DATA_DIR:-}" ] && [ ! -d "$DATA_DIR" ]; then
-    echo "error: DATA_DIR=$DATA_DIR: no such folder" >&2; exit 2
-fi
-device=$(python -c 'import torch; print("" if torch.cuda.is_available() else "--cpu")')
-# Training on the CPU allocates large tensors over and over: glibc keeps freed memory instead of returning it.
-export MALLOC_MMAP_THRESHOLD_=${MALLOC_MMAP_THRESHOLD_:-2000000000} MALLOC_TRIM_THRESHOLD_=${MALLOC_TRIM_THRESHOLD_:-8000000000}
-mkdir -p "$WORK"
-started=$SECONDS
-
-step() { printf '\n== %s (%d s)\n' "$1" $((SECONDS - started)); }
-show() { printf '$'; printf ' %q' "$@"; printf '\n'; "$@"; }
-logged() {  # logged LOG PATTERN COMMAND...: shows the command and, as they come, the log lines that match
-    local log=$1 pattern=$2; shift 2
-    printf '$'; printf ' %q' "$@"; printf ' > %s\n' "$log"
-    if ! "$@" 2>&1 | tee "$log.part" |
-        awk -v pattern="$pattern" '$0 ~ pattern { sub(/^[^|]*[|][^|]*[|] */, "  "); print; fflush() }'; then
-        tail -n 20 "$log.part" >&2
-        echo "failed; the whole log is $log.part" >&2
-        exit 1
-    fi
-    mv "$log.part" "$log"
-}
+source examples/steps.sh
 
 step "data"
 if [ "$CORPUS" = grammar ]; then
@@ -51,7 +30,7 @@ if [ "$CORPUS" = grammar ]; then
 else
     show python examples/corpus/fetch_multi30k.py "$WORK/raw" ${DATA_DIR:+--from "$DATA_DIR"}
 fi
-show python examples/encode_pieces.py "$WORK/raw" "$WORK/pieces" --source de --target en --vocab $vocab
+show python examples/encode_pieces.py "$WORK/raw" "$WORK/pieces" --languages de en --vocab $vocab
 rm -rf "$WORK/bin"
 logged "$WORK/preprocess.log" "replaced by" fairseq-preprocess --source-lang de --target-lang en --joined-dictionary \
     --trainpref "$WORK/pieces/train" --validpref "$WORK/pieces/valid" --testpref "$WORK/pieces/test" \

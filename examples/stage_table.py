@@ -8,25 +8,15 @@ detokenised text against the raw reference.
 
 import argparse
 import sys
-from collections import Counter
 from pathlib import Path
 
 from sacrebleu.metrics import BLEU
 
 from fairseq_ghat.checkpoints.files import CheckpointError, read_checkpoint
 from fairseq_ghat.metrics.generation_log import GenerationLogError, read_generation_log, read_lines
+from fairseq_ghat.metrics.heads import describe_heads, heads_in_checkpoint
 from fairseq_ghat.metrics.parameters import non_embedding_parameters
-from fairseq_ghat.pruning.head_masks import masks_in_state
-from fairseq_ghat.pruning.slimming import model_config
-
-
-def heads(state) -> str:
-    """'9 x 8': attention layers x heads that are computed in each."""
-    counts = Counter(len(kept) for kept in masks_in_state(state["model"]).values())
-    if not counts:  # fairseq's own transformer: the heads stand in its options only
-        sides = [key.split(".")[0] for key in state["model"] if key.endswith("q_proj.weight")]
-        counts = Counter(getattr(model_config(state), f"{side}_attention_heads") for side in sides)
-    return ", ".join(f"{layers} x {count}" for count, layers in sorted(counts.items()))
+from fairseq_ghat.metrics.tables import markdown_table
 
 
 def main(argv=None) -> int:
@@ -50,13 +40,12 @@ def main(argv=None) -> int:
             )
         score = bleu.corpus_score(log.hypotheses, [references]).score
         parameters = non_embedding_parameters(state["model"])
-        rows.append((name, heads(state), f"{parameters:,}", f"{score:.1f}", f"{log.sentences_per_second:.1f}"))
+        heads = describe_heads(heads_in_checkpoint(state).values())
+        rows.append((name, heads, f"{parameters:,}", f"{score:.1f}", f"{log.sentences_per_second:.1f}"))
         texts[name] = log.hypotheses
 
     titles = ("stage", "attentions x heads", "parameters without embeddings", "BLEU", "sentences/s")
-    widths = [max(len(row[i]) for row in [titles, *rows]) for i in range(len(titles))]
-    for row in (titles, tuple("-" * width for width in widths), *rows):
-        print("| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths)) + " |")
+    print(markdown_table(titles, rows))
     print(f"sacreBLEU {bleu.get_signature()}")
     if "voted" in texts and "slim" in texts:
         differing = sum(a != b for a, b in zip(texts["voted"], texts["slim"]))

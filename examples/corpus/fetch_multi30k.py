@@ -8,13 +8,10 @@ multi30k/dataset, or reads the same .gz files from DIR. Every file is verified b
 
 import argparse
 import gzip
-import hashlib
-import os
-import shutil
 import sys
-import urllib.error
-import urllib.request
 from pathlib import Path
+
+from corpus_files import check_sum, download, write_whole
 
 URL = "https://raw.githubusercontent.com/multi30k/dataset/master/data/task1/raw/"
 SPLITS = {"train": "train", "val": "valid", "test_2016_flickr": "test"}
@@ -26,25 +23,6 @@ SHA256 = {
     "val.de.gz": "f0cba2f995189cf5770f29a8a9a537a3ad3f51657ad873405082ff6863a5e75a",
     "val.en.gz": "14f7d25ddd868909a9213e361768460edcacdd6ab9d1e77b92560dc10c10dc28",
 }
-
-
-def fetch(name: str, folder: Path) -> Path:
-    """Downloads one file into the folder, whole or not at all. Raises OSError if the site cannot be reached."""
-    target, beside = folder / name, folder / f"{name}.part"
-    print(f"downloading {URL}{name}", flush=True)
-    with urllib.request.urlopen(URL + name, timeout=60) as source, open(beside, "wb") as file:
-        shutil.copyfileobj(source, file)
-    os.replace(beside, target)
-    return target
-
-
-def verified(path: Path) -> bytes:
-    """Content of a .gz file, decompressed. Raises ValueError if its checksum is another."""
-    packed = path.read_bytes()
-    found = hashlib.sha256(packed).hexdigest()
-    if found != SHA256[path.name]:
-        raise ValueError(f"{path}: SHA-256 is {found}, expected {SHA256[path.name]}; delete it and fetch it again")
-    return gzip.decompress(packed)
 
 
 def main(argv=None) -> int:
@@ -59,16 +37,16 @@ def main(argv=None) -> int:
     args.out.mkdir(parents=True, exist_ok=True)
     for name in SHA256:
         try:
-            path = args.source / name if args.source else fetch(name, args.out)
-            text = verified(path)
+            path = (args.source or args.out) / name
+            if not args.source:
+                download(URL + name, path)
+            packed = path.read_bytes()
+            check_sum(path, packed, SHA256[name])
         except (ValueError, OSError) as error:
             hint = "" if args.source else "; without a network, give the folder of the .gz files: --from DIR (DATA_DIR)"
             parser.exit(2, f"error: {name}: {error}{hint}\n")
         split, language, _ = name.split(".")
-        target = args.out / f"{SPLITS[split]}.{language}"
-        beside = target.with_name(f"{target.name}.part")
-        beside.write_bytes(text)
-        os.replace(beside, target)
+        write_whole(args.out / f"{SPLITS[split]}.{language}", gzip.decompress(packed))
     print(f"{args.out}: Multi30k de-en, {', '.join(SPLITS.values())}, checksums right")
     return 0
 

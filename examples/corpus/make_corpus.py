@@ -5,13 +5,13 @@ same seed gives the same bytes on every platform.
 """
 
 import argparse
-import os
 import sys
 from itertools import islice
 from pathlib import Path
 from typing import Dict, List, Optional, Sequence
 
 from constructions import MAXIMUM_PAIRS, Pair, pairs
+from corpus_files import write_lines
 
 # The held-out sets are drawn first, so that --train does not change them.
 _ORDER = ("valid", "test", "train")
@@ -21,14 +21,6 @@ def split_pairs(sizes: Dict[str, int], seed: int) -> Dict[str, List[Pair]]:
     """Disjoint sets of pairs with the given sizes."""
     stream = pairs(seed)
     return {split: list(islice(stream, sizes[split])) for split in _ORDER}
-
-
-def write_lines(path: Path, lines: Sequence[str]) -> None:
-    """Write the lines beside ``path`` and rename, so that no half-written file is ever seen."""
-    partial = path.with_name(path.name + ".partial")
-    with open(partial, "w", encoding="utf-8", newline="\n") as handle:
-        handle.writelines(line + "\n" for line in lines)
-    os.replace(partial, path)
 
 
 def summary(corpus: Dict[str, List[Pair]]) -> str:

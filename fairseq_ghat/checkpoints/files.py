@@ -1,6 +1,5 @@
 """Reads and writes checkpoint files: safely, whole, and with errors that name the file."""
 
-import os
 import pickle
 import re
 import zipfile
@@ -10,6 +9,7 @@ from typing import Any, Dict, Optional, Union
 import torch
 
 from fairseq_ghat.checkpoints.safe_loading import checkpoint_globals
+from fairseq_ghat.checkpoints.whole_file import whole_file
 
 
 class CheckpointError(RuntimeError):
@@ -96,15 +96,6 @@ def newest_whole_checkpoint(folder: Path, broken: Path) -> Optional[Path]:
 
 
 def write_checkpoint(state: Dict[str, Any], path: Union[str, Path]) -> None:
-    """Writes a checkpoint whole or not at all: beside its place first, then renamed."""
-    path = Path(path)
-    beside = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        with open(beside, "wb") as file:
-            torch.save(state, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, path)
-    finally:
-        if beside.exists():
-            beside.unlink()
+    """Writes a checkpoint whole or not at all."""
+    with whole_file(path) as file:
+        torch.save(state, file)

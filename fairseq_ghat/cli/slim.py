@@ -3,11 +3,11 @@
 import argparse
 import os
 import sys
-from collections import Counter
 from pathlib import Path
 
 from fairseq_ghat.checkpoints.files import CheckpointError, read_checkpoint, write_checkpoint
 from fairseq_ghat.cli.out_file import check_out
+from fairseq_ghat.metrics.heads import describe_heads
 from fairseq_ghat.metrics.parameters import attention_weights, non_embedding_parameters
 from fairseq_ghat.pruning.slimming import NotSlimmable, slim_checkpoint
 
@@ -30,7 +30,8 @@ def main(argv=None) -> int:
     write_checkpoint(slimmed.state, out)
 
     print(f"{source} -> {out}")
-    print(f"  heads per attention    {_heads(slimmed.heads_before)} -> {_heads(slimmed.heads_after)}")
+    before, after = (describe_heads(heads.values()) for heads in (slimmed.heads_before, slimmed.heads_after))
+    print(f"  heads per attention    {before} -> {after}")
     for what, count in (
         ("attention weights", attention_weights),
         ("parameters without embeddings", non_embedding_parameters),
@@ -40,11 +41,6 @@ def main(argv=None) -> int:
     before, after = (os.path.getsize(path) for path in (source, out))
     print(f"  file size, MB    {before / 1e6:.1f} -> {after / 1e6:.1f} ({_change(before, after)})")
     return 0
-
-
-def _heads(heads) -> str:
-    """'18 x 8', or '16 x 2, 2 x 3' where layers differ."""
-    return ", ".join(f"{layers} x {count}" for count, layers in sorted(Counter(heads.values()).items()))
 
 
 def _change(before: int, after: int) -> str:

@@ -12,7 +12,7 @@ import sentencepiece
 
 def test_pieces_decode_to_the_text(tmp_path, monkeypatch):
     make_corpus.main([str(tmp_path / "raw"), "--train", "300", "--valid", "20", "--test", "20"])
-    arguments = [str(tmp_path / "raw"), str(tmp_path / "out"), "--source", "de", "--target", "en", "--vocab", "200"]
+    arguments = [str(tmp_path / "raw"), str(tmp_path / "out"), "--languages", "de", "en", "--vocab", "200"]
     monkeypatch.setattr("sys.argv", ["encode_pieces.py", *arguments])
     encode_pieces.main()
     pieces = sentencepiece.SentencePieceProcessor(model_file=str(tmp_path / "out" / "spm.model"))
@@ -32,7 +32,7 @@ def test_missing_or_empty_corpus_is_named(tmp_path, monkeypatch, capsys, break_i
             (tmp_path / f"{split}.{language}").write_text("x\n")
     broken = tmp_path / "valid.en"
     broken.unlink() if break_it == "unlink" else broken.write_text("")
-    arguments = [str(tmp_path), str(tmp_path / "out"), "--source", "de", "--target", "en", "--vocab", "9"]
+    arguments = [str(tmp_path), str(tmp_path / "out"), "--languages", "de", "en", "--vocab", "9"]
     monkeypatch.setattr("sys.argv", ["encode_pieces.py", *arguments])
     with pytest.raises(SystemExit):
         encode_pieces.main()

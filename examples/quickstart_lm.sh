@@ -1,0 +1,82 @@
+#!/usr/bin/env bash
+# From nothing to a pruned language model and its perplexity, through fairseq's own commands.
+#
+#   bash examples/quickstart_lm.sh                                     English that Python ships, offline, minutes
+#   CORPUS=wikitext2 bash examples/quickstart_lm.sh                    WikiText-2, downloaded
+#   CORPUS=wikitext2 DATA_DIR=/path/to/texts bash examples/quickstart_lm.sh    the same from files you have
+#
+# Three trainings of equal length: a plain transformer, one with grouped heads (GHT), and one whose heads vote
+# halfway which of them stay (GHT-PS). The last is then made slim. Variables:
+#   WORK                folder of data, checkpoints and logs (default: work/quickstart-lm-$CORPUS)
+#   GROUP_LOSS_SCALE    weight of the group constraint (default: that of the criterion)
+#   EPOCHS, VOTE_EPOCH  length of each training, and the epoch that begins with the vote (default: by corpus)
+set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/../scripts/environment.sh"
+cd "$repository"
+
+CORPUS=${CORPUS:-pydoc}
+WORK=${WORK:-work/quickstart-lm-$CORPUS}
+case $CORPUS in
+    pydoc)     layers=2 width=128 ffn=256 block=64 max_tokens=1024 warmup=100 max_epoch=12 vote_epoch=7 ;;
+    wikitext2) layers=4 width=256 ffn=512 block=128 max_tokens=2048 warmup=400 max_epoch=4 vote_epoch=3 ;;
+    *) echo "error: CORPUS=$CORPUS: allowed is pydoc or wikitext2" >&2; exit 2 ;;
+esac
+max_epoch=${EPOCHS:-$max_epoch} vote_epoch=${VOTE_EPOCH:-$vote_epoch}
+source examples/steps.sh
+
+step "data"
+if [ "$CORPUS" = pydoc ]; then
+    # A small text: in pieces of words, scored by one softmax that shares its weights with the embedding.
+    show python examples/corpus/make_english_text.py "$WORK/raw"
+    show python examples/encode_pieces.py "$WORK/raw" "$WORK/pieces" --languages en --vocab 1000
+    text=$WORK/pieces
+    vocabulary=(--share-decoder-input-output-embed) loss=cross_entropy subwords=(--remove-bpe sentencepiece)
+else
+    # Words as they are, as the field reports WikiText: adaptive input and softmax, in the paper's manner.
+    show python examples/corpus/fetch_wikitext2.py "$WORK/raw" ${DATA_DIR:+--from "$DATA_DIR"}
+    text=$WORK/raw
+    vocabulary=(--adaptive-input --adaptive-input-cutoff 2000,10000 --adaptive-softmax-cutoff 2000,10000
+        --tie-adaptive-weights --tie-adaptive-proj --ddp-backend legacy_ddp)
+    loss=adaptive_loss subwords=()
+fi
+rm -rf "$WORK/bin"
+logged "$WORK/preprocess.log" "replaced by" fairseq-preprocess --only-source --trainpref "$text/train.en" \
+    --validpref "$text/valid.en" --testpref "$text/test.en" --destdir "$WORK/bin"
+
+shape=(--decoder-layers $layers --decoder-embed-dim $width --decoder-input-dim $width --decoder-output-dim $width
+    --decoder-ffn-embed-dim $ffn --decoder-attention-heads 8 --decoder-normalize-before "${vocabulary[@]}")
+optimisation=(--tokens-per-sample $block --max-tokens $max_tokens --optimizer adam --adam-betas '(0.9, 0.98)'
+    --lr 2e-3 --lr-scheduler inverse_sqrt --warmup-updates $warmup --weight-decay 1e-4 --dropout 0.1 --clip-norm 0.25
+    --max-epoch $max_epoch --seed 1 --num-workers 0 $device --no-epoch-checkpoints --log-format simple
+    --log-interval 50)
+grouped=(--user-dir fairseq_ghat --task language_modeling_v2s --arch ghat_transformer_lm
+    --criterion group_constrained_$loss --head-groups 2 --group-feature value
+    ${GROUP_LOSS_SCALE:+--group-loss-scale "$GROUP_LOSS_SCALE"})
+
+train() {  # train NAME OPTION...
+    local name=$1; shift
+    rm -rf "$WORK/$name"
+    logged "$WORK/$name.train.log" '[|] valid [|]|vote: .*keeps|vote: begins|vote: done' fairseq-train "$WORK/bin" \
+        "$@" "${shape[@]}" "${optimisation[@]}" --save-dir "$WORK/$name"
+}
+
+step "plain transformer: fairseq's own model"
+train plain --task language_modeling --arch transformer_lm --criterion $loss
+step "GHT: grouped heads, constraint all the way"
+train ght "${grouped[@]}"
+step "GHT-PS: constraint up to epoch $((vote_epoch - 1)), then the vote, then fine-tuning of the heads that stay"
+train ght-ps "${grouped[@]}" --vote-epoch $vote_epoch
+
+step "heads removed for real"
+show ghat-slim "$WORK/ght-ps/checkpoint_last.pt" "$WORK/slim.pt"
+
+step "perplexity of all, under the same window"
+show ghat-perplexity "$WORK/bin" "$WORK/plain/checkpoint_last.pt" "$WORK/ght/checkpoint_last.pt" \
+    "$WORK/ght-ps/checkpoint_last.pt" "$WORK/slim.pt" --gen-subset valid,test --tokens-per-sample $block \
+    --context-window $((block / 2)) ${subwords[@]+"${subwords[@]}"} --json "$WORK/perplexity.json" $device
+
+step "result"
+python examples/perplexity_table.py "$WORK/perplexity.json" --stage plain "$WORK/plain/checkpoint_last.pt" \
+    --stage grouped "$WORK/ght/checkpoint_last.pt" --stage voted "$WORK/ght-ps/checkpoint_last.pt" \
+    --stage slim "$WORK/slim.pt" | tee "$WORK/table.txt"
+printf 'finished in %d s after the install; everything is in %s\n' $((SECONDS - started)) "$WORK"

@@ -1,0 +1,25 @@
+# Sourced by the quickstarts: checks DATA_DIR, makes WORK, and shows each command before it runs it.
+# Leaves in device the flag that keeps fairseq on the CPU where there is no GPU.
+
+if [ -n "${DATA_DIR:-}" ] && [ ! -d "$DATA_DIR" ]; then
+    echo "error: DATA_DIR=$DATA_DIR: no such folder" >&2; exit 2
+fi
+device=$(python -c 'import torch; print("" if torch.cuda.is_available() else "--cpu")')
+# Training on the CPU allocates large tensors over and over: glibc keeps freed memory instead of returning it.
+export MALLOC_MMAP_THRESHOLD_=${MALLOC_MMAP_THRESHOLD_:-2000000000} MALLOC_TRIM_THRESHOLD_=${MALLOC_TRIM_THRESHOLD_:-8000000000}
+mkdir -p "$WORK"
+started=$SECONDS
+
+step() { printf '\n== %s (%d s)\n' "$1" $((SECONDS - started)); }
+show() { printf '$'; printf ' %q' "$@"; printf '\n'; "$@"; }
+logged() {  # logged LOG PATTERN COMMAND...: shows the command and, as they come, the log lines that match
+    local log=$1 pattern=$2; shift 2
+    printf '$'; printf ' %q' "$@"; printf ' > %s\n' "$log"
+    if ! "$@" 2>&1 | tee "$log.part" |
+        awk -v pattern="$pattern" '$0 ~ pattern { sub(/^[^|]*[|][^|]*[|] */, "  "); print; fflush() }'; then
+        tail -n 20 "$log.part" >&2
+        echo "failed; the whole log is $log.part" >&2
+        exit 1
+    fi
+    mv "$log.part" "$log"
+}

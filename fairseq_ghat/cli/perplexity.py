@@ -1,0 +1,208 @@
+"""`ghat-perplexity DATA CHECKPOINT...`: perplexity of language models, all under one stated window."""
+
+import argparse
+import json
+import logging
+import platform
+import sys
+import warnings
+from pathlib import Path
+from typing import Any, Dict, List
+
+import torch
+from fairseq import checkpoint_utils, tasks
+from fairseq.logging import progress_bar
+from fairseq.tasks.language_modeling import LanguageModelingTask
+from omegaconf import open_dict
+
+from fairseq_ghat.checkpoints.files import CheckpointError, read_checkpoint
+from fairseq_ghat.checkpoints.whole_file import whole_file
+from fairseq_ghat.metrics.heads import describe_heads, heads_in_checkpoint
+from fairseq_ghat.metrics.parameters import non_embedding_parameters
+from fairseq_ghat.metrics.perplexity import SUBWORDS, Perplexity, measure_perplexity
+from fairseq_ghat.metrics.tables import markdown_table
+
+
+class NotMeasurable(ValueError):
+    """A checkpoint or an option that does not fit; the message says what is allowed."""
+
+
+def parser() -> argparse.ArgumentParser:
+    found = argparse.ArgumentParser(prog="ghat-perplexity", description=__doc__.split("`: ")[1])
+    found.add_argument("data", metavar="DATA", help="folder that fairseq-preprocess made")
+    found.add_argument(
+        "checkpoints", metavar="CHECKPOINT", nargs="+", help="of fairseq's language models or of ours, slim ones too"
+    )
+    found.add_argument("--gen-subset", default="test", help="splits, separated by commas (default: test)")
+    found.add_argument(
+        "--tokens-per-sample", type=int, metavar="N", help="tokens in a block (default: as the first checkpoint)"
+    )
+    found.add_argument(
+        "--context-window", type=int, default=0, metavar="N", help="of them, context that is not scored (default: 0)"
+    )
+    found.add_argument(
+        "--remove-bpe", "--post-process", choices=SUBWORDS, help="the text is in subwords: perplexity per word as well"
+    )
+    found.add_argument("--max-tokens", type=int, default=4096, help="to score in a batch (default: 4096)")
+    found.add_argument("--batch-size", type=int, help="blocks in a batch")
+    found.add_argument("--softmax-batch", type=int, default=1024, help="as fairseq-eval-lm's (default: 1024)")
+    found.add_argument("--json", type=Path, metavar="FILE", help="write the figures, unrounded, to FILE")
+    found.add_argument("--no-progress-bar", action="store_true")
+    found.add_argument("--cpu", action="store_true", help="also where there is a GPU")
+    return found
+
+
+def main(argv=None) -> int:
+    command = parser()
+    args = command.parse_args(argv)
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(message)s", force=True)
+    warnings.simplefilter("ignore", UserWarning)  # of the configuration library that fairseq uses
+    if not Path(args.data).is_dir():
+        command.error(f"DATA {args.data}: no such folder")
+    if args.json and not args.json.resolve().parent.is_dir():
+        command.error(f"--json {args.json}: its folder does not exist")
+    try:
+        states = {path: _language_model(path) for path in args.checkpoints}
+        block = args.tokens_per_sample or next(iter(states.values()))["cfg"].task.tokens_per_sample
+        _check_sizes(args, block)
+        conditions = _conditions(args, block)
+        print(conditions["window"])
+        print(conditions["machine"], flush=True)
+        measured = {path: _measure(path, states.pop(path), args, block) for path in args.checkpoints}
+    except (CheckpointError, NotMeasurable) as error:
+        command.error(str(error))
+    print(_table(measured, args))
+    if args.json:
+        with whole_file(args.json) as file:
+            file.write(json.dumps({**conditions, "checkpoints": measured}, indent=1, default=_figures).encode() + b"\n")
+    return 0
+
+
+def _language_model(path: str) -> Dict[str, Any]:
+    """A checkpoint with its options in the new form. Raises NotMeasurable if it is not of a language model."""
+    read_checkpoint(path)  # its errors name the file and what to do
+    state = checkpoint_utils.load_checkpoint_to_cpu(path)
+    if state.get("cfg") is None:
+        state["cfg"] = checkpoint_utils.convert_namespace_to_omegaconf(state["args"])
+        state["args"] = None
+    name = state["cfg"].task._name
+    if not issubclass(tasks.TASK_REGISTRY.get(name, object), LanguageModelingTask):
+        raise NotMeasurable(f"CHECKPOINT {path}: its task is {name}; allowed is language_modeling(_v2s)")
+    return state
+
+
+def _check_sizes(args, block: int) -> None:
+    """Refuses, before any model is built, sizes that cannot work."""
+    if not 0 <= args.context_window < block:
+        raise NotMeasurable(
+            f"--context-window {args.context_window}: leaves {block - args.context_window} tokens of a block of "
+            f"{block} to score; allowed is 0 to {block - 1} (or a longer block: --tokens-per-sample)"
+        )
+    for flag in ("max_tokens", "batch_size", "softmax_batch", "tokens_per_sample"):
+        least = block - args.context_window if flag == "max_tokens" else 1
+        if getattr(args, flag) is not None and getattr(args, flag) < least:
+            raise NotMeasurable(f"--{flag.replace('_', '-')} {getattr(args, flag)}: allowed is {least} or more")
+
+
+def _conditions(args, block: int) -> Dict[str, Any]:
+    """What the figures hold for."""
+    stride = block - args.context_window
+    device = torch.cuda.get_device_name() if _on_gpu(args) else f"CPU, {torch.get_num_threads()} threads"
+    return {
+        "data": args.data,
+        "block": block,
+        "context_window": args.context_window,
+        "stride": stride,
+        "subwords": args.remove_bpe,
+        "window": f"blocks of {block} tokens, context window {args.context_window}, stride {stride}",
+        "machine": f"{device}, batches of {args.batch_size or args.max_tokens} "
+        f"{'blocks' if args.batch_size else 'tokens'}, Python {platform.python_version()}, torch {torch.__version__}",
+    }
+
+
+def _on_gpu(args) -> bool:
+    return torch.cuda.is_available() and not args.cpu
+
+
+def _measure(path: str, state: Dict[str, Any], args, block: int) -> Dict[str, Any]:
+    """Size and perplexity of one checkpoint: heads, parameters, and subsets by name."""
+    found = {
+        "heads": describe_heads(heads_in_checkpoint(state).values()),
+        "parameters_without_embeddings": non_embedding_parameters(state["model"]),
+        "subsets": {},
+    }
+    config = state["cfg"].task
+    with open_dict(config):
+        config.data, config.tokens_per_sample = args.data, block - args.context_window
+    try:
+        task = tasks.setup_task(config, from_checkpoint=True)
+    except FileNotFoundError as error:
+        raise NotMeasurable(f"DATA {args.data}: {error}") from error
+    try:
+        (model,), _, _ = checkpoint_utils.load_model_ensemble_and_task([path], task=task, state=state)
+    except RuntimeError as error:
+        raise NotMeasurable(
+            f"CHECKPOINT {path}: does not fit DATA {args.data}, whose dictionary has {len(task.dictionary)} types: "
+            f"{str(error)[-300:]}"
+        ) from error
+    if block > model.max_positions():
+        raise NotMeasurable(
+            f"--tokens-per-sample {block}: CHECKPOINT {path} has {model.max_positions()} positions; allowed is no more"
+        )
+    model = (model.cuda() if _on_gpu(args) else model).eval()
+    for subset in args.gen_subset.split(","):
+        try:
+            task.load_dataset(subset)
+            found["subsets"][subset] = measure_perplexity(
+                task,
+                model,
+                subset,
+                context_window=args.context_window,
+                max_tokens=args.max_tokens,
+                batch_size=args.batch_size,
+                softmax_batch=args.softmax_batch,
+                subwords=args.remove_bpe,
+                progress=lambda batches, name=f"{path} {subset}": _with_progress(batches, name, args),
+            )
+        except FileNotFoundError as error:
+            raise NotMeasurable(f"--gen-subset {subset}: not in DATA {args.data} ({error})") from error
+        except ValueError as error:
+            raise NotMeasurable(f"CHECKPOINT {path}: {error}") from error
+    return found
+
+
+def _with_progress(batches, name: str, args):
+    silent = args.no_progress_bar or not sys.stderr.isatty()
+    return progress_bar.progress_bar(batches, log_format="none" if silent else "tqdm", prefix=name)
+
+
+def _table(measured: Dict[str, Dict[str, Any]], args) -> str:
+    titles = ["checkpoint", "split", "tokens", "bits per token", "perplexity", "tokens/s"]
+    if args.remove_bpe:
+        titles[3:3] = ["words"]
+        titles[6:6] = ["perplexity per word"]
+    rows: List[List[str]] = []
+    for path, found in measured.items():
+        for subset, result in found["subsets"].items():
+            row = [path, subset, f"{result.tokens:,}", f"{result.loss:.4f}", f"{result.perplexity:.2f}"]
+            row.append(f"{result.tokens / result.seconds:,.0f}")
+            if args.remove_bpe:
+                row[3:3] = [f"{result.words:,}"]
+                row[6:6] = [f"{result.word_perplexity:.2f}"]
+            rows.append(row)
+    return markdown_table(titles, rows)
+
+
+def _figures(result: Perplexity) -> Dict[str, Any]:
+    return {
+        "tokens": result.tokens,
+        "words": result.words,
+        "bits_per_token": result.loss,
+        "perplexity": result.perplexity,
+        "word_perplexity": result.word_perplexity,
+        "seconds": result.seconds,
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())
