@@ -1,13 +1,19 @@
-"""A toy translation corpus and a training run on it, made once through fairseq's own commands."""
+"""A toy translation corpus, a training run on it, and a toy text, made once through fairseq's own commands."""
 
 import pytest
-from commands import preprocess_toy_corpus, run, train
+from commands import preprocess_toy_corpus, preprocess_toy_text, run, train
 
 
 @pytest.fixture(scope="session")
 def corpus(tmp_path_factory):
     """Binarised toy corpus."""
     return preprocess_toy_corpus(tmp_path_factory.mktemp("corpus"))
+
+
+@pytest.fixture(scope="session")
+def text(tmp_path_factory):
+    """Binarised toy text of a language model."""
+    return preprocess_toy_text(tmp_path_factory.mktemp("text"))
 
 
 @pytest.fixture(scope="session")

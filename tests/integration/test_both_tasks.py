@@ -4,7 +4,7 @@ import re
 
 import pytest
 import torch
-from commands import MODEL, TRAIN, preprocess_toy_text, run, same_weights, train, train_language_model
+from commands import MODEL, TRAIN, run, same_weights, train, train_language_model
 from fairseq import checkpoint_utils
 from fairseq.sequence_generator import SequenceGenerator
 
@@ -16,11 +16,6 @@ ADAPTIVE = (
     "--adaptive-softmax-cutoff 10,20 --adaptive-input --adaptive-input-cutoff 10,20 --tie-adaptive-weights "
     "--criterion group_constrained_adaptive_loss --ddp-backend legacy_ddp"
 )
-
-
-@pytest.fixture(scope="session")
-def text(tmp_path_factory):
-    return preprocess_toy_text(tmp_path_factory.mktemp("text"))
 
 
 def evaluate(text, checkpoint, window, check=True):

@@ -1,0 +1,87 @@
+"""`ghat-perplexity`: the figures of fairseq-eval-lm, for several checkpoints under one window; refusals by name."""
+
+import json
+import re
+
+import pytest
+from commands import run, train_language_model
+
+ADAPTIVE = (
+    "--adaptive-softmax-cutoff 10,20 --adaptive-input --adaptive-input-cutoff 10,20 --tie-adaptive-weights "
+    "--criterion group_constrained_adaptive_loss --ddp-backend legacy_ddp"
+)
+
+
+@pytest.fixture(scope="module")
+def checkpoints(text, tmp_path_factory):
+    """A voted model, the same slim, and a stock one with adaptive softmax."""
+    folder = tmp_path_factory.mktemp("lm")
+    train_language_model(text, folder / "ours", "--max-epoch 2 --vote-epoch 2 --no-epoch-checkpoints")
+    run(f"ghat-slim {folder}/ours/checkpoint_last.pt {folder}/slim.pt")
+    stock = "--task language_modeling --arch transformer_lm --decoder-attention-heads 2 --decoder-layers 1"
+    sizes = "--decoder-embed-dim 32 --decoder-input-dim 32 --decoder-output-dim 32 --decoder-ffn-embed-dim 32"
+    run(
+        f"fairseq-train {text} --save-dir {folder}/stock {stock} {sizes} {ADAPTIVE.replace('group_constrained_', '')} "
+        "--optimizer adam --lr 0.005 --tokens-per-sample 32 --max-tokens 256 --max-epoch 1 --no-epoch-checkpoints --cpu"
+    )
+    return [folder / "ours/checkpoint_last.pt", folder / "slim.pt", folder / "stock/checkpoint_last.pt"]
+
+
+def eval_lm(text, checkpoint, subset, window):
+    """(bits per token, perplexity) as fairseq-eval-lm prints them."""
+    log = run(
+        f"python examples/with_log.py fairseq-eval-lm {text} --user-dir fairseq_ghat --path {checkpoint} "
+        f"--gen-subset {subset} --tokens-per-sample 32 --context-window {window} --max-tokens 256 --cpu"
+    )
+    return re.search(r"Loss \(base 2\): ([\d.]+), Perplexity: ([\d.]+)", log).groups()
+
+
+@pytest.mark.parametrize("window", [0, 24])
+def test_figures_are_those_of_fairseq_eval_lm(text, checkpoints, tmp_path, window):
+    paths = " ".join(map(str, checkpoints))
+    printed = run(
+        f"ghat-perplexity {text} {paths} --gen-subset valid,test --context-window {window} --cpu "
+        f"--json {tmp_path}/figures.json"
+    )
+    assert f"blocks of 32 tokens, context window {window}, stride {32 - window}" in printed
+    rows = re.findall(r"^\| (\S+) +\| (valid|test) +\| ([\d,]+) +\| ([\d.]+) +\| ([\d.]+) +\|", printed, re.MULTILINE)
+    figures = json.loads((tmp_path / "figures.json").read_text())
+    assert len(rows) == 6
+    for path, subset, tokens, bits, perplexity in rows:
+        assert (bits, perplexity) == eval_lm(text, path, subset, window)
+        lines = (text.parent / f"{subset}.txt").read_text().splitlines()
+        assert int(tokens.replace(",", "")) == len(" ".join(lines).split()) + len(lines)
+        exact = figures["checkpoints"][path]["subsets"][subset]
+        assert f"{exact['bits_per_token']:.4f}" == bits and exact["word_perplexity"] is None
+    assert [figures["checkpoints"][str(path)]["heads"] for path in checkpoints] == ["2 x 2", "2 x 2", "1 x 2"]
+    assert {row[3] for row in rows if row[0] == str(checkpoints[0])} == {
+        row[3] for row in rows if row[0] == str(checkpoints[1])
+    }
+
+
+@pytest.mark.parametrize(
+    "options,message",
+    [
+        ("--context-window 32", "--context-window 32: leaves 0 tokens of a block of 32 to score; allowed is 0 to 31"),
+        ("--context-window -1", "--context-window -1: "),
+        ("--tokens-per-sample 64", "--tokens-per-sample 64: CHECKPOINT {0} has 32 positions"),
+        ("--max-tokens 20 --context-window 5", "--max-tokens 20: allowed is 27 or more"),
+        ("--batch-size 0", "--batch-size 0: allowed is 1 or more"),
+        ("--gen-subset test,tset", "--gen-subset tset: not in DATA"),
+        ("--remove-bpe sentencepiece", "no symbol of the dictionary has the mark \u2581 of sentencepiece"),
+        ("--json /no/such/folder/x.json", "--json /no/such/folder/x.json: its folder does not exist"),
+    ],
+)
+def test_bad_options_are_refused_by_name(text, checkpoints, options, message):
+    printed = run(f"ghat-perplexity {text} {checkpoints[0]} --cpu {options}", check=False)
+    assert message.format(checkpoints[0]) in printed and "Traceback" not in printed
+    assert "| checkpoint" not in printed
+
+
+def test_translation_models_and_other_dictionaries_are_refused(text, corpus, checkpoints, voted_run):
+    printed = run(f"ghat-perplexity {corpus} {voted_run[0]}/checkpoint4.pt --cpu", check=False)
+    assert "its task is translation_v2s; allowed is language_modeling" in printed
+    printed = run(f"ghat-perplexity {corpus} {checkpoints[0]} --cpu", check=False)
+    assert f"DATA {corpus}: " in printed and "Traceback" not in printed
+    printed = run(f"ghat-perplexity /no/data {checkpoints[0]} --cpu", check=False)
+    assert "DATA /no/data: no such folder" in printed

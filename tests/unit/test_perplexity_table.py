@@ -1,0 +1,45 @@
+"""The table of stages of a language model, from a file as ghat-perplexity writes it."""
+
+import json
+
+import perplexity_table
+import pytest
+
+
+def measured(tmp_path, subwords=None):
+    def stage(heads, parameters, bits):
+        test = {"tokens": 10, "words": 5, "bits_per_token": bits, "perplexity": 2**bits, "seconds": 2.0}
+        test["word_perplexity"] = 2 ** (2 * bits)
+        return {"heads": heads, "parameters_without_embeddings": parameters, "subsets": {"test": test}}
+
+    path = tmp_path / "perplexity.json"
+    content = {
+        "subwords": subwords,
+        "window": "blocks of 8 tokens, context window 4, stride 4",
+        "checkpoints": {"a.pt": stage("2 x 8", 1200, 3.0), "b.pt": stage("2 x 2", 600, 3.00004)},
+    }
+    path.write_text(json.dumps(content))
+    return str(path)
+
+
+@pytest.mark.parametrize("subwords,perplexity,unit", [(None, "8.00", "token"), ("sentencepiece", "64.00", "word")])
+def test_table_of_stages(tmp_path, capsys, subwords, perplexity, unit):
+    perplexity_table.main([measured(tmp_path, subwords), "--stage", "voted", "a.pt", "--stage", "slim", "b.pt"])
+    printed = capsys.readouterr().out
+    row = next(line for line in printed.splitlines() if line.startswith("| voted"))
+    assert [cell.strip() for cell in row.split("|")[1:-1]] == ["voted", "2 x 8", "1,200", perplexity, "5"]
+    assert f"perplexity per {unit}; blocks of 8 tokens, context window 4, stride 4" in printed
+    assert "the voted (masked) and the slim model, test: 3.0000 and 3.0000" in printed
+
+
+def test_table_names_a_checkpoint_that_was_not_measured(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        perplexity_table.main([measured(tmp_path), "--stage", "plain", "c.pt"])
+    assert "--stage plain c.pt: " in capsys.readouterr().err
+
+
+def test_table_of_another_file_is_refused(tmp_path, capsys):
+    (tmp_path / "other.json").write_text("{}")
+    with pytest.raises(SystemExit):
+        perplexity_table.main([str(tmp_path / "other.json"), "--stage", "plain", "c.pt"])
+    assert "not a file that ghat-perplexity --json wrote" in capsys.readouterr().err
