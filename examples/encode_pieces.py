@@ -29,14 +29,17 @@ def main():
         if file.stat().st_size == 0:
             parser.error(f"{file}: is empty")
     args.out.mkdir(parents=True, exist_ok=True)
-    sentencepiece.SentencePieceTrainer.train(
-        input=[str(file) for file in files if file.name.startswith("train.")],
-        model_prefix=str(args.out / "spm"),
-        vocab_size=args.vocab,
-        character_coverage=1.0,
-        num_threads=1,  # the same model on every machine
-        minloglevel=1,
-    )
+    try:
+        sentencepiece.SentencePieceTrainer.train(
+            input=[str(file) for file in files if file.name.startswith("train.")],
+            model_prefix=str(args.out / "spm"),
+            vocab_size=args.vocab,
+            character_coverage=1.0,
+            num_threads=1,  # the same model on every machine
+            minloglevel=2,
+        )
+    except RuntimeError as error:  # its message says which sizes the text allows
+        parser.error(f"--vocab {args.vocab}: {str(error).rsplit('] ')[-1]}")
     pieces = sentencepiece.SentencePieceProcessor(model_file=str(args.out / "spm.model"))
     for file in files:
         beside = args.out / f"{file.name}.part"

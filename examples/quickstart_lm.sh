@@ -17,8 +17,8 @@ cd "$repository"
 CORPUS=${CORPUS:-pydoc}
 WORK=${WORK:-work/quickstart-lm-$CORPUS}
 case $CORPUS in
-    pydoc)     layers=2 width=128 ffn=256 block=64 max_tokens=1024 warmup=100 max_epoch=12 vote_epoch=7 ;;
-    wikitext2) layers=4 width=256 ffn=512 block=128 max_tokens=2048 warmup=400 max_epoch=4 vote_epoch=3 ;;
+    pydoc)     layers=2 width=128 ffn=256 block=64 max_tokens=512 warmup=200 dropout=0.2 max_epoch=12 vote_epoch=7 ;;
+    wikitext2) layers=4 width=256 ffn=512 block=128 max_tokens=2048 warmup=400 dropout=0.1 max_epoch=4 vote_epoch=3 ;;
     *) echo "error: CORPUS=$CORPUS: allowed is pydoc or wikitext2" >&2; exit 2 ;;
 esac
 max_epoch=${EPOCHS:-$max_epoch} vote_epoch=${VOTE_EPOCH:-$vote_epoch}
@@ -28,7 +28,7 @@ step "data"
 if [ "$CORPUS" = pydoc ]; then
     # A small text: in pieces of words, scored by one softmax that shares its weights with the embedding.
     show python examples/corpus/make_english_text.py "$WORK/raw"
-    show python examples/encode_pieces.py "$WORK/raw" "$WORK/pieces" --languages en --vocab 1000
+    show python examples/encode_pieces.py "$WORK/raw" "$WORK/pieces" --languages en --vocab 2000
     text=$WORK/pieces
     vocabulary=(--share-decoder-input-output-embed) loss=cross_entropy subwords=(--remove-bpe sentencepiece)
 else
@@ -46,9 +46,9 @@ logged "$WORK/preprocess.log" "replaced by" fairseq-preprocess --only-source --t
 shape=(--decoder-layers $layers --decoder-embed-dim $width --decoder-input-dim $width --decoder-output-dim $width
     --decoder-ffn-embed-dim $ffn --decoder-attention-heads 8 --decoder-normalize-before "${vocabulary[@]}")
 optimisation=(--tokens-per-sample $block --max-tokens $max_tokens --optimizer adam --adam-betas '(0.9, 0.98)'
-    --lr 2e-3 --lr-scheduler inverse_sqrt --warmup-updates $warmup --weight-decay 1e-4 --dropout 0.1 --clip-norm 0.25
-    --max-epoch $max_epoch --seed 1 --num-workers 0 $device --no-epoch-checkpoints --log-format simple
-    --log-interval 50)
+    --lr 2e-3 --lr-scheduler inverse_sqrt --warmup-updates $warmup --weight-decay 1e-4 --dropout $dropout
+    --clip-norm 0.25 --max-epoch $max_epoch --seed 1 --num-workers 0 $device --no-epoch-checkpoints
+    --log-format simple --log-interval 50)
 grouped=(--user-dir fairseq_ghat --task language_modeling_v2s --arch ghat_transformer_lm
     --criterion group_constrained_$loss --head-groups 2 --group-feature value
     ${GROUP_LOSS_SCALE:+--group-loss-scale "$GROUP_LOSS_SCALE"})

@@ -57,6 +57,7 @@ def main(argv=None) -> int:
     args = command.parse_args(argv)
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(message)s", force=True)
     warnings.simplefilter("ignore", UserWarning)  # of the configuration library that fairseq uses
+    warnings.filterwarnings("ignore", category=RuntimeWarning, module="fairseq")  # numpy, of targets that are not used
     if not Path(args.data).is_dir():
         command.error(f"DATA {args.data}: no such folder")
     if args.json and not args.json.resolve().parent.is_dir():

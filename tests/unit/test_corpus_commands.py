@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import re
 
 import encode_pieces
 import fetch_multi30k
@@ -40,6 +41,16 @@ def test_missing_or_empty_corpus_is_named(tmp_path, monkeypatch, capsys, break_i
         encode_pieces.main()
     assert f"{broken}: {message}" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_more_pieces_than_the_text_allows_are_refused_by_name(tmp_path, monkeypatch, capsys):
+    for split in ("train", "valid", "test"):
+        (tmp_path / f"{split}.en").write_text("a b c\n")
+    arguments = [str(tmp_path), str(tmp_path / "out"), "--languages", "en", "--vocab", "900"]
+    monkeypatch.setattr("sys.argv", ["encode_pieces.py", *arguments])
+    with pytest.raises(SystemExit):
+        encode_pieces.main()
+    assert re.search(r"--vocab 900: Vocabulary size too high.* <= \d+", capsys.readouterr().err)
 
 
 @pytest.fixture
