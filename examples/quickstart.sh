@@ -36,7 +36,8 @@ logged "$WORK/preprocess.log" "replaced by" fairseq-preprocess --source-lang de 
     --trainpref "$WORK/pieces/train" --validpref "$WORK/pieces/valid" --testpref "$WORK/pieces/test" \
     --destdir "$WORK/bin"
 
-shape=(--encoder-layers $layers --decoder-layers $layers --encoder-embed-dim $width --decoder-embed-dim $width
+shape=(--source-lang de --target-lang en --encoder-layers $layers --decoder-layers $layers
+    --encoder-embed-dim $width --decoder-embed-dim $width
     --encoder-ffn-embed-dim $ffn --decoder-ffn-embed-dim $ffn
     --encoder-attention-heads 8 --decoder-attention-heads 8 --share-all-embeddings)
 optimisation=(--optimizer adam --adam-betas '(0.9, 0.98)' --lr 2e-3 --lr-scheduler inverse_sqrt
@@ -46,13 +47,6 @@ optimisation=(--optimizer adam --adam-betas '(0.9, 0.98)' --lr 2e-3 --lr-schedul
 grouped=(--user-dir fairseq_ghat --task translation_v2s --arch ghat_transformer
     --criterion group_constrained_label_smoothed_cross_entropy --head-groups 2 --group-feature value
     ${GROUP_LOSS_SCALE:+--group-loss-scale "$GROUP_LOSS_SCALE"})
-
-train() {  # train NAME OPTION...
-    local name=$1; shift
-    rm -rf "$WORK/$name"
-    logged "$WORK/$name.train.log" '[|] valid [|]|vote: .*keeps|vote: begins|vote: done' fairseq-train "$WORK/bin" --source-lang de --target-lang en \
-        "$@" "${shape[@]}" "${optimisation[@]}" --save-dir "$WORK/$name"
-}
 
 step "plain transformer: fairseq's own model"
 train plain --task translation --arch transformer --criterion label_smoothed_cross_entropy

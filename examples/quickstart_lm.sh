@@ -53,13 +53,6 @@ grouped=(--user-dir fairseq_ghat --task language_modeling_v2s --arch ghat_transf
     --criterion group_constrained_$loss --head-groups 2 --group-feature value
     ${GROUP_LOSS_SCALE:+--group-loss-scale "$GROUP_LOSS_SCALE"})
 
-train() {  # train NAME OPTION...
-    local name=$1; shift
-    rm -rf "$WORK/$name"
-    logged "$WORK/$name.train.log" '[|] valid [|]|vote: .*keeps|vote: begins|vote: done' fairseq-train "$WORK/bin" \
-        "$@" "${shape[@]}" "${optimisation[@]}" --save-dir "$WORK/$name"
-}
-
 step "plain transformer: fairseq's own model"
 train plain --task language_modeling --arch transformer_lm --criterion $loss
 step "GHT: grouped heads, constraint all the way"

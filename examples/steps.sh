@@ -1,5 +1,5 @@
 # Sourced by the quickstarts: checks DATA_DIR, makes WORK, and shows each command before it runs it.
-# Leaves in device the flag that keeps fairseq on the CPU where there is no GPU.
+# Wants WORK; train wants the arrays shape and optimisation. Leaves in device the flag that keeps fairseq on the CPU where there is no GPU.
 
 if [ -n "${DATA_DIR:-}" ] && [ ! -d "$DATA_DIR" ]; then
     echo "error: DATA_DIR=$DATA_DIR: no such folder" >&2; exit 2
@@ -22,4 +22,10 @@ logged() {  # logged LOG PATTERN COMMAND...: shows the command and, as they come
         exit 1
     fi
     mv "$log.part" "$log"
+}
+train() {  # train NAME OPTION...: fairseq-train of the model shape and with the optimisation of this quickstart
+    local name=$1; shift
+    rm -rf "${WORK:?}/$name"
+    logged "$WORK/$name.train.log" '[|] valid [|]|vote: .*keeps|vote: begins|vote: done' fairseq-train "$WORK/bin" \
+        "$@" "${shape[@]}" "${optimisation[@]}" --save-dir "$WORK/$name"
 }

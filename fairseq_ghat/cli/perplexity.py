@@ -5,7 +5,6 @@ import json
 import logging
 import platform
 import sys
-import warnings
 from pathlib import Path
 from typing import Any, Dict, List
 
@@ -17,6 +16,7 @@ from omegaconf import open_dict
 
 from fairseq_ghat.checkpoints.files import CheckpointError, read_checkpoint
 from fairseq_ghat.checkpoints.whole_file import whole_file
+from fairseq_ghat.cli.console import add_run_options, quiet_libraries
 from fairseq_ghat.metrics.heads import describe_heads, heads_in_checkpoint
 from fairseq_ghat.metrics.parameters import non_embedding_parameters
 from fairseq_ghat.metrics.perplexity import SUBWORDS, Perplexity, measure_perplexity
@@ -47,17 +47,14 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--batch-size", type=int, help="blocks in a batch")
     found.add_argument("--softmax-batch", type=int, default=1024, help="as fairseq-eval-lm's (default: 1024)")
     found.add_argument("--json", type=Path, metavar="FILE", help="write the figures, unrounded, to FILE")
-    found.add_argument("--no-progress-bar", action="store_true")
-    found.add_argument("--cpu", action="store_true", help="also where there is a GPU")
+    add_run_options(found)
     return found
 
 
 def main(argv=None) -> int:
     command = parser()
     args = command.parse_args(argv)
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(message)s", force=True)
-    warnings.simplefilter("ignore", UserWarning)  # of the configuration library that fairseq uses
-    warnings.filterwarnings("ignore", category=RuntimeWarning, module="fairseq")  # numpy, of targets that are not used
+    quiet_libraries(logging.WARNING)
     if not Path(args.data).is_dir():
         command.error(f"DATA {args.data}: no such folder")
     if args.json and not args.json.resolve().parent.is_dir():

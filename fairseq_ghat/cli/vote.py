@@ -4,13 +4,13 @@ import argparse
 import logging
 import sys
 import tempfile
-import warnings
 from pathlib import Path
 
 import torch
 from fairseq import checkpoint_utils, utils
 
 from fairseq_ghat.checkpoints.files import CheckpointError, read_checkpoint, write_checkpoint
+from fairseq_ghat.cli.console import add_run_options, quiet_libraries
 from fairseq_ghat.cli.out_file import check_out
 from fairseq_ghat.core.hidden_units import DISTANCES
 from fairseq_ghat.core.voting import KEEP_HEADS, VOTE_BY
@@ -48,17 +48,14 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--source-lang", help="default: as the checkpoint")
     found.add_argument("--target-lang", help="default: as the checkpoint")
     found.add_argument("--num-workers", type=int, default=0, help="processes that load data (default: 0)")
-    found.add_argument("--no-progress-bar", action="store_true")
-    found.add_argument("--cpu", action="store_true", help="also where there is a GPU")
+    add_run_options(found)
     return found
 
 
 def main(argv=None) -> int:
     command = parser()
     args = command.parse_args(argv)
-    logging.basicConfig(level=logging.INFO, stream=sys.stdout, format="%(message)s", force=True)
-    logging.getLogger("fairseq.tasks").setLevel(logging.WARNING)
-    warnings.simplefilter("ignore", UserWarning)  # of the configuration library that fairseq uses
+    quiet_libraries(logging.INFO)
     source, out = Path(args.checkpoint), Path(args.out)
     check_out(command, source, out)
     for folder in utils.split_paths(args.data):

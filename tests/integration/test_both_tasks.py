@@ -2,9 +2,10 @@
 
 import re
 
+import numpy as np
 import pytest
 import torch
-from commands import MODEL, TRAIN, run, same_weights, train, train_language_model
+from commands import MODEL, TRAIN, hypotheses, run, same_weights, train, train_language_model
 from fairseq import checkpoint_utils
 from fairseq.sequence_generator import SequenceGenerator
 
@@ -157,13 +158,37 @@ def test_fairseq_1456_adaptive_loss_without_adaptive_softmax_names_the_flag(text
     assert "Start iterating over samples" not in log
 
 
-def test_slim_language_model_generates(text, language_model, tmp_path):
-    """In the library: fairseq-interactive itself, with fairseq's own models too, fails on numpy 2 (np.compat)."""
-    run(f"ghat-vote {language_model} {text} {tmp_path}/voted.pt --cpu")
-    run(f"ghat-slim {tmp_path}/voted.pt {tmp_path}/slim.pt")
+@pytest.fixture(scope="module")
+def voted_and_slim(text, language_model, tmp_path_factory):
+    """The same voted language model with its heads masked and removed."""
+    folder = tmp_path_factory.mktemp("voted_lm")
+    run(f"ghat-vote {language_model} {text} {folder}/voted.pt --cpu")
+    run(f"ghat-slim {folder}/voted.pt {folder}/slim.pt")
+    return folder / "voted.pt", folder / "slim.pt"
+
+
+@pytest.mark.skipif(not hasattr(np, "compat"), reason="fairseq's own language models too need numpy before 2 here")
+@pytest.mark.parametrize("command", ["fairseq-interactive", "fairseq-generate"])
+def test_slim_language_model_continues_text_as_masked(text, voted_and_slim, command):
+    printed = [
+        run(
+            f"{command} {text} --user-dir fairseq_ghat --task language_modeling --sample-break-mode eos "
+            f"--path {path} --beam 3 --max-len-b 12 --cpu",
+            STDIN="w1 w3 w9\nw7 w2 w6\n",
+        )
+        for path in voted_and_slim
+    ]
+    found = [hypotheses(log) for log in printed]
+    assert found[0] == found[1] and len(found[0]) == (2 if command == "fairseq-interactive" else 60)
+    if command == "fairseq-interactive":
+        assert found[0][0][1].startswith("w1 w3 w9") and found[0][1][1].startswith("w7 w2 w6")
+
+
+def test_slim_language_model_generates(voted_and_slim):
+    """In the library, as fairseq-interactive does, on any version of numpy."""
     found = []
-    for name in ("voted", "slim"):
-        models, _, task = checkpoint_utils.load_model_ensemble_and_task([str(tmp_path / f"{name}.pt")])
+    for path in voted_and_slim:
+        models, _, task = checkpoint_utils.load_model_ensemble_and_task([str(path)])
         words = ["w1 w3 w9", "w7 w2 w6"]
         prefix = torch.stack([task.source_dictionary.encode_line(line, append_eos=False).long() for line in words])
         start = torch.full((2, 1), task.source_dictionary.eos())

@@ -1,0 +1,20 @@
+"""What the commands that run models have in common on the command line."""
+
+import logging
+import sys
+import warnings
+from argparse import ArgumentParser
+
+
+def add_run_options(parser: ArgumentParser) -> None:
+    """Adds --no-progress-bar and --cpu."""
+    parser.add_argument("--no-progress-bar", action="store_true")
+    parser.add_argument("--cpu", action="store_true", help="also where there is a GPU")
+
+
+def quiet_libraries(level: int) -> None:
+    """Shows log lines of a level and above, without prefix; not what libraries say of things a user cannot change."""
+    logging.basicConfig(level=level, stream=sys.stdout, format="%(message)s", force=True)
+    logging.getLogger("fairseq.tasks").setLevel(logging.WARNING)
+    warnings.simplefilter("ignore", UserWarning)  # of the configuration library that fairseq uses
+    warnings.filterwarnings("ignore", category=RuntimeWarning, module="fairseq")  # numpy, of targets that are not used
