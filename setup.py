@@ -22,7 +22,7 @@ setup(
         "sentencepiece",
         "tensorboardX",
     ],
-    extras_require={"test": ["pytest"]},
+    extras_require={"test": ["pytest", "pytest-xdist"]},
     entry_points={
         "console_scripts": [
             "ghat-slim = fairseq_ghat.cli.slim:main",

@@ -55,18 +55,27 @@ def main(argv=None) -> int:
     command = parser()
     args = command.parse_args(argv)
     quiet_libraries(logging.WARNING)
-    if not Path(args.data).is_dir():
-        command.error(f"DATA {args.data}: no such folder")
+    subsets = args.gen_subset.split(",")
+    for file in ("dict.txt", *(f"{subset}.idx" for subset in subsets)):
+        if not Path(args.data, file).is_file():
+            command.error(f"DATA {args.data}, --gen-subset {args.gen_subset}: there is no {Path(args.data, file)}")
     if args.json and not args.json.resolve().parent.is_dir():
         command.error(f"--json {args.json}: its folder does not exist")
     try:
         states = {path: _language_model(path) for path in args.checkpoints}
         block = args.tokens_per_sample or next(iter(states.values()))["cfg"].task.tokens_per_sample
         _check_sizes(args, block)
+        loaded = {path: _load(path, state, args, block) for path, state in states.items()}
         conditions = _conditions(args, block)
         print(conditions["window"])
         print(conditions["machine"], flush=True)
-        measured = {path: _measure(path, states.pop(path), args, block) for path in args.checkpoints}
+        measured = {}
+        for path, (task, model) in loaded.items():
+            measured[path] = {
+                "heads": describe_heads(heads_in_checkpoint(states[path]).values()),
+                "parameters_without_embeddings": non_embedding_parameters(states[path]["model"]),
+                "subsets": {subset: _measure(path, task, model, subset, args) for subset in subsets},
+            }
     except (CheckpointError, NotMeasurable) as error:
         command.error(str(error))
     print(_table(measured, args))
@@ -122,20 +131,12 @@ def _on_gpu(args) -> bool:
     return torch.cuda.is_available() and not args.cpu
 
 
-def _measure(path: str, state: Dict[str, Any], args, block: int) -> Dict[str, Any]:
-    """Size and perplexity of one checkpoint: heads, parameters, and subsets by name."""
-    found = {
-        "heads": describe_heads(heads_in_checkpoint(state).values()),
-        "parameters_without_embeddings": non_embedding_parameters(state["model"]),
-        "subsets": {},
-    }
+def _load(path: str, state: Dict[str, Any], args, block: int):
+    """Task and model of one checkpoint, ready to be measured; all are loaded before any work starts."""
     config = state["cfg"].task
     with open_dict(config):
         config.data, config.tokens_per_sample = args.data, block - args.context_window
-    try:
-        task = tasks.setup_task(config, from_checkpoint=True)
-    except FileNotFoundError as error:
-        raise NotMeasurable(f"DATA {args.data}: {error}") from error
+    task = tasks.setup_task(config, from_checkpoint=True)
     try:
         (model,), _, _ = checkpoint_utils.load_model_ensemble_and_task([path], task=task, state=state)
     except RuntimeError as error:
@@ -147,26 +148,26 @@ def _measure(path: str, state: Dict[str, Any], args, block: int) -> Dict[str, An
         raise NotMeasurable(
             f"--tokens-per-sample {block}: CHECKPOINT {path} has {model.max_positions()} positions; allowed is no more"
         )
-    model = (model.cuda() if _on_gpu(args) else model).eval()
-    for subset in args.gen_subset.split(","):
-        try:
-            task.load_dataset(subset)
-            found["subsets"][subset] = measure_perplexity(
-                task,
-                model,
-                subset,
-                context_window=args.context_window,
-                max_tokens=args.max_tokens,
-                batch_size=args.batch_size,
-                softmax_batch=args.softmax_batch,
-                subwords=args.remove_bpe,
-                progress=lambda batches, name=f"{path} {subset}": _with_progress(batches, name, args),
-            )
-        except FileNotFoundError as error:
-            raise NotMeasurable(f"--gen-subset {subset}: not in DATA {args.data} ({error})") from error
-        except ValueError as error:
-            raise NotMeasurable(f"CHECKPOINT {path}: {error}") from error
-    return found
+    return task, model.eval()
+
+
+def _measure(path: str, task, model, subset: str, args) -> Perplexity:
+    print(f"{path}: {subset}", file=sys.stderr)
+    task.load_dataset(subset)
+    try:
+        return measure_perplexity(
+            task,
+            model.cuda() if _on_gpu(args) else model,
+            subset,
+            context_window=args.context_window,
+            max_tokens=args.max_tokens,
+            batch_size=args.batch_size,
+            softmax_batch=args.softmax_batch,
+            subwords=args.remove_bpe,
+            progress=lambda batches: _with_progress(batches, subset, args),
+        )
+    except ValueError as error:
+        raise NotMeasurable(f"CHECKPOINT {path}: {error}") from error
 
 
 def _with_progress(batches, name: str, args):

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 
 import pytest
 from commands import run, train_language_model
@@ -67,8 +68,9 @@ def test_figures_are_those_of_fairseq_eval_lm(text, checkpoints, tmp_path, windo
         ("--tokens-per-sample 64", "--tokens-per-sample 64: CHECKPOINT {0} has 32 positions"),
         ("--max-tokens 20 --context-window 5", "--max-tokens 20: allowed is 27 or more"),
         ("--batch-size 0", "--batch-size 0: allowed is 1 or more"),
-        ("--gen-subset test,tset", "--gen-subset tset: not in DATA"),
+        ("--gen-subset test,tset", "--gen-subset test,tset: there is no "),
         ("--remove-bpe sentencepiece", "no symbol of the dictionary has the mark \u2581 of sentencepiece"),
+        ("--tokens-per-sample 0", "--tokens-per-sample 0: allowed is 1 or more"),
         ("--json /no/such/folder/x.json", "--json /no/such/folder/x.json: its folder does not exist"),
     ],
 )
@@ -78,10 +80,22 @@ def test_bad_options_are_refused_by_name(text, checkpoints, options, message):
     assert "| checkpoint" not in printed
 
 
-def test_translation_models_and_other_dictionaries_are_refused(text, corpus, checkpoints, voted_run):
-    printed = run(f"ghat-perplexity {corpus} {voted_run[0]}/checkpoint4.pt --cpu", check=False)
+def test_bad_checkpoint_at_the_end_is_refused_before_the_first_is_measured(text, checkpoints, tmp_path):
+    train_language_model(text, tmp_path, "--tokens-per-sample 16 --max-epoch 1 --no-epoch-checkpoints")
+    short = tmp_path / "checkpoint_last.pt"
+    printed = run(f"ghat-perplexity {text} {checkpoints[0]} {short} --cpu", check=False)
+    assert f"--tokens-per-sample 32: CHECKPOINT {short} has 16 positions; allowed is no more" in printed
+    assert "blocks of" not in printed
+
+
+def test_translation_models_and_other_dictionaries_are_refused(text, corpus, checkpoints, voted_run, tmp_path):
+    printed = run(f"ghat-perplexity {text} {voted_run[0]}/checkpoint4.pt --cpu", check=False)
     assert "its task is translation_v2s; allowed is language_modeling" in printed
     printed = run(f"ghat-perplexity {corpus} {checkpoints[0]} --cpu", check=False)
-    assert f"DATA {corpus}: " in printed and "Traceback" not in printed
-    printed = run(f"ghat-perplexity /no/data {checkpoints[0]} --cpu", check=False)
-    assert "DATA /no/data: no such folder" in printed
+    assert f"there is no {corpus}/dict.txt" in printed
+    (tmp_path / "dict.txt").write_text("w1 3\n")
+    for name in ("test.bin", "test.idx"):
+        shutil.copy(text / name, tmp_path)
+    printed = run(f"ghat-perplexity {tmp_path} {checkpoints[0]} --cpu", check=False)
+    assert f"CHECKPOINT {checkpoints[0]}: does not fit DATA {tmp_path}, whose dictionary has 5 types" in printed
+    assert "Traceback" not in printed
