@@ -1,6 +1,7 @@
 """Perplexity of a language model under a stated context window, per token and per word."""
 
 from dataclasses import dataclass
+from itertools import islice
 from time import perf_counter
 from typing import Any, Dict, Iterable, Iterator, Optional
 
@@ -23,7 +24,7 @@ class Perplexity:
         tokens: tokens scored, each once; the end of a line is one.
         words: words and ends of lines among them, or None if it was not told how words are cut into tokens.
         loss: mean negative log2 probability of a token, in bits.
-        seconds: time it took, batches included.
+        seconds: time it took, batches included, after one batch to warm up.
     """
 
     tokens: int
@@ -115,25 +116,32 @@ def measure_perplexity(
     is_word = None if subwords is None else word_units(dictionary, subwords)
     not_scored = torch.tensor([dictionary.pad(), dictionary.bos()])
     dataset = task.dataset(subset)
-    batches = task.eval_lm_dataloader(
-        dataset,
-        max_tokens=max_tokens,
-        batch_size=batch_size,
-        max_positions=utils.resolve_max_positions(model.max_positions()),
-        num_workers=0,
-        context_window=context_window,
-    )
-    counted = _Counted(progress(batches), not_scored, is_word)
-    started = perf_counter()
-    with torch.no_grad():
-        loss = eval_lm(
+
+    def batches():
+        return task.eval_lm_dataloader(
+            dataset,
+            max_tokens=max_tokens,
+            batch_size=batch_size,
+            max_positions=utils.resolve_max_positions(model.max_positions()),
+            num_workers=0,
+            context_window=context_window,
+        )
+
+    def score(scored: Iterable[Dict[str, Any]]) -> float:
+        return eval_lm(
             [model],
             task.source_dictionary,
-            counted,
+            scored,
             target_dictionary=dictionary,
             softmax_batch=softmax_batch,
             remove_bos_token=getattr(task.args, "add_bos_token", False),
         )["loss"]
+
+    counted = _Counted(progress(batches()), not_scored, is_word)
+    with torch.no_grad():
+        score(islice(batches(), 1))  # the first batch of a process is slow
+        started = perf_counter()
+        loss = score(counted)
     seconds = perf_counter() - started
     held = int(dataset.sizes.sum())
     if counted.tokens < held:
