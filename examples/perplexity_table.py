@@ -2,7 +2,7 @@
 
     python examples/perplexity_table.py perplexity.json --stage plain plain.pt --stage slim slim.pt
 
-reads what `ghat-perplexity ... --json perplexity.json` measured, all of it under one window.
+reads what `ghat-perplexity ... --json > perplexity.json` measured, all of it under one window.
 """
 
 import argparse
@@ -15,14 +15,14 @@ from fairseq_ghat.metrics.tables import markdown_table
 
 def main(argv=None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("measured", type=Path, metavar="JSON", help="what ghat-perplexity wrote")
+    parser.add_argument("measured", type=Path, metavar="JSON", help="what ghat-perplexity --json printed")
     parser.add_argument("--stage", nargs=2, action="append", required=True, metavar=("NAME", "CHECKPOINT"))
     args = parser.parse_args(argv)
     try:
         measured = json.loads(args.measured.read_text())
         checkpoints = measured["checkpoints"]
     except (OSError, ValueError, KeyError) as error:
-        parser.error(f"{args.measured}: not a file that ghat-perplexity --json wrote ({error})")
+        parser.error(f"{args.measured}: not what ghat-perplexity --json printed ({error})")
     for name, checkpoint in args.stage:
         if checkpoint not in checkpoints:
             parser.error(f"--stage {name} {checkpoint}: {args.measured} has {', '.join(checkpoints)}")

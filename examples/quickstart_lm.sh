@@ -64,9 +64,9 @@ step "heads removed for real"
 show ghat-slim "$WORK/ght-ps/checkpoint_last.pt" "$WORK/slim.pt"
 
 step "perplexity of all, under the same window"
-show ghat-perplexity "$WORK/bin" "$WORK/plain/checkpoint_last.pt" "$WORK/ght/checkpoint_last.pt" \
+into "$WORK/perplexity.json" ghat-perplexity "$WORK/bin" "$WORK/plain/checkpoint_last.pt" "$WORK/ght/checkpoint_last.pt" \
     "$WORK/ght-ps/checkpoint_last.pt" "$WORK/slim.pt" --gen-subset valid,test --tokens-per-sample $block \
-    --context-window $((block / 2)) ${subwords[@]+"${subwords[@]}"} --json "$WORK/perplexity.json" $device
+    --context-window $((block / 2)) ${subwords[@]+"${subwords[@]}"} --json $device
 
 step "result"
 python examples/perplexity_table.py "$WORK/perplexity.json" --stage plain "$WORK/plain/checkpoint_last.pt" \

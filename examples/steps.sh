@@ -12,6 +12,12 @@ started=$SECONDS
 
 step() { printf '\n== %s (%d s)\n' "$1" $((SECONDS - started)); }
 show() { printf '$'; printf ' %q' "$@"; printf '\n'; "$@"; }
+into() {  # into FILE COMMAND...: shows the command, whose output goes into the file, whole or not at all
+    local file=$1; shift
+    printf '$'; printf ' %q' "$@"; printf ' > %s\n' "$file"
+    "$@" > "$file.part"
+    mv "$file.part" "$file"
+}
 logged() {  # logged LOG PATTERN COMMAND...: shows the command and, as they come, the log lines that match
     local log=$1 pattern=$2; shift 2
     printf '$'; printf ' %q' "$@"; printf ' > %s\n' "$log"

@@ -4,6 +4,7 @@ import logging
 import sys
 import warnings
 from argparse import ArgumentParser
+from typing import Optional, TextIO
 
 
 def add_run_options(parser: ArgumentParser) -> None:
@@ -12,9 +13,14 @@ def add_run_options(parser: ArgumentParser) -> None:
     parser.add_argument("--cpu", action="store_true", help="also where there is a GPU")
 
 
-def quiet_libraries(level: int) -> None:
-    """Shows log lines of a level and above, without prefix; not what libraries say of things a user cannot change."""
-    logging.basicConfig(level=level, stream=sys.stdout, format="%(message)s", force=True)
+def quiet_libraries(level: int, stream: Optional[TextIO] = None) -> None:
+    """Shows log lines of a level and above, without prefix; not what libraries say of things a user cannot change.
+
+    Args:
+        level: of logging.
+        stream: where to (default: standard output).
+    """
+    logging.basicConfig(level=level, stream=stream or sys.stdout, format="%(message)s", force=True)
     logging.getLogger("fairseq.tasks").setLevel(logging.WARNING)
     warnings.simplefilter("ignore", UserWarning)  # of the configuration library that fairseq uses
     warnings.filterwarnings("ignore", category=RuntimeWarning, module="fairseq")  # numpy, of targets that are not used

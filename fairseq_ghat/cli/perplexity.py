@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import Any, Dict, List
 
 import torch
-from fairseq import checkpoint_utils, tasks
+from fairseq import checkpoint_utils, tasks, utils
 from fairseq.logging import progress_bar
 from fairseq.tasks.language_modeling import LanguageModelingTask
 from omegaconf import open_dict
 
 from fairseq_ghat.checkpoints.files import CheckpointError, read_checkpoint
-from fairseq_ghat.checkpoints.whole_file import whole_file
 from fairseq_ghat.cli.console import add_run_options, quiet_libraries
 from fairseq_ghat.metrics.heads import describe_heads, heads_in_checkpoint
 from fairseq_ghat.metrics.parameters import non_embedding_parameters
@@ -46,7 +45,7 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--max-tokens", type=int, default=4096, help="to score in a batch (default: 4096)")
     found.add_argument("--batch-size", type=int, help="blocks in a batch")
     found.add_argument("--softmax-batch", type=int, default=1024, help="as fairseq-eval-lm's (default: 1024)")
-    found.add_argument("--json", type=Path, metavar="FILE", help="write the figures, unrounded, to FILE")
+    found.add_argument("--json", action="store_true", help="print the figures, unrounded, as JSON instead of a table")
     add_run_options(found)
     return found
 
@@ -54,21 +53,18 @@ def parser() -> argparse.ArgumentParser:
 def main(argv=None) -> int:
     command = parser()
     args = command.parse_args(argv)
-    quiet_libraries(logging.WARNING)
+    quiet_libraries(logging.WARNING, sys.stderr)
     subsets = args.gen_subset.split(",")
-    for file in ("dict.txt", *(f"{subset}.idx" for subset in subsets)):
-        if not Path(args.data, file).is_file():
-            command.error(f"DATA {args.data}, --gen-subset {args.gen_subset}: there is no {Path(args.data, file)}")
-    if args.json and not args.json.resolve().parent.is_dir():
-        command.error(f"--json {args.json}: its folder does not exist")
+    folder = Path(utils.split_paths(args.data)[0])  # of several shards the first, as fairseq-eval-lm
+    for file in (folder / "dict.txt", *(folder / f"{subset}.idx" for subset in subsets)):
+        if not file.is_file():
+            command.error(f"DATA {args.data}, --gen-subset {args.gen_subset}: there is no {file}")
     try:
         states = {path: _language_model(path) for path in args.checkpoints}
         block = args.tokens_per_sample or next(iter(states.values()))["cfg"].task.tokens_per_sample
         _check_sizes(args, block)
         loaded = {path: _load(path, state, args, block) for path, state in states.items()}
         conditions = _conditions(args, block)
-        print(conditions["window"])
-        print(conditions["machine"], flush=True)
         measured = {}
         for path, (task, model) in loaded.items():
             measured[path] = {
@@ -78,10 +74,10 @@ def main(argv=None) -> int:
             }
     except (CheckpointError, NotMeasurable) as error:
         command.error(str(error))
-    print(_table(measured, args))
     if args.json:
-        with whole_file(args.json) as file:
-            file.write(json.dumps({**conditions, "checkpoints": measured}, indent=1, default=_figures).encode() + b"\n")
+        print(json.dumps({**conditions, "checkpoints": measured}, indent=1, default=_figures))
+    else:
+        print(conditions["window"], conditions["machine"], _table(measured, args), sep="\n")
     return 0
 
 

@@ -1,4 +1,4 @@
-"""The table of stages of a language model, from a file as ghat-perplexity writes it."""
+"""The table of stages of a language model, from JSON as ghat-perplexity prints it."""
 
 import json
 
@@ -42,4 +42,4 @@ def test_table_of_another_file_is_refused(tmp_path, capsys):
     (tmp_path / "other.json").write_text("{}")
     with pytest.raises(SystemExit):
         perplexity_table.main([str(tmp_path / "other.json"), "--stage", "plain", "c.pt"])
-    assert "not a file that ghat-perplexity --json wrote" in capsys.readouterr().err
+    assert "not what ghat-perplexity --json printed" in capsys.readouterr().err
