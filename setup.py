@@ -21,6 +21,7 @@ setup(
         "sacrebleu>=2.0",
         "sentencepiece",
         "tensorboardX",
+        "fvcore",
     ],
     extras_require={"test": ["pytest", "pytest-xdist"]},
     entry_points={
@@ -29,6 +30,7 @@ setup(
             "ghat-vote = fairseq_ghat.cli.vote:main",
             "ghat-average = fairseq_ghat.cli.average:main",
             "ghat-perplexity = fairseq_ghat.cli.perplexity:main",
+            "ghat-stats = fairseq_ghat.cli.stats:main",
         ]
     },
 )

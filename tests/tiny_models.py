@@ -9,6 +9,7 @@ from fairseq.models.transformer import TransformerModel
 
 import fairseq_ghat  # noqa: F401  registers models, criteria and tasks
 from fairseq_ghat.models.ghat_transformer import GHATTransformerModel, ghat_tiny_architecture
+from fairseq_ghat.models.ghat_transformer_lm import ghat_tiny_lm_architecture
 
 
 class TinyTask:
@@ -25,6 +26,16 @@ def tiny_args(**options):
     args = argparse.Namespace(dropout=0.0, share_all_embeddings=True, max_source_positions=64, max_target_positions=64)
     vars(args).update(options)
     ghat_tiny_architecture(args)
+    return args
+
+
+def lm_options(architecture=ghat_tiny_lm_architecture, **given):
+    """Options of a language model without dropout, by default a tiny one."""
+    args = argparse.Namespace(
+        dropout=0.0, tokens_per_sample=32, max_target_positions=None, add_bos_token=False, tpu=False
+    )
+    vars(args).update(given)
+    architecture(args)
     return args
 
 

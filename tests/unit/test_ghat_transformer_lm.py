@@ -1,18 +1,16 @@
 """ghat_transformer_lm against fairseq's transformer_lm built from the same options and seed."""
 
-import argparse
 import copy
 
 import pytest
 import torch
 from fairseq.models.transformer_lm import TransformerLanguageModel, TransformerLanguageModelConfig
-from tiny_models import TinyTask
+from tiny_models import TinyTask, lm_options
 
 from fairseq_ghat.metrics.parameters import attention_weights, non_embedding_parameters
 from fairseq_ghat.models.ghat_transformer_lm import (
     GHATTransformerLanguageModel,
     ghat_base_lm_architecture,
-    ghat_tiny_lm_architecture,
     ghat_wiki103_lm_architecture,
 )
 from fairseq_ghat.modules.grouped_attention import grouped_attentions
@@ -36,17 +34,8 @@ SHAPES = [
 NAMES = ["plain", "shared", "adaptive softmax", "adaptive input"]
 
 
-def options(architecture=ghat_tiny_lm_architecture, **given):
-    args = argparse.Namespace(
-        dropout=0.0, tokens_per_sample=32, max_target_positions=None, add_bos_token=False, tpu=False
-    )
-    vars(args).update(given)
-    architecture(args)
-    return args
-
-
 def build(kind, **given):
-    args = options(**given)
+    args = lm_options(**given)
     torch.manual_seed(7)
     return kind.build_model(copy.deepcopy(args), TinyTask())
 
@@ -119,7 +108,7 @@ def test_embeddings_that_are_tied_stay_tied():
 def test_columns_of_the_papers_table_6():
     """201M parameters without embeddings with 16 heads, 167M with 8 of them."""
     with torch.device("meta"):
-        args = options(ghat_wiki103_lm_architecture)
+        args = lm_options(ghat_wiki103_lm_architecture)
         task = TinyTask()
         for word in range(300):
             task.target_dictionary.add_symbol(f"v{word}")
@@ -140,9 +129,9 @@ def test_columns_of_the_papers_table_6():
 
 def test_fairseq_2612_wiki103_has_the_papers_sixteen_heads_unless_told_otherwise():
     """facebookresearch/fairseq#2612: fairseq's own arch has 8."""
-    assert options(ghat_wiki103_lm_architecture).decoder_attention_heads == 16
-    assert options(ghat_wiki103_lm_architecture, decoder_attention_heads=8).decoder_attention_heads == 8
-    args = options(ghat_wiki103_lm_architecture)
+    assert lm_options(ghat_wiki103_lm_architecture).decoder_attention_heads == 16
+    assert lm_options(ghat_wiki103_lm_architecture, decoder_attention_heads=8).decoder_attention_heads == 8
+    args = lm_options(ghat_wiki103_lm_architecture)
     assert (args.decoder_layers, args.decoder_embed_dim, args.decoder_ffn_embed_dim) == (16, 1024, 4096)
     assert args.adaptive_input and args.tie_adaptive_weights
 
@@ -162,11 +151,11 @@ def test_options_that_are_refused(given, message):
 
 def test_base_arch_is_fairseqs_transformer_lm():
     """Its defaults are those of fairseq's configuration of the model."""
-    args = options(ghat_base_lm_architecture, dropout=0.1)
+    args = lm_options(ghat_base_lm_architecture, dropout=0.1)
     for name, value in vars(TransformerLanguageModelConfig()).items():
         assert str(value).startswith("${") or getattr(args, name) == value, name
 
 
 def test_architectures_fill_in_the_grouping():
-    args = options(ghat_base_lm_architecture)
+    args = lm_options(ghat_base_lm_architecture)
     assert (args.head_groups, args.group_feature, args.group_distance) == (2, "value", "euclidean")
