@@ -100,9 +100,9 @@ class Text:
         self.model = TransformerLanguageModel.build_model(args, self.task).eval()
         nn.init.normal_(self.model.decoder.output_projection.weight)  # unequal probabilities
 
-    def bits(self, token, begin):
+    def bits(self, token, begin, first=()):
         """-log2 p of a token by its own forward pass over what stands before it from begin on."""
-        before = torch.tensor([2, *self.tokens[:token]])[begin : token + 1][None]
+        before = torch.tensor([*first, *[2, *self.tokens[:token]][begin : token + 1]])[None]
         scores = self.model(before)[0][0, -1].log_softmax(-1)
         return -float(scores[self.tokens[token]]) / math.log(2)
 
@@ -121,9 +121,12 @@ def test_every_token_once_with_the_context_of_its_window(window, stride):
     assert found.words == sum(int(t) == 2 or (int(t) - 4) % 2 == 0 for t in text.tokens)
 
 
-def test_begin_of_sentence_is_not_scored():
-    text = Text(16, add_bos_token=True)
-    assert measure_perplexity(text.task, text.model, "test", max_tokens=64, subwords="sentencepiece").tokens == 70
+def test_begin_of_sentence_is_read_and_not_scored():
+    text = Text(15, add_bos_token=True)
+    with torch.no_grad():
+        expected = sum(text.bits(token, token - token % 15, first=[0]) for token in range(70)) / 70
+    found = measure_perplexity(text.task, text.model, "test", max_tokens=64, subwords="sentencepiece")
+    assert (found.tokens, found.loss) == (70, pytest.approx(expected, rel=1e-5))
 
 
 def test_text_that_fairseq_would_leave_out_is_refused():
