@@ -73,8 +73,8 @@ def test_workers_that_add_up_their_shares_vote_like_one(workers):
         model, pending = build_grouped(), iter(totals)
         kept = run_vote(model, samples[rank::workers], add_up=lambda tensor, p=pending: tensor.copy_(next(p)))
         assert kept == alone
-        for name, value in whole.state_dict().items():  # the refit too is that of all the data
-            torch.testing.assert_close(model.state_dict()[name], value, rtol=1e-4, atol=1e-6)
+        for name, value in whole.named_parameters():  # the refit too is that of all the data
+            torch.testing.assert_close(model.get_parameter(name), value, rtol=1e-4, atol=1e-6)
 
 
 def test_worker_without_any_batch_takes_part():
