@@ -111,6 +111,21 @@ def test_same_bad_schedule_is_refused(voted, tmp_path):
 # ---------------------------------------------------------------------- language modelling alone
 
 
+@pytest.mark.parametrize("vocabulary", ["--criterion cross_entropy", ADAPTIVE.replace("group_constrained_", "")])
+def test_grouping_off_trains_exactly_as_stock_language_model(text, tmp_path, vocabulary):
+    """Same seed, dropout on: the same losses, epoch by epoch."""
+    losses = []
+    sizes = "--decoder-layers 2 --decoder-embed-dim 32 --decoder-input-dim 32 --decoder-output-dim 32"
+    for arch in ("transformer_lm", "ghat_transformer_lm"):
+        log = run(
+            f"fairseq-train {text} --user-dir fairseq_ghat --save-dir {tmp_path}/{arch} --task language_modeling "
+            f"--arch {arch} {sizes} --decoder-ffn-embed-dim 64 --decoder-attention-heads 8 {vocabulary} "
+            f"--tokens-per-sample 32 --max-epoch 3 --no-epoch-checkpoints {TRAIN} --max-tokens 256"
+        )
+        losses.append(re.findall(r"\| valid on 'valid' subset \| loss ([\d.]+)", log))
+    assert losses[0] == losses[1] and len(losses[0]) == 3
+
+
 def test_stock_language_model_votes_after_the_fact(text, tmp_path):
     """Its options are a configuration of its own, not a namespace."""
     model = MODEL.split("--share-all-embeddings")[0]
