@@ -48,15 +48,7 @@ grouped=(--user-dir fairseq_ghat --task translation_v2s --arch ghat_transformer
     --criterion group_constrained_label_smoothed_cross_entropy --head-groups 2 --group-feature value
     ${GROUP_LOSS_SCALE:+--group-loss-scale "$GROUP_LOSS_SCALE"})
 
-step "plain transformer: fairseq's own model"
-train plain --task translation --arch transformer --criterion label_smoothed_cross_entropy
-step "GHT: grouped heads, constraint all the way"
-train ght "${grouped[@]}"
-step "GHT-PS: constraint up to epoch $((vote_epoch - 1)), then the vote, then fine-tuning of the heads that stay"
-train ght-ps "${grouped[@]}" --vote-epoch $vote_epoch
-
-step "heads removed for real"
-show ghat-slim "$WORK/ght-ps/checkpoint_last.pt" "$WORK/slim.pt"
+train_stages --task translation --arch transformer --criterion label_smoothed_cross_entropy
 
 step "translation of the test set"
 generate() {  # generate NAME CHECKPOINT

@@ -53,15 +53,7 @@ grouped=(--user-dir fairseq_ghat --task language_modeling_v2s --arch ghat_transf
     --criterion group_constrained_$loss --head-groups 2 --group-feature value
     ${GROUP_LOSS_SCALE:+--group-loss-scale "$GROUP_LOSS_SCALE"})
 
-step "plain transformer: fairseq's own model"
-train plain --task language_modeling --arch transformer_lm --criterion $loss
-step "GHT: grouped heads, constraint all the way"
-train ght "${grouped[@]}"
-step "GHT-PS: constraint up to epoch $((vote_epoch - 1)), then the vote, then fine-tuning of the heads that stay"
-train ght-ps "${grouped[@]}" --vote-epoch $vote_epoch
-
-step "heads removed for real"
-show ghat-slim "$WORK/ght-ps/checkpoint_last.pt" "$WORK/slim.pt"
+train_stages --task language_modeling --arch transformer_lm --criterion $loss
 
 step "perplexity of all, under the same window"
 into "$WORK/perplexity.json" ghat-perplexity "$WORK/bin" "$WORK/plain/checkpoint_last.pt" "$WORK/ght/checkpoint_last.pt" \

@@ -1,5 +1,6 @@
 # Sourced by the quickstarts: checks DATA_DIR, makes WORK, and shows each command before it runs it.
-# Wants WORK; train wants the arrays shape and optimisation. Leaves in device the flag that keeps fairseq on the CPU where there is no GPU.
+# Wants WORK; train wants the arrays shape and optimisation, train_stages also grouped and vote_epoch. Leaves in
+# device the flag that keeps fairseq on the CPU where there is no GPU.
 
 if [ -n "${DATA_DIR:-}" ] && [ ! -d "$DATA_DIR" ]; then
     echo "error: DATA_DIR=$DATA_DIR: no such folder" >&2; exit 2
@@ -34,4 +35,14 @@ train() {  # train NAME OPTION...: fairseq-train of the model shape and with the
     rm -rf "${WORK:?}/$name"
     logged "$WORK/$name.train.log" '[|] valid [|]|vote: .*keeps|vote: begins|vote: done' fairseq-train "$WORK/bin" \
         "$@" "${shape[@]}" "${optimisation[@]}" --save-dir "$WORK/$name"
+}
+train_stages() {  # train_stages OPTION...: plain (task, arch and criterion given), GHT, GHT-PS, and GHT-PS made slim
+    step "plain transformer: fairseq's own model"
+    train plain "$@"
+    step "GHT: grouped heads, constraint all the way"
+    train ght "${grouped[@]}"
+    step "GHT-PS: constraint up to epoch $((vote_epoch - 1)), then the vote, then fine-tuning of the heads that stay"
+    train ght-ps "${grouped[@]}" --vote-epoch "$vote_epoch"
+    step "heads removed for real"
+    show ghat-slim "$WORK/ght-ps/checkpoint_last.pt" "$WORK/slim.pt"
 }
