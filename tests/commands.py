@@ -26,6 +26,11 @@ GROUPED = (
     "--task translation_v2s --arch ghat_transformer "
     "--criterion group_constrained_label_smoothed_cross_entropy --label-smoothing 0.1 --head-groups 2"
 )
+# Vocabulary and criterion of a language model on the toy text.
+ADAPTIVE = (
+    "--adaptive-softmax-cutoff 10,20 --adaptive-input --adaptive-input-cutoff 10,20 --tie-adaptive-weights "
+    "--criterion group_constrained_adaptive_loss --ddp-backend legacy_ddp"
+)
 
 
 def run(command, check=True, **env):
@@ -146,6 +151,16 @@ def generated(data, checkpoint, *options):
     return run(
         f"fairseq-generate {data} --user-dir fairseq_ghat --path {checkpoint} --beam 4 --batch-size 8 "
         "--required-batch-size-multiple 1 --cpu " + " ".join(options)
+    )
+
+
+def evaluated(data, checkpoint, subset="valid", window=0, task="language_modeling_v2s", check=True):
+    """Log of fairseq-eval-lm, on blocks of 32 tokens."""
+    return run(
+        f"python examples/with_log.py fairseq-eval-lm {data} --user-dir fairseq_ghat --task {task} "
+        f"--path {checkpoint} --gen-subset {subset} --tokens-per-sample 32 --context-window {window} "
+        "--max-tokens 256 --cpu",
+        check=check,
     )
 
 

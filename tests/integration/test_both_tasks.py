@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 import torch
-from commands import MODEL, TRAIN, hypotheses, run, same_weights, train, train_language_model
+from commands import ADAPTIVE, MODEL, TRAIN, evaluated, hypotheses, run, same_weights, train, train_language_model
 from fairseq import checkpoint_utils
 from fairseq.sequence_generator import SequenceGenerator
 
@@ -13,20 +13,6 @@ from fairseq_ghat.checkpoints.files import read_checkpoint
 from fairseq_ghat.pruning.head_masks import masks_in_state
 
 TASKS = ["translation", "language modelling", "language modelling, adaptive"]
-ADAPTIVE = (
-    "--adaptive-softmax-cutoff 10,20 --adaptive-input --adaptive-input-cutoff 10,20 --tie-adaptive-weights "
-    "--criterion group_constrained_adaptive_loss --ddp-backend legacy_ddp"
-)
-
-
-def evaluate(text, checkpoint, window, check=True):
-    """Log of fairseq-eval-lm on the validation set."""
-    return run(
-        f"python examples/with_log.py fairseq-eval-lm {text} --user-dir fairseq_ghat --task language_modeling_v2s "
-        f"--path {checkpoint} --gen-subset valid --tokens-per-sample 32 --context-window {window} "
-        "--max-tokens 256 --cpu",
-        check=check,
-    )
 
 
 class Task:
@@ -50,7 +36,7 @@ class Task:
                 "--max-tokens 400 --cpu"
             )
             return re.search(r"\| valid on 'valid' subset \| loss ([\d.]+)", log).group(1)
-        log = evaluate(self.data, checkpoint, 0)
+        log = evaluated(self.data, checkpoint)
         return re.search(r"Loss \(base 2\): ([\d.]+)", log).group(1)
 
 
@@ -149,14 +135,14 @@ def language_model(text, tmp_path_factory):
 
 
 def test_window_and_stride_are_printed(text, language_model):
-    log = evaluate(text, language_model, 24)
+    log = evaluated(text, language_model, window=24)
     assert "perplexity: blocks of 32 tokens, context window 24, stride 8" in log
     assert re.search(r"Loss \(base 2\): [\d.]+, Perplexity: [\d.]+", log)
 
 
 @pytest.mark.parametrize("window", [32, 40])
 def test_window_that_leaves_nothing_of_the_block_is_refused(text, language_model, window):
-    log = evaluate(text, language_model, window, check=False)
+    log = evaluated(text, language_model, window=window, check=False)
     assert f"--context-window: leaves {32 - window} tokens of a block" in log
     assert "allowed is a window shorter than the block" in log
 

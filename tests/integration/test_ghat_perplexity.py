@@ -5,12 +5,7 @@ import re
 import shutil
 
 import pytest
-from commands import run, train_language_model
-
-ADAPTIVE = (
-    "--adaptive-softmax-cutoff 10,20 --adaptive-input --adaptive-input-cutoff 10,20 --tie-adaptive-weights "
-    "--criterion group_constrained_adaptive_loss --ddp-backend legacy_ddp"
-)
+from commands import ADAPTIVE, evaluated, run, train_language_model
 
 
 @pytest.fixture(scope="module")
@@ -28,15 +23,6 @@ def checkpoints(text, tmp_path_factory):
     return [folder / "ours/checkpoint_last.pt", folder / "slim.pt", folder / "stock/checkpoint_last.pt"]
 
 
-def eval_lm(text, checkpoint, subset, window):
-    """(bits per token, perplexity) as fairseq-eval-lm prints them."""
-    log = run(
-        f"python examples/with_log.py fairseq-eval-lm {text} --user-dir fairseq_ghat --path {checkpoint} "
-        f"--gen-subset {subset} --tokens-per-sample 32 --context-window {window} --max-tokens 256 --cpu"
-    )
-    return re.search(r"Loss \(base 2\): ([\d.]+), Perplexity: ([\d.]+)", log).groups()
-
-
 @pytest.mark.parametrize("window", [0, 24])
 def test_figures_are_those_of_fairseq_eval_lm(text, checkpoints, window):
     paths = " ".join(map(str, checkpoints))
@@ -49,7 +35,8 @@ def test_figures_are_those_of_fairseq_eval_lm(text, checkpoints, window):
     assert (figures["block"], figures["context_window"], figures["stride"]) == (32, window, 32 - window)
     assert len(rows) == 6
     for path, subset, tokens, bits, perplexity in rows:
-        assert (bits, perplexity) == eval_lm(text, path, subset, window)
+        log = evaluated(text, path, subset, window, task="language_modeling")  # it takes fairseq's own models too
+        assert (bits, perplexity) == re.search(r"Loss \(base 2\): ([\d.]+), Perplexity: ([\d.]+)", log).groups()
         lines = (text.parent / f"{subset}.txt").read_text().splitlines()
         assert int(tokens.replace(",", "")) == len(" ".join(lines).split()) + len(lines)
         exact = figures["checkpoints"][path]["subsets"][subset]
