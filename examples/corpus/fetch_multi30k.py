@@ -6,12 +6,10 @@ writes OUT/{train,valid,test}.{de,en}; test is test_2016_flickr. Downloads from 
 multi30k/dataset, or reads the same .gz files from DIR. Every file is verified by its SHA-256.
 """
 
-import argparse
 import gzip
 import sys
-from pathlib import Path
 
-from corpus_files import check_sum, download, write_whole
+from corpus_files import check_sum, download, end_unfetched, fetch_parser, write_whole
 
 URL = "https://raw.githubusercontent.com/multi30k/dataset/master/data/task1/raw/"
 SPLITS = {"train": "train", "val": "valid", "test_2016_flickr": "test"}
@@ -26,9 +24,7 @@ SHA256 = {
 
 
 def main(argv=None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("out", type=Path, metavar="OUT")
-    parser.add_argument("--from", dest="source", type=Path, metavar="DIR", help="folder with the .gz files")
+    parser = fetch_parser(__doc__.splitlines()[0], ".gz files")
     args = parser.parse_args(argv)
     if args.source is not None:
         for name in SHA256:
@@ -43,8 +39,7 @@ def main(argv=None) -> int:
             packed = path.read_bytes()
             check_sum(path, packed, SHA256[name])
         except (ValueError, OSError) as error:
-            hint = "" if args.source else "; without a network, give the folder of the .gz files: --from DIR (DATA_DIR)"
-            parser.exit(2, f"error: {name}: {error}{hint}\n")
+            end_unfetched(name, error, args.source, ".gz files")
         split, language, _ = name.split(".")
         write_whole(args.out / f"{SPLITS[split]}.{language}", gzip.decompress(packed))
     print(f"{args.out}: Multi30k de-en, {', '.join(SPLITS.values())}, checksums right")

@@ -6,13 +6,11 @@ writes OUT/{train,valid,test}.en. Downloads the text files from the public repos
 {train,valid,test}.txt or .txt.gz from DIR. Every text is verified by its SHA-256.
 """
 
-import argparse
 import gzip
 import sys
 import zlib
-from pathlib import Path
 
-from corpus_files import check_sum, download, write_whole
+from corpus_files import check_sum, download, end_unfetched, fetch_parser, write_whole
 
 URL = "https://raw.githubusercontent.com/pytorch/examples/main/word_language_model/data/wikitext-2/"
 SHA256 = {
@@ -23,9 +21,7 @@ SHA256 = {
 
 
 def main(argv=None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("out", type=Path, metavar="OUT")
-    parser.add_argument("--from", dest="source", type=Path, metavar="DIR", help="folder with the text files")
+    parser = fetch_parser(__doc__.splitlines()[0], "text files")
     args = parser.parse_args(argv)
     files = {split: args.out / f"{split}.txt" for split in SHA256}
     for split in SHA256 if args.source else ():
@@ -41,8 +37,7 @@ def main(argv=None) -> int:
             text = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
             check_sum(path, text, SHA256[split])
         except (ValueError, OSError, EOFError, zlib.error) as error:
-            hint = "" if args.source else "; without a network, give the folder of the files: --from DIR (DATA_DIR)"
-            parser.exit(2, f"error: {path.name}: {error}{hint}\n")
+            end_unfetched(path.name, error, args.source, "files")
         write_whole(args.out / f"{split}.en", text)
     print(f"{args.out}: WikiText-2, {', '.join(SHA256)}, checksums right")
     return 0
