@@ -1,38 +1,46 @@
-"""Time of one training update before the vote (stage 1) and after it (stage 2), beside fairseq's own transformer.
+"""Time and peak memory of a training update: fairseq's own transformer, ours, the constraint, and stage 2.
 
-    python scripts/benchmark_training.py --width 256 --layers 3 --groups 2
+    python scripts/benchmark_training.py --width 512 --layers 6
+    python scripts/benchmark_training.py --heads 8 16 32 --groups 2 4 8      every combination, and what grows how
 
-All sides run in one process on the same batches of random tokens, by turns, without the group constraint; each
-update is zero_grad, forward, backward and Adam. Printed are the median time of each side and its ratio to stage 1: the
-median over rounds of the ratio within a round, with quartiles, so that a machine that slows down for a while hits all
-sides alike.
+All sides start from the same weights and run in one process on the same batches of random tokens, by turns. An update
+is zero_grad, forward and loss (fairseq's label-smoothed cross-entropy, or ours with the constraint), backward and Adam.
+Printed are medians; ratios are those to fairseq's transformer within a round, with the interval that holds the true
+median with 95 % confidence. Peak memory is that of an update beyond weights and optimizer state: exact, not sampled.
+The last table has the constraint alone (Gram matrices, K-means, loss, backward; all layers) on features of that size.
 """
 
 import argparse
 import copy
+import itertools
 import platform
-import statistics
 import sys
 import time
+from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 
 import torch
 from fairseq.criterions.label_smoothed_cross_entropy import LabelSmoothedCrossEntropyCriterion
-from fairseq.data import Dictionary
 from fairseq.models.transformer import TransformerModel
 
+from fairseq_ghat.core.feature_gram import feature_gram
+from fairseq_ghat.core.group_constraint import group_constraint
+from fairseq_ghat.criterions.group_constrained import (
+    GroupConstrainedLabelSmoothedCrossEntropy,
+    GroupConstrainedLabelSmoothedCrossEntropyConfig,
+)
+from fairseq_ghat.metrics.alternating_runs import ratios, run_by_turns, spread
+from fairseq_ghat.metrics.peak_memory import peak_bytes
+from fairseq_ghat.metrics.tables import markdown_table
 from fairseq_ghat.models.ghat_transformer import GHATTransformerModel, ghat_base_architecture
+from fairseq_ghat.models.without_data import OnlyDictionaries
+from fairseq_ghat.modules.feature_grams import FEATURES
 from fairseq_ghat.modules.grouped_attention import grouped_attentions
 from fairseq_ghat.pruning.head_masks import set_head_masks
 
-
-class Task:
-    """What models and criteria ask of a task."""
-
-    def __init__(self, vocabulary):
-        self.source_dictionary = self.target_dictionary = Dictionary()
-        for word in range(vocabulary - len(self.target_dictionary)):
-            self.target_dictionary.add_symbol(f"w{word}")
+STOCK, UNCONSTRAINED, STAGE_2 = "fairseq's transformer", "ours, no constraint", "ours, stage 2"
+GROWING = ("width", "layers", "heads", "groups", "tokens", "length")
 
 
 def parse(argv):
@@ -41,26 +49,45 @@ def parse(argv):
         ("--width", 256, "of the model; the feed-forward layer is four times as wide"),
         ("--layers", 3, "of encoder and of decoder"),
         ("--heads", 8, "of each attention"),
-        ("--groups", 2, "heads that stay in stage 2"),
+        ("--groups", 2, "of each attention; as many heads stay in stage 2"),
+        ("--tokens", 4096, "target tokens in a batch, padding included"),
+        ("--length", 16, "tokens of the longest sentence, source and target; the shortest has three quarters"),
+    ):
+        parser.add_argument(
+            flag, type=int, nargs="+", default=[default], metavar="N", help=f"{meaning} (default: {default})"
+        )
+    for flag, default, meaning in (
         ("--vocabulary", 6000, "joint, embeddings shared"),
-        ("--tokens", 4096, "target tokens in a batch"),
-        ("--length", 16, "tokens in a sentence, source and target"),
         ("--rounds", 15, "updates of each side that count"),
         ("--warm-up", 3, "updates of each side that do not"),
         ("--threads", torch.get_num_threads(), "of the CPU"),
     ):
         parser.add_argument(flag, type=int, default=default, metavar="N", help=f"{meaning} (default: {default})")
+    parser.add_argument("--fp16", action="store_true", help="half precision, by fairseq's own optimizer wrapper")
     parser.add_argument("--cpu", action="store_true", help="also where there is a GPU")
     args = parser.parse_args(argv)
-    if not 1 <= args.groups < args.heads:
-        parser.error(f"--groups {args.groups}: allowed is 1 to {args.heads - 1}, less than --heads {args.heads}")
-    if args.width % args.heads:
-        parser.error(f"--width {args.width}: allowed is a multiple of --heads {args.heads}")
+    for name in (*GROWING, "vocabulary", "rounds", "threads"):
+        for value in getattr(args, name) if name in GROWING else [getattr(args, name)]:
+            if value < 1:
+                parser.error(f"--{name} {value}: allowed is 1 or more")
+    if args.warm_up < 0:
+        parser.error(f"--warm-up {args.warm_up}: allowed is 0 or more")
+    for width, heads, groups in itertools.product(args.width, args.heads, args.groups):
+        if not 1 <= groups < heads:
+            parser.error(f"--groups {groups}: allowed is 1 to {heads - 1}, less than --heads {heads}")
+        if width % heads:
+            parser.error(f"--width {width}: allowed is a multiple of --heads {heads}")
     return args
 
 
-def build(model_class, args, task):
-    options = argparse.Namespace(share_all_embeddings=True, head_groups=args.groups, dropout=0.1)
+def combinations(args):
+    """One set of options for each combination of the sizes that were given."""
+    for values in itertools.product(*(getattr(args, name) for name in GROWING)):
+        yield argparse.Namespace(**{**vars(args), **dict(zip(GROWING, values))})
+
+
+def build(model_class, args, task, feature="value"):
+    options = argparse.Namespace(share_all_embeddings=True, head_groups=args.groups, group_feature=feature, dropout=0.1)
     for side in ("encoder", "decoder"):
         for name, value in (("layers", args.layers), ("embed_dim", args.width), ("attention_heads", args.heads)):
             setattr(options, f"{side}_{name}", value)
@@ -78,81 +105,192 @@ def voted(model, groups):
     return model
 
 
-def batches(args, device, count=4):
+def build_models(args, task):
+    """Model and criterion of each side, by its name."""
+    stock_criterion = LabelSmoothedCrossEntropyCriterion(task, False, 0.1)
+    config = GroupConstrainedLabelSmoothedCrossEntropyConfig(label_smoothing=0.1, sentence_avg=False)
+    ours = GroupConstrainedLabelSmoothedCrossEntropy.build_criterion(config, task)
+    return {
+        STOCK: (build(TransformerModel, args, task), stock_criterion),
+        UNCONSTRAINED: (build(GHATTransformerModel, args, task), stock_criterion),
+        **{f"ours, {name}": (build(GHATTransformerModel, args, task, name), ours) for name in FEATURES},
+        STAGE_2: (voted(build(GHATTransformerModel, args, task), args.groups), ours),
+    }
+
+
+def batches(args, device, pad=1, count=4):
+    """Batches with some padding: sources on the left, targets on the right, as fairseq pads them."""
     generator = torch.Generator().manual_seed(1)
     sentences = max(args.tokens // args.length, 1)
-    made = []
+    positions, made = torch.arange(args.length), []
     for _ in range(count):
         source, target, previous = torch.randint(4, args.vocabulary, (3, sentences, args.length), generator=generator)
-        lengths = torch.full((sentences,), args.length)
-        net_input = {"src_tokens": source, "src_lengths": lengths, "prev_output_tokens": previous}
+        lengths = torch.randint(-(-3 * args.length // 4), args.length + 1, (2, sentences, 1), generator=generator)
+        lengths[:, 0] = args.length
+        source[positions < args.length - lengths[0]] = pad
+        for tokens in (target, previous):
+            tokens[positions >= lengths[1]] = pad
+        net_input = {"src_tokens": source, "src_lengths": lengths[0].squeeze(1), "prev_output_tokens": previous}
         made.append(
             {
                 "net_input": {name: tensor.to(device) for name, tensor in net_input.items()},
                 "target": target.to(device),
-                "ntokens": sentences * args.length,
+                "ntokens": int(lengths[1].sum()),
             }
         )
     return made
 
 
-def timed_update(model, criterion, optimizer, batch, device):
-    """Seconds of one update."""
-    _finish(device)
+def build_optimizer(model, args, device):
+    """Adam; under --fp16 in fairseq's wrapper, which keeps float32 copies of the weights."""
+    if not args.fp16:
+        return torch.optim.Adam(model.parameters(), lr=1e-4)
+    from fairseq.dataclass.configs import FairseqConfig
+    from fairseq.optim.adam import FairseqAdamConfig
+    from fairseq.optim.fp16_optimizer import FP16Optimizer
+    from omegaconf import OmegaConf
+
+    config = OmegaConf.structured(FairseqConfig)
+    config.optimizer = OmegaConf.structured(FairseqAdamConfig(lr=[1e-4]))
+    config.optimizer._name = "adam"
+    config.common.fp16, config.common.fp16_no_flatten_grads = True, device.type == "cpu"
+    return FP16Optimizer.build_optimizer(config, list(model.parameters()))
+
+
+@dataclass
+class Side:
+    """What is trained, and by which criterion and optimizer."""
+
+    model: torch.nn.Module
+    criterion: torch.nn.Module
+    optimizer: object
+    fp16: bool
+
+    def update(self, batch):
+        self.optimizer.zero_grad()
+        loss, size, _ = self.criterion(self.model, batch)
+        if self.fp16:
+            self.optimizer.backward(loss)
+            self.optimizer.multiply_grads(1 / size)
+            self.optimizer.clip_grad_norm(0.0)  # undoes the loss scale
+        else:
+            (loss / size).backward()
+        self.optimizer.step()
+
+
+def seconds(work, device):
+    """Wall-clock time of a piece of work."""
+    finish(device)
     start = time.perf_counter()
-    optimizer.zero_grad()
-    loss, size, _ = criterion(model, batch)
-    (loss / size).backward()
-    optimizer.step()
-    _finish(device)
+    work()
+    finish(device)
     return time.perf_counter() - start
 
 
-def _finish(device):
+def finish(device):
     if device.type == "cuda":
-        torch.cuda.synchronize()
+        torch.cuda.synchronize(device)
+
+
+def constraint_alone(args, device, feature):
+    """The constraint on random features of all layers, laid out in memory as in the model; forward and backward."""
+    sentences, width = max(args.tokens // args.length, 1), args.width // args.heads
+    shape = (sentences, args.heads, args.length, args.length if feature == "attention" else width)
+    memory = {"value": (2, 0, 1, 3), "output": (2, 0, 1, 3), "attention": (0, 1, 2, 3)}[feature]
+    undo = [memory.index(dimension) for dimension in range(4)]
+    generator = torch.Generator().manual_seed(1)
+    padding = torch.zeros(sentences, args.length, dtype=torch.bool, device=device)
+    padding[sentences // 2 :, -1] = True
+    features = []
+    for _ in range(3 * args.layers):  # encoder self, decoder self and cross attention
+        laid_out = torch.randn([shape[dimension] for dimension in memory], generator=generator).to(device)
+        features.append((laid_out.half() if args.fp16 else laid_out).permute(undo).requires_grad_())
+
+    def work():
+        grams = torch.stack([feature_gram(maps, padding) for maps in features])
+        group_constraint([grams], args.groups, 0.5, 0.5).loss.backward()
+        for maps in features:
+            maps.grad = None
+
+    return work
+
+
+def build_sides(args, device):
+    """The sides, by name, ready to train."""
+    sides = {}
+    for name, (model, criterion) in build_models(args, OnlyDictionaries(args.vocabulary, args.vocabulary)).items():
+        model = model.to(device).train()
+        model = model.half() if args.fp16 else model
+        sides[name] = Side(model, criterion, build_optimizer(model, args, device), args.fp16)
+    return sides
+
+
+def measure_updates(args, device, progress):
+    """Seconds of each counted update and peak bytes of one, by side."""
+    sides, data = build_sides(args, device), batches(args, device)
+
+    def timed(side):
+        return lambda number: seconds(lambda: side.update(data[number % len(data)]), device)
+
+    times = run_by_turns({name: timed(side) for name, side in sides.items()}, args.rounds, args.warm_up, progress)
+    peaks = {}
+    for name, side in sides.items():
+        progress(f"memory, {name}")
+        side.optimizer.zero_grad()
+        peaks[name] = peak_bytes(partial(side.update, data[0]), device)
+    return times, peaks
+
+
+def measure_constraint(args, device, progress):
+    """Seconds of the constraint alone, by feature."""
+    works = {name: constraint_alone(args, device, name) for name in FEATURES}
+
+    def timed(work):
+        return lambda number: seconds(work, device)
+
+    return run_by_turns({name: timed(work) for name, work in works.items()}, args.rounds, args.warm_up, progress)
+
+
+def _row(name, times, peaks):
+    against = ratios(times[name], times[STOCK])
+    ratio = f"{against.median:.3f} ({against.low:.3f} to {against.high:.3f})"
+    return [name, _ms(times[name]), ratio, f"{peaks[name] / 2**20:.1f}", f"{peaks[name] / peaks[STOCK]:.3f}"]
+
+
+def _ms(taken):
+    found = spread([1000 * value for value in taken])
+    return f"{found.median:.1f} ({found.low:.1f} to {found.high:.1f})"
 
 
 def main(argv=None) -> int:
     args = parse(argv)
     torch.set_num_threads(args.threads)
     device = torch.device("cuda" if torch.cuda.is_available() and not args.cpu else "cpu")
-    task = Task(args.vocabulary)
-    sides = {
-        "stage 1": build(GHATTransformerModel, args, task),
-        "stage 2": voted(build(GHATTransformerModel, args, task), args.groups),
-        "fairseq's transformer": build(TransformerModel, args, task),
-    }
-    runs = {}
-    for name, model in sides.items():
-        model.to(device).train()
-        criterion = LabelSmoothedCrossEntropyCriterion(task, False, 0.1)
-        runs[name] = (model, criterion, torch.optim.Adam(model.parameters(), lr=1e-4))
-    data = batches(args, device)
-    seconds = {name: [] for name in runs}
-    order = list(runs)
-    for number in range(args.warm_up + args.rounds):
-        print(f"\rround {number + 1} of {args.warm_up + args.rounds}", end="", file=sys.stderr, flush=True)
-        for name in order:
-            took = timed_update(*runs[name], data[number % len(data)], device)
-            if number >= args.warm_up:
-                seconds[name].append(took)
-        order.append(order.pop(0))  # every side runs first, second and last equally often
-    print(file=sys.stderr)
-
     where = torch.cuda.get_device_name() if device.type == "cuda" else f"CPU, {args.threads} threads"
     print(
-        f"{where}; {args.layers}+{args.layers} layers, width {args.width}, {args.heads} heads, {args.groups} stay; "
-        f"{args.tokens} target tokens of length {args.length}, vocabulary {args.vocabulary}; {args.rounds} rounds; "
-        f"torch {torch.__version__}, Python {platform.python_version()}, ghat {version('fairseq_ghat')}"
+        f"{where}; {'float16' if args.fp16 else 'float32'}, vocabulary {args.vocabulary}, {args.rounds} rounds; "
+        f"torch {torch.__version__}, Python {platform.python_version()}, fairseq_ghat {version('fairseq_ghat')}"
     )
-    for name, times in seconds.items():
-        ratios = [time / first for time, first in zip(times, seconds["stage 1"])]
-        low, middle, high = statistics.quantiles(ratios, n=4) if len(ratios) > 1 else ratios * 3
+
+    def progress(text):
+        print(f"\r\033[K{text}" if sys.stderr.isatty() else ".", end="", file=sys.stderr, flush=True)
+
+    growth = []
+    for one in combinations(args):
+        times, peaks = measure_updates(one, device, progress)
+        alone = measure_constraint(one, device, progress)
+        print(file=sys.stderr)
         print(
-            f"{name:22} {1000 * statistics.median(times):8.1f} ms per update, {middle:.3f} of stage 1 "
-            f"(quartiles {low:.3f} to {high:.3f})"
+            f"\n{one.layers}+{one.layers} layers, width {one.width}, {one.heads} heads, {one.groups} groups, "
+            f"{one.tokens} tokens in sentences of up to {one.length}"
         )
+        titles = ["update", "ms", "ratio to fairseq's", "peak memory, MiB", "ratio to fairseq's"]
+        print(markdown_table(titles, [_row(name, times, peaks) for name in times]), flush=True)
+        stock = spread(times[STOCK]).median
+        shares = [f"{_ms(alone[name])}, {spread(alone[name]).median / stock:.1%}" for name in FEATURES]
+        growth.append([*(str(getattr(one, name)) for name in GROWING), *shares])
+    print("\nthe constraint alone, ms and share of an update of fairseq's transformer")
+    print(markdown_table([*GROWING, *FEATURES], growth))
     return 0
 
 

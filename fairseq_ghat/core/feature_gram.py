@@ -5,8 +5,11 @@ maps e_1..e_k of a layer only through inner products. With E the k x F matrix of
 G = E E^T holds them all; the matrices of several batches add up to the matrix of the batches together.
 """
 
+from typing import Optional
+
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 # Floors under squared norms: a head whose features are all zero, or a group of heads that cancel out, gets
 # cosine 0 and a finite gradient. Both are far below any norm met in training.
@@ -14,19 +17,57 @@ _RELATIVE_FLOOR = 1e-12
 _ABSOLUTE_FLOOR = 1e-20
 
 
-def feature_gram(features: Tensor) -> Tensor:
+def feature_gram(features: Tensor, padding: Optional[Tensor] = None) -> Tensor:
     """Inner products of the feature maps of the heads of one layer.
 
     Args:
-        features: (H, F), one flattened feature map per head, padding zeroed; any floating type.
+        features: (B, H, X, Y), feature maps of H heads at X positions of B sentences; any floating type.
+        padding: (B, X), true at positions that do not count, or None.
 
     Returns:
-        (H, H) in float32 at least, differentiable. Runs outside autocast, so also under --fp16 and --amp.
+        (H, H) in float32 at least, differentiable once. Runs outside autocast, so also under --fp16 and --amp.
+        Autograd keeps the features as they are, which the layer keeps anyway, and no copy of them.
     """
-    with torch.autocast(device_type=features.device.type, enabled=False):
-        if features.dtype != torch.float64:
-            features = features.float()
-        return features @ features.transpose(0, 1)
+    return _FeatureGram.apply(features, padding)
+
+
+class _FeatureGram(torch.autograd.Function):
+    """G = E E^T, with dE = (dG + dG^T) E; E (H, B*X*Y) is a passing copy, made anew where it is needed."""
+
+    @staticmethod
+    def forward(ctx, features: Tensor, padding: Optional[Tensor]) -> Tensor:
+        ctx.save_for_backward(features, padding)
+        # Sums do not depend on the order of positions: the one the features lie in is the fastest to copy.
+        positions_first = features.stride(2) > features.stride(0)
+        order = (1, 2, 0, 3) if positions_first else (1, 0, 2, 3)
+        flat = features.permute(order).to(_at_least_float32(features), memory_format=torch.contiguous_format, copy=True)
+        if padding is not None:
+            flat.masked_fill_((padding.transpose(0, 1) if positions_first else padding)[None, :, :, None], 0.0)
+        flat = flat.flatten(1)
+        with torch.autocast(device_type=features.device.type, enabled=False):
+            return flat @ flat.transpose(0, 1)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad: Tensor):
+        features, padding = ctx.saved_tensors
+        both = grad + grad.transpose(0, 1)
+        # Heads as the rows of one product for each position, or each sentence: no transposed copy is made.
+        by_position = features.stride(1) < features.stride(2)
+        order = (2, 0, 1, 3) if by_position and features.stride(2) > features.stride(0) else (0, 2, 1, 3)
+        exact = features.to(_at_least_float32(features))
+        if by_position:
+            undo = [order.index(dim) for dim in range(4)]
+            features_grad = torch.matmul(both, exact.permute(order)).permute(undo)
+        else:
+            features_grad = torch.matmul(both, exact.flatten(2)).view(features.shape)
+        if padding is not None:
+            features_grad.masked_fill_(padding[:, None, :, None], 0.0)
+        return features_grad.to(features.dtype), None
+
+
+def _at_least_float32(tensor: Tensor) -> torch.dtype:
+    return torch.promote_types(tensor.dtype, torch.float32)
 
 
 def squared_norms(gram: Tensor) -> Tensor:

@@ -7,10 +7,12 @@ heads or layers and without waiting for the device.
 import torch
 from torch import Tensor
 
-from fairseq_ghat.core.feature_gram import centre_products, cosine_gram, group_membership
+from fairseq_ghat.core.feature_gram import cosine_gram, group_membership
 
 DISTANCES = ("euclidean", "cosine")
 _LLOYD_STEPS = 10
+# All pairs of 16 heads. A bound, since with all pairs the cost would grow with the fourth power of the heads.
+_MOST_STARTS = 120
 
 
 def check_groups(groups: int, heads: int) -> None:
@@ -24,8 +26,8 @@ def hidden_unit_labels(gram: Tensor, groups: int, distance: str = "euclidean") -
     """Groups of the heads of each layer by K-means.
 
     Lloyd's algorithm from deterministic starts, each pair of heads as the first two centres and the heads
-    farthest from those taken as the others; the start that ends with the least inertia gives the result.
-    The same input gives the same groups.
+    farthest from those taken as the others; of more than 120 starts, those whose centres lie nearest to the heads.
+    The start that ends with the least inertia gives the result. The same input gives the same groups.
 
     Args:
         gram: (L, H, H) feature Gram matrices of L layers.
@@ -47,55 +49,67 @@ def hidden_unit_labels(gram: Tensor, groups: int, distance: str = "euclidean") -
     scale = gram.diagonal(dim1=-2, dim2=-1).mean(-1)[:, None, None]
     gram = gram / scale.clamp_min(torch.finfo(gram.dtype).tiny)
 
-    per_start = gram.unsqueeze(1)  # (L, 1, H, H), the same for all starts
     start = _starting_membership(gram, groups)
     # The heads a start takes stay in their groups, so that none is empty at first.
-    labels = torch.where(start.any(-1), start.argmax(-1), _nearest_centre(per_start, start))
+    labels = torch.where(start.any(-1), start.argmax(-1), _nearest_centre(gram, start))
     for _ in range(_LLOYD_STEPS):
-        membership = group_membership(labels, groups, gram.dtype)
-        nearest = _nearest_centre(per_start, membership)
-        filled = group_membership(nearest, groups, torch.bool).any(-2).all(-1, keepdim=True)
+        nearest = _nearest_centre(gram, group_membership(labels, groups, gram.dtype))
+        filled = group_membership(nearest, groups, torch.bool).any(1).all(-1).unsqueeze(1)
         labels = torch.where(filled, nearest, labels)  # a step that would empty a group is not taken
-    best = inertia(per_start, labels, groups).argmin(-1)
-    labels = labels.gather(1, best[:, None, None].expand(layers, 1, heads)).squeeze(1)
+    best = _inertia_of_starts(gram, group_membership(labels, groups, gram.dtype)).argmin(-1)
+    labels = labels.gather(2, best[:, None, None].expand(layers, heads, 1)).squeeze(2)
     return _number_by_first_head(labels, groups)
 
 
-def inertia(gram: Tensor, labels: Tensor, groups: int) -> Tensor:
-    """Sum of the squared distances of the heads to their centres. (..., H, H), (..., H) -> (...)."""
-    membership = group_membership(labels, groups, gram.dtype)
-    _, centre_centre = centre_products(gram, membership)
-    centre_norms = centre_centre.diagonal(dim1=-2, dim2=-1)
-    return gram.diagonal(dim1=-2, dim2=-1).sum(-1) - (membership.sum(-2) * centre_norms).sum(-1)
+def _centres_of_starts(gram: Tensor, membership: Tensor):
+    """As centre_products, for the S starts of a layer, which share its Gram matrix, in one product.
+
+    (L, H, H), (L, H, S, C) -> head_centre (L, H, S, C), and squared norms of the centres (L, S, C).
+    """
+    mean_weights = membership / membership.sum(1, keepdim=True).clamp_min(1)
+    head_centre = (gram @ mean_weights.flatten(2)).view_as(membership)
+    return head_centre, (head_centre * mean_weights).sum(1)
+
+
+def _inertia_of_starts(gram: Tensor, membership: Tensor) -> Tensor:
+    """Sum of the squared distances of the heads to their centres. (L, H, H), (L, H, S, C) -> (L, S)."""
+    _, centre_norms = _centres_of_starts(gram, membership)
+    total = gram.diagonal(dim1=-2, dim2=-1).sum(-1, keepdim=True)
+    return total - (membership.sum(1) * centre_norms).sum(-1)
 
 
 def _nearest_centre(gram: Tensor, membership: Tensor) -> Tensor:
-    """Group whose centre is nearest to each head. (..., H, H), (..., H, C) -> (..., H)."""
-    head_centre, centre_centre = centre_products(gram, membership)
-    centre_norms = centre_centre.diagonal(dim1=-2, dim2=-1).unsqueeze(-2)
+    """Group whose centre is nearest to each head, in each start. (L, H, H), (L, H, S, C) -> (L, H, S)."""
+    head_centre, centre_norms = _centres_of_starts(gram, membership)
     # Squared distance less <e_i, e_i>, which is the same for all centres.
-    return (centre_norms - 2 * head_centre).argmin(-1)
+    return (centre_norms.unsqueeze(1) - 2 * head_centre).argmin(-1)
 
 
 def _starting_membership(gram: Tensor, groups: int) -> Tensor:
     """Starting centres: start (a, b) takes heads a and b, then always the head farthest from those taken.
 
-    (L, H, H) -> (L, H*(H-1)/2 starts, H, C), one head in each group.
+    (L, H, H) -> (L, H, S, C), one head in each group; S = H*(H-1)/2 starts, but at most _MOST_STARTS.
     """
     layers, heads, _ = gram.shape
     norms = gram.diagonal(dim1=-2, dim2=-1)
     pairwise = norms.unsqueeze(-1) + norms.unsqueeze(-2) - 2 * gram  # (L, H, H)
     first, second = torch.triu_indices(heads, heads, offset=1 if heads > 1 else 0, device=gram.device)
-    nearest = None
-    memberships = []
+    distance = None  # (L, S, H), squared, of each head to the nearest of those taken
+    chosen, taken = [], None
     for group in range(groups):
-        chosen = (first, second)[group].expand(layers, -1) if group < 2 else nearest.argmax(-1)
-        memberships.append(group_membership(chosen, heads, gram.dtype))
-        rows = pairwise.gather(1, chosen.unsqueeze(-1).expand(-1, -1, heads))  # (L, starts, H)
-        nearest = rows if nearest is None else torch.minimum(nearest, rows)
-        # A taken head is never taken again, even where two heads coincide.
-        nearest = nearest.masked_fill(memberships[-1].bool(), -float("inf"))
-    return torch.stack(memberships, dim=-1)
+        if group < 2:
+            chosen.append((first, second)[group].expand(layers, -1))
+        else:  # a taken head is never taken again, even where two heads coincide
+            chosen.append(distance.masked_fill(taken, -float("inf")).argmax(-1))
+        rows = pairwise.gather(1, chosen[-1].unsqueeze(-1).expand(-1, -1, heads))
+        distance = rows if distance is None else torch.minimum(distance, rows)
+        newly = group_membership(chosen[-1], heads, torch.bool)
+        taken = newly if taken is None else taken | newly
+    centres = torch.stack(chosen, dim=-1)  # (L, S, C)
+    if centres.size(1) > _MOST_STARTS:
+        best = distance.sum(-1).argsort(dim=-1, stable=True)[:, :_MOST_STARTS]
+        centres = centres.gather(1, best.unsqueeze(-1).expand(-1, -1, groups))
+    return (centres.unsqueeze(1) == torch.arange(heads, device=gram.device)[:, None, None]).to(gram.dtype)
 
 
 def _number_by_first_head(labels: Tensor, groups: int) -> Tensor:

@@ -41,6 +41,12 @@ class GHATTransformerModel(CheckpointedHeads, TransformerModel):
         cfg = TransformerConfig.from_namespace(args)
         return GroupedDecoder(cfg, tgt_dict, embed_tokens, no_encoder_attn=cfg.no_cross_attention)
 
+    def prepare_for_inference_(self, cfg):
+        """As fairseq's; decoding steps then compute attention weights only if an option of generation uses them."""
+        super().prepare_for_inference_(cfg)
+        used_by = ("print_alignment", "replace_unk")
+        self.decoder.step_attention = any(getattr(cfg.generation, name, None) for name in used_by)
+
 
 # ---------------------------------------------------------------------- architectures
 

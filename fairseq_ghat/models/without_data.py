@@ -17,7 +17,7 @@ _OURS = (GHATTransformerModel, GHATTransformerLanguageModel)
 _SPECIAL_SYMBOLS = 4
 
 
-class _OnlyDictionaries:
+class OnlyDictionaries:
     """What a model asks of its task."""
 
     def __init__(self, source: int, target: int):
@@ -56,7 +56,7 @@ def build_arch(arch: str, vocabulary: int, keep: int = 0):
     cutoffs = [int(c) for c in (getattr(args, "adaptive_softmax_cutoff", None) or "0").split(",")]
     if cutoffs[-1] >= vocabulary:
         raise ValueError(f"--vocab {vocabulary}: --arch {arch} has adaptive softmax cutoffs up to {cutoffs[-1]}")
-    model = ARCH_MODEL_REGISTRY[arch].build_model(args, _OnlyDictionaries(vocabulary, vocabulary))
+    model = ARCH_MODEL_REGISTRY[arch].build_model(args, OnlyDictionaries(vocabulary, vocabulary))
     if keep:
         layers = grouped_attentions(model)
         most = min(layer.num_heads for layer in layers.values())
@@ -76,7 +76,7 @@ def build_from_checkpoint(state: Mapping[str, Any]):
     options = copy.deepcopy(model_config(grouped))
     weights = dict(grouped["model"])
     sides = [_types(weights, side) for side in ("encoder", "decoder")]
-    model = ARCH_MODEL_REGISTRY[options.arch].build_model(options, _OnlyDictionaries(sides[0] or sides[1], sides[1]))
+    model = ARCH_MODEL_REGISTRY[options.arch].build_model(options, OnlyDictionaries(sides[0] or sides[1], sides[1]))
     model.load_state_dict(weights, model_cfg=options)
     return model
 

@@ -28,7 +28,7 @@ class FeatureGrams(FeatureSink):
 
     def receive(self, layer: GroupedAttention, value, attention, output, key_padding) -> None:
         features, padding = self.feature_in_use(layer, value, attention, output, key_padding)
-        gram = feature_gram(flatten_heads(features, padding))
+        gram = feature_gram(features, padding)
         self._grams[layer] = self._grams[layer] + gram if layer in self._grams else gram
 
     def by_name(self) -> Dict[str, Tensor]:
@@ -42,10 +42,3 @@ class FeatureGrams(FeatureSink):
     def stacks(self) -> List[Tensor]:
         """Gram matrices (L, H, H), one stack per number of heads, in the order of layer_stacks()."""
         return [torch.stack([self._grams[layer] for layer in layers]) for layers in self.layer_stacks()]
-
-
-def flatten_heads(features: Tensor, padding: Optional[Tensor]) -> Tensor:
-    """(B, H, X, D), padding (B, X) true at padding or None -> (H, B*X*D) with padding zeroed."""
-    if padding is not None:
-        features = features.masked_fill(padding.to(torch.bool)[:, None, :, None], 0.0)
-    return features.transpose(0, 1).flatten(1)

@@ -20,10 +20,24 @@ class GroupedEncoder(TransformerEncoderBase):
 
 
 class GroupedDecoder(TransformerDecoderBase):
-    """Decoder of grouped layers."""
+    """Decoder of grouped layers.
+
+    Attributes:
+        step_attention: whether a decoding step hands out the attention over the source, as fairseq's always does. Only
+            alignments and the replacement of unknown words use it; without it no attention weights are averaged,
+            stored and reordered in each step.
+    """
+
+    step_attention = True
 
     def build_decoder_layer(self, cfg, no_encoder_attn=False):
         return _wrapped(GroupedDecoderLayer(cfg, no_encoder_attn), cfg)
+
+    def extract_features(self, prev_output_tokens, encoder_out, incremental_state=None, *args, **kwargs):
+        """As fairseq's."""
+        if incremental_state is not None and not self.step_attention:
+            kwargs["alignment_layer"] = self.num_layers  # one more than there are
+        return super().extract_features(prev_output_tokens, encoder_out, incremental_state, *args, **kwargs)
 
 
 def _wrapped(layer: nn.Module, cfg) -> nn.Module:
@@ -74,6 +88,12 @@ class GroupedEncoderLayer(transformer_layer.TransformerEncoderLayerBase):
 
 class GroupedDecoderLayer(transformer_layer.TransformerDecoderLayerBase):
     """Decoder layer whose self-attention and cross attention are grouped."""
+
+    def __init__(self, cfg, no_encoder_attn=False):
+        super().__init__(cfg, no_encoder_attn)
+        # fairseq's computes attention weights in every layer outside training, though the decoder hands out those of
+        # one layer, which it asks for by need_head_weights.
+        self.need_attn = False
 
     def build_self_attention(self, embed_dim, cfg, add_bias_kv=False, add_zero_attn=False):
         return _attention(
