@@ -31,6 +31,7 @@ setup(
             "ghat-average = fairseq_ghat.cli.average:main",
             "ghat-perplexity = fairseq_ghat.cli.perplexity:main",
             "ghat-stats = fairseq_ghat.cli.stats:main",
+            "ghat-bench = fairseq_ghat.cli.bench:main",
         ]
     },
 )

@@ -13,17 +13,17 @@ The last table has the constraint alone (Gram matrices, K-means, loss, backward;
 import argparse
 import copy
 import itertools
-import platform
 import sys
 import time
 from dataclasses import dataclass
 from functools import partial
-from importlib.metadata import version
 
 import torch
 from fairseq.criterions.label_smoothed_cross_entropy import LabelSmoothedCrossEntropyCriterion
 from fairseq.models.transformer import TransformerModel
 
+from fairseq_ghat.cli.console import progress_line
+from fairseq_ghat.cli.measured_models import describe_machine, measuring_device
 from fairseq_ghat.core.feature_gram import feature_gram
 from fairseq_ghat.core.group_constraint import group_constraint
 from fairseq_ghat.criterions.group_constrained import (
@@ -208,9 +208,7 @@ def constraint_alone(args, device, feature):
 
     def work():
         grams = torch.stack([feature_gram(maps, padding) for maps in features])
-        group_constraint([grams], args.groups, 0.5, 0.5).loss.backward()
-        for maps in features:
-            maps.grad = None
+        torch.autograd.grad(group_constraint([grams], args.groups, 0.5, 0.5).loss, features)
 
     return work
 
@@ -265,21 +263,16 @@ def _ms(taken):
 def main(argv=None) -> int:
     args = parse(argv)
     torch.set_num_threads(args.threads)
-    device = torch.device("cuda" if torch.cuda.is_available() and not args.cpu else "cpu")
-    where = torch.cuda.get_device_name() if device.type == "cuda" else f"CPU, {args.threads} threads"
-    print(
-        f"{where}; {'float16' if args.fp16 else 'float32'}, vocabulary {args.vocabulary}, {args.rounds} rounds; "
-        f"torch {torch.__version__}, Python {platform.python_version()}, fairseq_ghat {version('fairseq_ghat')}"
-    )
-
-    def progress(text):
-        print(f"\r\033[K{text}" if sys.stderr.isatty() else ".", end="", file=sys.stderr, flush=True)
+    device = measuring_device(args)
+    precision = "float16" if args.fp16 else "float32"
+    print(f"{describe_machine(device)}; {precision}, vocabulary {args.vocabulary}, {args.rounds} rounds")
+    progress = progress_line()
 
     growth = []
     for one in combinations(args):
         times, peaks = measure_updates(one, device, progress)
         alone = measure_constraint(one, device, progress)
-        print(file=sys.stderr)
+        progress("")
         print(
             f"\n{one.layers}+{one.layers} layers, width {one.width}, {one.heads} heads, {one.groups} groups, "
             f"{one.tokens} tokens in sentences of up to {one.length}"

@@ -4,7 +4,7 @@ import logging
 import sys
 import warnings
 from argparse import ArgumentParser
-from typing import Optional, TextIO
+from typing import Callable, Optional, TextIO
 
 
 def add_run_options(parser: ArgumentParser) -> None:
@@ -24,3 +24,10 @@ def quiet_libraries(level: int, stream: Optional[TextIO] = None) -> None:
     logging.getLogger("fairseq.tasks").setLevel(logging.WARNING)
     warnings.simplefilter("ignore", UserWarning)  # of the configuration library that fairseq uses
     warnings.filterwarnings("ignore", category=RuntimeWarning, module="fairseq")  # numpy, of targets that are not used
+
+
+def progress_line(silent: bool = False) -> Callable[[str], None]:
+    """What to call with how far the work is: shown in one line of a terminal, and nowhere else."""
+    if silent or not sys.stderr.isatty():
+        return lambda text: None
+    return lambda text: print(f"\r\033[K{text}", end="" if text else "\r", file=sys.stderr, flush=True)

@@ -3,27 +3,27 @@
 import argparse
 import json
 import logging
-import platform
 import sys
 from pathlib import Path
 from typing import Any, Dict, List
 
-import torch
-from fairseq import checkpoint_utils, tasks, utils
+from fairseq import utils
 from fairseq.logging import progress_bar
 from fairseq.tasks.language_modeling import LanguageModelingTask
-from omegaconf import open_dict
 
-from fairseq_ghat.checkpoints.files import CheckpointError, read_checkpoint
+from fairseq_ghat.checkpoints.files import CheckpointError
 from fairseq_ghat.cli.console import add_run_options, quiet_libraries
+from fairseq_ghat.cli.measured_models import (
+    NotMeasurable,
+    checkpoint_of_task,
+    describe_machine,
+    measuring_device,
+    task_and_model,
+)
 from fairseq_ghat.metrics.heads import describe_heads, heads_in_checkpoint
 from fairseq_ghat.metrics.parameters import non_embedding_parameters
 from fairseq_ghat.metrics.perplexity import SUBWORDS, Perplexity, measure_perplexity
 from fairseq_ghat.metrics.tables import markdown_table
-
-
-class NotMeasurable(ValueError):
-    """A checkpoint or an option that does not fit; the message says what is allowed."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -60,7 +60,9 @@ def main(argv=None) -> int:
         if not file.is_file():
             command.error(f"DATA {args.data}, --gen-subset {args.gen_subset}: there is no {file}")
     try:
-        states = {path: _language_model(path) for path in args.checkpoints}
+        states = {
+            path: checkpoint_of_task(path, LanguageModelingTask, "language_modeling(_v2s)") for path in args.checkpoints
+        }
         block = args.tokens_per_sample or next(iter(states.values()))["cfg"].task.tokens_per_sample
         _check_sizes(args, block)
         loaded = {path: _load(path, state, args, block) for path, state in states.items()}
@@ -81,19 +83,6 @@ def main(argv=None) -> int:
     return 0
 
 
-def _language_model(path: str) -> Dict[str, Any]:
-    """A checkpoint with its options in the new form. Raises NotMeasurable if it is not of a language model."""
-    read_checkpoint(path)  # its errors name the file and what to do
-    state = checkpoint_utils.load_checkpoint_to_cpu(path)
-    if state.get("cfg") is None:
-        state["cfg"] = checkpoint_utils.convert_namespace_to_omegaconf(state["args"])
-        state["args"] = None
-    name = state["cfg"].task._name
-    if not issubclass(tasks.TASK_REGISTRY.get(name, object), LanguageModelingTask):
-        raise NotMeasurable(f"CHECKPOINT {path}: its task is {name}; allowed is language_modeling(_v2s)")
-    return state
-
-
 def _check_sizes(args, block: int) -> None:
     """Refuses, before any model is built, sizes that cannot work."""
     if not 0 <= args.context_window < block:
@@ -110,7 +99,6 @@ def _check_sizes(args, block: int) -> None:
 def _conditions(args, block: int) -> Dict[str, Any]:
     """What the figures hold for."""
     stride = block - args.context_window
-    device = torch.cuda.get_device_name() if _on_gpu(args) else f"CPU, {torch.get_num_threads()} threads"
     return {
         "data": args.data,
         "block": block,
@@ -118,33 +106,19 @@ def _conditions(args, block: int) -> Dict[str, Any]:
         "stride": stride,
         "subwords": args.remove_bpe,
         "window": f"blocks of {block} tokens, context window {args.context_window}, stride {stride}",
-        "machine": f"{device}, batches of {args.batch_size or args.max_tokens} "
-        f"{'blocks' if args.batch_size else 'tokens'}, Python {platform.python_version()}, torch {torch.__version__}",
+        "machine": f"batches of {args.batch_size or args.max_tokens} {'blocks' if args.batch_size else 'tokens'}; "
+        f"{describe_machine(measuring_device(args))}",
     }
-
-
-def _on_gpu(args) -> bool:
-    return torch.cuda.is_available() and not args.cpu
 
 
 def _load(path: str, state: Dict[str, Any], args, block: int):
     """Task and model of one checkpoint, ready to be measured; all are loaded before any work starts."""
-    config = state["cfg"].task
-    with open_dict(config):
-        config.data, config.tokens_per_sample = args.data, block - args.context_window
-    task = tasks.setup_task(config, from_checkpoint=True)
-    try:
-        (model,), _, _ = checkpoint_utils.load_model_ensemble_and_task([path], task=task, state=state)
-    except RuntimeError as error:
-        raise NotMeasurable(
-            f"CHECKPOINT {path}: does not fit DATA {args.data}, whose dictionary has {len(task.dictionary)} types: "
-            f"{str(error)[-300:]}"
-        ) from error
+    task, model = task_and_model(path, state, args.data, tokens_per_sample=block - args.context_window)
     if block > model.max_positions():
         raise NotMeasurable(
             f"--tokens-per-sample {block}: CHECKPOINT {path} has {model.max_positions()} positions; allowed is no more"
         )
-    return task, model.eval()
+    return task, model
 
 
 def _measure(path: str, task, model, subset: str, args) -> Perplexity:
@@ -153,7 +127,7 @@ def _measure(path: str, task, model, subset: str, args) -> Perplexity:
     try:
         return measure_perplexity(
             task,
-            model.cuda() if _on_gpu(args) else model,
+            model.to(measuring_device(args)),
             subset,
             context_window=args.context_window,
             max_tokens=args.max_tokens,

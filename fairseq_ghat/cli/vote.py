@@ -11,6 +11,7 @@ from fairseq import checkpoint_utils, utils
 
 from fairseq_ghat.checkpoints.files import CheckpointError, read_checkpoint, write_checkpoint
 from fairseq_ghat.cli.console import add_run_options, quiet_libraries
+from fairseq_ghat.cli.measured_models import NotMeasurable, check_data
 from fairseq_ghat.cli.out_file import check_out
 from fairseq_ghat.core.hidden_units import DISTANCES
 from fairseq_ghat.core.voting import KEEP_HEADS, VOTE_BY
@@ -58,10 +59,8 @@ def main(argv=None) -> int:
     quiet_libraries(logging.INFO)
     source, out = Path(args.checkpoint), Path(args.out)
     check_out(command, source, out)
-    for folder in utils.split_paths(args.data):
-        if not Path(folder).is_dir():
-            command.error(f"DATA {folder}: no such folder")
     try:
+        check_data(args.data)
         state = for_inference(
             as_grouped_checkpoint(
                 read_checkpoint(source),
@@ -76,7 +75,7 @@ def main(argv=None) -> int:
         if is_voted(model):
             raise NotGroupable("it was voted on already")
         check_removable(batching, grouped_attentions(model))
-    except CheckpointError as error:
+    except (CheckpointError, NotMeasurable) as error:
         command.error(str(error))
     except FileNotFoundError as error:
         command.error(f"--subset {args.subset}: not in DATA {args.data} ({error})")

@@ -5,6 +5,7 @@ maps e_1..e_k of a layer only through inner products. With E the k x F matrix of
 G = E E^T holds them all; the matrices of several batches add up to the matrix of the batches together.
 """
 
+from contextlib import nullcontext
 from typing import Optional
 
 import torch
@@ -44,7 +45,7 @@ class _FeatureGram(torch.autograd.Function):
         if padding is not None:
             flat.masked_fill_((padding.transpose(0, 1) if positions_first else padding)[None, :, :, None], 0.0)
         flat = flat.flatten(1)
-        with torch.autocast(device_type=features.device.type, enabled=False):
+        with _no_autocast(features.device):
             return flat @ flat.transpose(0, 1)
 
     @staticmethod
@@ -64,6 +65,11 @@ class _FeatureGram(torch.autograd.Function):
         if padding is not None:
             features_grad.masked_fill_(padding[:, None, :, None], 0.0)
         return features_grad.to(features.dtype), None
+
+
+def _no_autocast(device: torch.device):
+    # Autocast does not know the meta device, on which a model has shapes only.
+    return nullcontext() if device.type == "meta" else torch.autocast(device_type=device.type, enabled=False)
 
 
 def _at_least_float32(tensor: Tensor) -> torch.dtype:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from tiny_models import build_grouped, build_stock, padded_batch
 
-from fairseq_ghat.modules.feature_grams import FeatureGrams, flatten_heads
+from fairseq_ghat.modules.feature_grams import FeatureGrams
 from fairseq_ghat.modules.grouped_attention import grouped_attentions
 
 PAD = 1
@@ -97,12 +97,6 @@ def test_layers_with_other_head_counts_come_in_their_own_stack(batch):
     assert sorted(stack.shape for stack in grams.stacks()) == [(2, 8, 8), (4, 4, 4)]
     heads = [gram.size(-1) for stack in grams.stacks() for gram in stack]
     assert heads == [layer.num_heads for layers in grams.layer_stacks() for layer in layers]
-
-
-def test_flatten_heads_zeroes_padding():
-    features = torch.arange(1.0, 9.0).view(1, 2, 2, 2)
-    flat = flatten_heads(features, torch.tensor([[False, True]]))
-    assert flat.tolist() == [[1, 2, 0, 0], [5, 6, 0, 0]]
 
 
 def test_model_without_grouped_attention_is_refused():

@@ -1,7 +1,10 @@
 """ghat_transformer with grouping off is fairseq's transformer: same weights, same numbers."""
 
+from argparse import Namespace
+
 import pytest
 import torch
+from fairseq.dataclass.configs import GenerationConfig
 from fairseq.models import ARCH_CONFIG_REGISTRY
 from fairseq.sequence_generator import SequenceGenerator
 from tiny_models import TinyTask, build_grouped, build_stock, tiny_args
@@ -77,6 +80,37 @@ def test_beam_search_equals_stock(batch):
         torch.testing.assert_close(
             torch.stack([h["score"] for h in found]), torch.stack([h["score"] for h in expected])
         )
+
+
+@pytest.mark.parametrize("option", [None, "print_alignment", "replace_unk"])
+def test_decoding_steps_have_attention_where_an_option_uses_it_and_translations_stay_the_same(option, batch):
+    stock, ours = pair()
+    generation = GenerationConfig(**({option: "hard"} if option else {}))
+    hypotheses = []
+    for model in (stock.eval(), ours.eval()):
+        model.prepare_for_inference_(Namespace(generation=generation))
+        generator = SequenceGenerator([model], TinyTask().target_dictionary, beam_size=4, max_len_b=12)
+        hypotheses.append(generator.generate([model], batch))
+    for expected, found in zip(*hypotheses):
+        assert [h["tokens"].tolist() for h in found] == [h["tokens"].tolist() for h in expected]
+        for theirs, own in zip(expected, found):
+            if option:
+                torch.testing.assert_close(own["attention"], theirs["attention"], rtol=1e-5, atol=1e-6)
+            else:
+                assert theirs["attention"].numel() and not own["attention"].numel()
+    whole = [model(**batch["net_input"])[1]["attn"][0] for model in (stock, ours)]  # as alignments are computed
+    torch.testing.assert_close(whole[1], whole[0], rtol=1e-5, atol=1e-6)
+
+
+def test_decoder_layers_compute_no_weights_that_the_decoder_does_not_hand_out(batch):
+    ours = build_grouped().eval()
+    asked = []
+    for layer in ours.decoder.layers:
+        layer.encoder_attn.register_forward_pre_hook(
+            lambda _, args, kwargs: asked.append(kwargs["need_weights"]), with_kwargs=True
+        )
+    attention = ours(**batch["net_input"])[1]["attn"][0]
+    assert asked == [False, True] and attention.shape == (3, 6, 7)
 
 
 def test_same_seed_gives_the_weights_of_stock():

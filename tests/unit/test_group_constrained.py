@@ -2,6 +2,7 @@
 
 import argparse
 import math
+from collections import Counter
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from fairseq.criterions.cross_entropy import CrossEntropyCriterion
 from fairseq.criterions.label_smoothed_cross_entropy import LabelSmoothedCrossEntropyCriterion
 from fairseq.logging import metrics
 from tiny_models import TinyTask, build_criterion, build_grouped, build_stock, padded_batch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from fairseq_ghat.core.group_classification import classification_constraint
 from fairseq_ghat.core.group_constraint import group_constraint
@@ -19,7 +21,7 @@ from fairseq_ghat.criterions.group_constrained import (
 )
 from fairseq_ghat.criterions.group_loss_scale import GroupLossScale
 from fairseq_ghat.modules.feature_grams import FeatureGrams
-from fairseq_ghat.modules.grouped_attention import grouped_attentions
+from fairseq_ghat.modules.grouped_attention import GroupedAttention, Grouping, grouped_attentions
 from fairseq_ghat.modules.pooled_features import PooledFeatures
 from fairseq_ghat.pruning.head_masks import set_head_masks
 
@@ -91,6 +93,59 @@ class VotingTask(TinyTask):
 def classifying(model, alpha=0.7, beta=0.3, scale="0.25"):
     kind = GroupConstrainedLabelSmoothedCrossEntropy
     return build_criterion(kind, VotingTask(model), alpha, beta, scale, group_objective="classification")
+
+
+class WaitsForTheDevice(TorchDispatchMode):
+    """Counts operations that would make the host wait for a GPU: values read, or shapes that depend on values."""
+
+    NAMES = ("_local_scalar_dense", "nonzero", "masked_select", "equal", "_unique2", "repeat_interleave")
+
+    def __init__(self):
+        super().__init__()
+        self.counted = Counter()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        name = func.overloadpacket.__name__
+        if name in self.NAMES and any(isinstance(arg, torch.Tensor) for arg in args):
+            self.counted[name] += 1
+        return func(*args, **(kwargs or {}))
+
+
+def waits_of_a_step(model, kind, batch):
+    with WaitsForTheDevice() as waits:
+        loss, size, _ = kind(model.train(), batch)
+        (loss / size).backward()
+    return waits.counted
+
+
+@pytest.mark.parametrize("feature", ["value", "attention", "output"])
+@pytest.mark.parametrize("masked", [False, True])
+def test_a_step_never_waits_for_the_device_where_fairseqs_does_not(batch, feature, masked):
+    stock = waits_of_a_step(build_stock(), LabelSmoothedCrossEntropyCriterion(TinyTask(), False, 0.1), batch)
+    model = build_grouped(group_feature=feature)
+    if masked:
+        set_head_masks(list(grouped_attentions(model).values()), (torch.arange(8) < 2).expand(6, -1))
+    assert waits_of_a_step(model, criterion("0.25"), batch) == stock
+
+
+def test_classification_objective_never_waits_for_the_device(batch):
+    stock = waits_of_a_step(build_stock(), LabelSmoothedCrossEntropyCriterion(TinyTask(), False, 0.1), batch)
+    model = build_grouped()
+    assert waits_of_a_step(model, classifying(model), batch) == stock
+
+
+@pytest.mark.parametrize("feature", ["value", "attention", "output"])
+def test_features_and_constraint_need_no_values(feature):
+    """On the meta device there are none: reading one there, by whatever means, is an error."""
+    with torch.device("meta"):
+        attention = GroupedAttention(32, 8, grouping=Grouping(2, feature, "euclidean"), self_attention=True)
+        query, padding = torch.empty(5, 3, 32), torch.empty(3, 5, dtype=torch.bool)
+        with FeatureGrams(attention) as grams:
+            attention(query, query, query, padding, need_weights=False)
+        constraint = group_constraint(grams.stacks(), 2, 0.5, 0.5)
+        constraint.loss.backward()
+    reached = attention.q_proj if feature == "attention" else attention.v_proj
+    assert reached.weight.grad.is_meta and reached.weight.grad.shape == (32, 32)
 
 
 def test_classification_objective_adds_eq_4a(batch):

@@ -1,9 +1,13 @@
 """Grouped attention against fairseq's own, and masked against removed heads."""
 
+from contextlib import ExitStack
+
 import pytest
 import torch
 from fairseq.modules import MultiheadAttention
 
+from fairseq_ghat.modules import grouped_attention
+from fairseq_ghat.modules.feature_grams import FeatureGrams
 from fairseq_ghat.modules.grouped_attention import GroupedAttention, Grouping, grouped_attentions
 
 E, HEADS = 32, 4
@@ -34,9 +38,10 @@ def inputs(kind, batch=3, queries=5, keys=6):
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("padded", [False, True])
 @pytest.mark.parametrize("need_weights", [False, True])
-def test_equals_stock_attention(kind, padded, need_weights):
+@pytest.mark.parametrize("batch", [3, 40])
+def test_equals_stock_attention(kind, padded, need_weights, batch):
     stock, ours = make(kind)
-    query, key, padding = inputs(kind)
+    query, key, padding = inputs(kind, batch)
     padding = padding if padded else None
     static = kind == "cross"  # the way fairseq's decoder layer calls it
     expected, weights = stock(query, key, key, padding, need_weights=need_weights, static_kv=static)
@@ -44,6 +49,61 @@ def test_equals_stock_attention(kind, padded, need_weights):
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
     if need_weights:
         torch.testing.assert_close(our_weights, weights, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("batch,queries,keys,plain", [(3, 5, 6, False), (40, 5, 6, True), (400, 1, 5, False)])
+def test_short_sentences_of_a_large_batch_take_plain_products_and_give_the_same(
+    batch, queries, keys, plain, monkeypatch
+):
+    _, ours = make("cross")
+    query, key, padding = inputs("cross", batch, queries, keys)
+    fused, called, found = ours._fused_attention, [], []
+    monkeypatch.setattr(ours, "_fused_attention", lambda *args: called.append(1) or fused(*args), raising=False)
+    for choice in (grouped_attention._two_products_are_faster, lambda q, k: True, lambda q, k: False):
+        monkeypatch.setattr(grouped_attention, "_two_products_are_faster", choice)
+        called.clear()
+        output = ours(query, key, key, padding, need_weights=False, static_kv=True)[0]
+        found.append((output, not called))
+    assert [took_plain for _, took_plain in found] == [plain, True, False]
+    for output, _ in found[1:]:
+        torch.testing.assert_close(output, found[0][0], rtol=1e-5, atol=1e-5)
+
+
+def test_plain_products_are_for_the_cpu_only():
+    q = torch.empty(400, 8, 16, 64, device="meta")
+    assert not grouped_attention._two_products_are_faster(q, q)
+
+
+def test_scores_of_float16_do_not_overflow():
+    _, ours = make("self")
+    query = 35 * torch.ones(4, 2, E)
+    torch.nn.init.constant_(ours.q_proj.weight, 0.1)
+    torch.nn.init.constant_(ours.k_proj.weight, 0.1)
+    head = (ours.q_proj(query) * ours.k_proj(query)).sum(-1) / HEADS
+    assert 65504 < head.max() < 65504 * ours.head_dim**0.5  # too large for float16, but not once scaled
+    exact = ours(query, query, query)[0]
+    half = ours.half()(query.half(), query.half(), query.half())[0]
+    torch.testing.assert_close(half.float(), exact, rtol=2e-2, atol=2e-2)
+
+
+@pytest.mark.parametrize("feature", ["value", "attention", "output"])
+def test_features_handed_out_share_the_memory_that_autograd_keeps_anyway(feature):
+    query = inputs("self", 40)[0].requires_grad_()
+    kept = []
+    for groups in (False, True):
+        attention = GroupedAttention(E, HEADS, grouping=Grouping(2, feature, "euclidean"), self_attention=True)
+        storages = {}
+
+        def pack(tensor, storages=storages):
+            storages[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor), ExitStack() as sinks:
+            grams = sinks.enter_context(FeatureGrams(attention)) if groups else None
+            output = attention(query, query, query, need_weights=False)[0]
+        kept.append((sum(storages.values()), output, grams))  # alive, so that no storage is used twice
+    # A few k x k numbers, and no feature map.
+    assert kept[1][0] - kept[0][0] < 4 * HEADS**2 * 4
 
 
 def test_head_weights_have_fairseqs_shape_and_average_to_the_mean():

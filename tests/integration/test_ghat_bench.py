@@ -1,0 +1,109 @@
+"""`ghat-bench`: the work of fairseq-generate, timed side by side; refusals by name."""
+
+import json
+import re
+import shutil
+
+import pytest
+import torch
+from commands import MODEL, TRAIN, run, train_language_model
+
+LENGTHS = "--max-len-a 0 --max-len-b 6"
+
+
+@pytest.fixture(scope="module")
+def stock_file(corpus, tmp_path_factory):
+    """A checkpoint of fairseq's own transformer."""
+    folder = tmp_path_factory.mktemp("stock")
+    options = f"--task translation --arch transformer {MODEL} {TRAIN} --max-epoch 2"
+    run(f"fairseq-train {corpus} --save-dir {folder} {options}")
+    return folder / "checkpoint_last.pt"
+
+
+def rows(table):
+    cells = [[cell.strip() for cell in line.strip("| ").split("|")] for line in table.splitlines() if line[:2] == "| "]
+    return [dict(zip(cells[0], row)) for row in cells[2:]]
+
+
+def test_does_the_work_of_fairseq_generate_and_compares_with_the_first(corpus, stock_file, voted_run, slim_file):
+    slim, voted = slim_file[0], voted_run[0] / "checkpoint4.pt"
+    command = f"ghat-bench {corpus} {stock_file} {voted} {slim} --as-grouped --beam 4 --batch-size 8 {LENGTHS} --cpu"
+    printed = run(f"{command} --repeats 3 --threads 1")
+    table = rows(printed)
+    assert "24 sentences of test, beam 4, batches of 8, maximum length 6, float32; median of 3 alternating" in printed
+    machine = rf"CPU, 1 threads, Python 3\.\d+\.\d+, torch {re.escape(torch.__version__)}, fairseq 0\.12"
+    assert re.search(machine, printed)
+    assert [row["model"] for row in table] == ["fairseq's", "ours, same weights", "ours", "ours"]
+    assert [row["attentions x heads"] for row in table] == ["6 x 8", "6 x 8", "6 x 2", "6 x 2"]
+    assert table[0]["ratio to the first"] == "1.000 (1.000 to 1.000)"
+    assert float(table[3]["peak memory, MiB"]) < float(table[2]["peak memory, MiB"])  # the weights of 6 of 8 heads
+
+    figures = json.loads(run(f"{command} --repeats 2 --json"))
+    assert (figures["beam"], figures["batch_size"]) == (4, 8)
+    by_kind = figures["checkpoints"]
+    for found, path in zip(by_kind, (stock_file, stock_file, voted, slim)):
+        log = run(
+            f"python examples/with_log.py fairseq-generate {corpus} --user-dir fairseq_ghat --path {path} --beam 4 "
+            f"--batch-size 8 --required-batch-size-multiple 1 {LENGTHS} --cpu"
+        )
+        sentences, tokens = re.search(r"Translated ([\d,]+) sentences \(([\d,]+) tokens\)", log).groups()
+        assert (found["sentences"], found["tokens"]) == (int(sentences), int(tokens))
+        assert found["checkpoint"] == str(path) and found["steps"] <= 3 * 7
+        for name in ("sentences_per_second", "speed_ratio", "decoder_seconds_per_step"):
+            assert 0 < found[name]["low"] <= found[name]["median"] <= found[name]["high"]
+    assert by_kind[0]["tokens"] == by_kind[1]["tokens"] and by_kind[2]["tokens"] == by_kind[3]["tokens"]
+
+
+def test_fewest_tokens_make_all_models_take_as_many_steps(corpus, stock_file, slim_file):
+    command = f"ghat-bench {corpus} {stock_file} {slim_file[0]} --batch-size 5 --sentences 9 --repeats 1 --warm-up 0"
+    figures = json.loads(run(f"{command} --min-len 5 --max-len-b 5 --json --cpu"))
+    for found in figures["checkpoints"]:
+        # Two of five batches, of middle lengths; in each 5 tokens and the end.
+        assert (found["sentences"], found["steps"], found["tokens"]) == (10, 12, 60)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
+def test_half_precision_on_a_gpu(corpus, stock_file, slim_file):
+    printed = run(f"ghat-bench {corpus} {stock_file} {slim_file[0]} --as-grouped --fp16 --repeats 2 {LENGTHS}")
+    assert torch.cuda.get_device_name() in printed and "float16" in printed and len(rows(printed)) == 3
+
+
+@pytest.mark.parametrize(
+    "options,message",
+    [
+        ("--beam 0", "--beam 0: allowed is 1 or more"),
+        ("--batch-size -1", "--batch-size -1: allowed is 1 or more"),
+        ("--repeats 0", "--repeats 0: allowed is 1 or more"),
+        ("--warm-up -1", "--warm-up -1: allowed is 0 or more"),
+        ("--sentences 0", "--sentences 0: allowed is 1 or more"),
+        ("--threads 0", "--threads 0: allowed is 1 or more"),
+        ("--max-len-a nan", "--max-len-a nan: allowed is 0 or more"),
+        ("--min-len 11", "--min-len 11: allowed is up to 10, --max-len-b"),
+        ("--fp16", "--fp16: allowed on a GPU only"),
+        ("--gen-subset tset", "--gen-subset tset: not in DATA"),
+    ],
+)
+def test_wrong_options_are_refused_by_name(corpus, slim_file, options, message):
+    assert message in run(f"ghat-bench {corpus} {slim_file[0]} --cpu {options}", check=False)
+
+
+def test_other_data_and_broken_files_are_refused(corpus, slim_file, tmp_path):
+    slim = slim_file[0]
+    assert f"DATA {tmp_path}/none: no such folder" in run(f"ghat-bench {tmp_path}/none {slim} --cpu", check=False)
+    without = run(f"ghat-bench {tmp_path} {slim} --cpu", check=False)
+    assert f"DATA {tmp_path}: Could not infer language pair" in without
+    shutil.copytree(corpus, tmp_path / "other")
+    for side in ("xx", "yy"):
+        with open(tmp_path / f"other/dict.{side}.txt", "a") as dictionary:
+            dictionary.write("more 1\nwords 1\n")
+    refused = run(f"ghat-bench {tmp_path}/other {slim} --cpu", check=False)
+    assert f"CHECKPOINT {slim}: does not fit DATA {tmp_path}/other" in refused
+    (tmp_path / "broken.pt").write_bytes(slim.read_bytes()[:1000])
+    assert f"{tmp_path}/broken.pt" in run(f"ghat-bench {corpus} {tmp_path}/broken.pt --cpu", check=False)
+
+
+def test_language_models_are_sent_to_ghat_perplexity(corpus, text, tmp_path):
+    train_language_model(text, tmp_path, "--max-epoch 1 --no-epoch-checkpoints")
+    refused = run(f"ghat-bench {corpus} {tmp_path}/checkpoint_last.pt --cpu", check=False)
+    assert "its task is language_modeling_v2s; allowed is translation(_v2s)" in refused
+    assert "ghat-perplexity" in refused
