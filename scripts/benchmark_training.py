@@ -5,9 +5,9 @@
 
 All sides start from the same weights and run in one process on the same batches of random tokens, by turns. An update
 is zero_grad, forward and loss (fairseq's label-smoothed cross-entropy, or ours with the constraint), backward and Adam.
-Printed are medians; ratios are those to fairseq's transformer within a round, with the interval that holds the true
-median with 95 % confidence. Peak memory is that of an update beyond weights and optimizer state: exact, not sampled.
-The last table has the constraint alone (Gram matrices, K-means, loss, backward; all layers) on features of that size.
+Printed are medians with their intervals; ratios are those to fairseq's transformer within a round. Peak memory is that
+of an update beyond weights and optimizer state: exact, not sampled. The last table has the constraint alone (Gram
+matrices, K-means, loss and backward of all layers) on the features of a batch, measured in the same rounds.
 """
 
 import argparse
@@ -30,12 +30,13 @@ from fairseq_ghat.criterions.group_constrained import (
     GroupConstrainedLabelSmoothedCrossEntropy,
     GroupConstrainedLabelSmoothedCrossEntropyConfig,
 )
-from fairseq_ghat.metrics.alternating_runs import ratios, run_by_turns, spread
+from fairseq_ghat.metrics.alternating_runs import describe_interval, ratios, run_by_turns, spread
 from fairseq_ghat.metrics.peak_memory import peak_bytes
 from fairseq_ghat.metrics.tables import markdown_table
 from fairseq_ghat.models.ghat_transformer import GHATTransformerModel, ghat_base_architecture
 from fairseq_ghat.models.without_data import OnlyDictionaries
 from fairseq_ghat.modules.feature_grams import FEATURES
+from fairseq_ghat.modules.feature_sink import FeatureSink, target_padding
 from fairseq_ghat.modules.grouped_attention import grouped_attentions
 from fairseq_ghat.pruning.head_masks import set_head_masks
 
@@ -67,9 +68,10 @@ def parse(argv):
     parser.add_argument("--cpu", action="store_true", help="also where there is a GPU")
     args = parser.parse_args(argv)
     for name in (*GROWING, "vocabulary", "rounds", "threads"):
+        least = {"heads": 2, "vocabulary": 5}.get(name, 1)
         for value in getattr(args, name) if name in GROWING else [getattr(args, name)]:
-            if value < 1:
-                parser.error(f"--{name} {value}: allowed is 1 or more")
+            if value < least:
+                parser.error(f"--{name} {value}: allowed is {least} or more")
     if args.warm_up < 0:
         parser.error(f"--warm-up {args.warm_up}: allowed is 0 or more")
     for width, heads, groups in itertools.product(args.width, args.heads, args.groups):
@@ -172,10 +174,13 @@ class Side:
         if self.fp16:
             self.optimizer.backward(loss)
             self.optimizer.multiply_grads(1 / size)
-            self.optimizer.clip_grad_norm(0.0)  # undoes the loss scale
+            try:
+                self.optimizer.clip_grad_norm(0.0)  # undoes the loss scale
+            except OverflowError:  # the scale was too large, in the first updates, and is smaller now
+                return self.update(batch)
         else:
             (loss / size).backward()
-        self.optimizer.step()
+        return self.optimizer.step()
 
 
 def seconds(work, device):
@@ -192,23 +197,28 @@ def finish(device):
         torch.cuda.synchronize(device)
 
 
-def constraint_alone(args, device, feature):
-    """The constraint on random features of all layers, laid out in memory as in the model; forward and backward."""
-    sentences, width = max(args.tokens // args.length, 1), args.width // args.heads
-    shape = (sentences, args.heads, args.length, args.length if feature == "attention" else width)
-    memory = {"value": (2, 0, 1, 3), "output": (2, 0, 1, 3), "attention": (0, 1, 2, 3)}[feature]
-    undo = [memory.index(dimension) for dimension in range(4)]
-    generator = torch.Generator().manual_seed(1)
-    padding = torch.zeros(sentences, args.length, dtype=torch.bool, device=device)
-    padding[sentences // 2 :, -1] = True
-    features = []
-    for _ in range(3 * args.layers):  # encoder self, decoder self and cross attention
-        laid_out = torch.randn([shape[dimension] for dimension in memory], generator=generator).to(device)
-        features.append((laid_out.half() if args.fp16 else laid_out).permute(undo).requires_grad_())
+class HandedOut(FeatureSink):
+    """Keeps the features that all layers hand out in a forward pass, as they lie in memory, and their padding."""
+
+    def __init__(self, model, target_padding):
+        super().__init__(model, target_padding)
+        self.features = []
+
+    def receive(self, layer, value, attention, output, key_padding):
+        maps, padding = self.feature_in_use(layer, value, attention, output, key_padding)
+        self.features.append((maps.detach().requires_grad_(), padding))
+
+
+def constraint_alone(side, batch, groups):
+    """The constraint on the features of a batch, forward and backward."""
+    pad = side.criterion.padding_idx
+    with torch.no_grad(), HandedOut(side.model, target_padding(batch["net_input"], pad)) as handed_out:
+        side.model(**batch["net_input"])
 
     def work():
-        grams = torch.stack([feature_gram(maps, padding) for maps in features])
-        torch.autograd.grad(group_constraint([grams], args.groups, 0.5, 0.5).loss, features)
+        grams = torch.stack([feature_gram(maps, padding) for maps, padding in handed_out.features])
+        loss = group_constraint([grams], groups, 0.5, 0.5).loss
+        torch.autograd.grad(loss, [maps for maps, _ in handed_out.features])
 
     return work
 
@@ -223,30 +233,26 @@ def build_sides(args, device):
     return sides
 
 
-def measure_updates(args, device, progress):
-    """Seconds of each counted update and peak bytes of one, by side."""
+def measure(args, device, progress):
+    """Seconds of each counted update and of the constraint alone, and peak bytes of an update, by side."""
     sides, data = build_sides(args, device), batches(args, device)
 
-    def timed(side):
-        return lambda number: seconds(lambda: side.update(data[number % len(data)]), device)
+    def timed(work):
+        return lambda number: seconds(lambda: work(number), device)
 
-    times = run_by_turns({name: timed(side) for name, side in sides.items()}, args.rounds, args.warm_up, progress)
+    works = {
+        name: timed(lambda number, side=side: side.update(data[number % len(data)])) for name, side in sides.items()
+    }
+    for name in FEATURES:
+        alone = constraint_alone(sides[f"ours, {name}"], data[0], args.groups)
+        works[name] = timed(lambda number, alone=alone: alone())
+    times = run_by_turns(works, args.rounds, args.warm_up, progress)
     peaks = {}
     for name, side in sides.items():
         progress(f"memory, {name}")
         side.optimizer.zero_grad()
         peaks[name] = peak_bytes(partial(side.update, data[0]), device)
     return times, peaks
-
-
-def measure_constraint(args, device, progress):
-    """Seconds of the constraint alone, by feature."""
-    works = {name: constraint_alone(args, device, name) for name in FEATURES}
-
-    def timed(work):
-        return lambda number: seconds(work, device)
-
-    return run_by_turns({name: timed(work) for name, work in works.items()}, args.rounds, args.warm_up, progress)
 
 
 def _row(name, times, peaks):
@@ -265,22 +271,23 @@ def main(argv=None) -> int:
     torch.set_num_threads(args.threads)
     device = measuring_device(args)
     precision = "float16" if args.fp16 else "float32"
-    print(f"{describe_machine(device)}; {precision}, vocabulary {args.vocabulary}, {args.rounds} rounds")
+    print(
+        f"{describe_machine(device)}; {precision}, vocabulary {args.vocabulary}, {args.rounds} rounds, "
+        f"in brackets {describe_interval(args.rounds)}"
+    )
     progress = progress_line()
 
     growth = []
     for one in combinations(args):
-        times, peaks = measure_updates(one, device, progress)
-        alone = measure_constraint(one, device, progress)
+        times, peaks = measure(one, device, progress)
         progress("")
         print(
             f"\n{one.layers}+{one.layers} layers, width {one.width}, {one.heads} heads, {one.groups} groups, "
             f"{one.tokens} tokens in sentences of up to {one.length}"
         )
         titles = ["update", "ms", "ratio to fairseq's", "peak memory, MiB", "ratio to fairseq's"]
-        print(markdown_table(titles, [_row(name, times, peaks) for name in times]), flush=True)
-        stock = spread(times[STOCK]).median
-        shares = [f"{_ms(alone[name])}, {spread(alone[name]).median / stock:.1%}" for name in FEATURES]
+        print(markdown_table(titles, [_row(name, times, peaks) for name in peaks]), flush=True)
+        shares = [f"{_ms(times[name])}, {ratios(times[name], times[STOCK]).median:.1%}" for name in FEATURES]
         growth.append([*(str(getattr(one, name)) for name in GROWING), *shares])
     print("\nthe constraint alone, ms and share of an update of fairseq's transformer")
     print(markdown_table([*GROWING, *FEATURES], growth))

@@ -23,7 +23,7 @@ from fairseq_ghat.cli.measured_models import (
     measuring_device,
     task_and_model,
 )
-from fairseq_ghat.metrics.alternating_runs import Spread, ratios, run_by_turns, spread
+from fairseq_ghat.metrics.alternating_runs import Spread, describe_interval, ratios, run_by_turns, spread
 from fairseq_ghat.metrics.generation_speed import Generation, TimedGenerator
 from fairseq_ghat.metrics.heads import describe_heads, heads_in_checkpoint
 from fairseq_ghat.metrics.peak_memory import peak_bytes, resident_bytes
@@ -54,7 +54,7 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument(
         "--min-len", type=int, default=1, metavar="N", help="fewest tokens, so that all models take as many steps"
     )
-    found.add_argument("--repeats", type=int, default=5, metavar="N", help="passes that count (default: 5)")
+    found.add_argument("--repeats", type=int, default=7, metavar="N", help="passes that count (default: 7)")
     found.add_argument("--warm-up", type=int, default=1, metavar="N", help="passes before them (default: 1)")
     found.add_argument("--threads", type=int, metavar="N", help="of the CPU (default: torch's)")
     found.add_argument("--fp16", action="store_true", help="half precision, on a GPU")
@@ -119,7 +119,13 @@ class _Side:
         generation = GenerationConfig(beam=args.beam, **lengths)
         model.prepare_for_inference_(Namespace(generation=generation))
         self.model = (model.half() if args.fp16 else model).to(device)
-        self.generator = TimedGenerator(self.task, self.model, generation)
+        try:
+            self.generator = TimedGenerator(self.task, self.model, generation)
+        except ValueError as error:
+            raise NotMeasurable(f"CHECKPOINT {path}: {error}") from error
+        most = self.model.max_decoder_positions() - 1
+        if args.max_len_b > most:
+            raise NotMeasurable(f"--max-len-b {args.max_len_b}: allowed is up to {most}, the positions of {path}")
 
 
 def _load(args, device: torch.device) -> List[_Side]:
@@ -135,6 +141,13 @@ def _load(args, device: torch.device) -> List[_Side]:
                 sides.append(_Side(path, as_grouped_checkpoint(state), args, device, "ours, same weights"))
             except (NotGroupable, ValueError) as error:
                 raise NotMeasurable(f"CHECKPOINT {path}: --as-grouped: {error}") from error
+    for side in sides[1:]:
+        for name in ("source_lang", "target_lang", "left_pad_source"):
+            first, other = (getattr(each.task.cfg, name, None) for each in (sides[0], side))
+            if first != other:
+                raise NotMeasurable(
+                    f"CHECKPOINT {side.path}: its {name} is {other}; allowed is {first}, that of {sides[0].path}"
+                )
     return sides
 
 
@@ -154,6 +167,8 @@ def _batches(args, sides: List[_Side], device: torch.device) -> List[Dict[str, A
             required_batch_size_multiple=1,
         ).next_epoch_itr(shuffle=False)
     )
+    if not batches:
+        raise NotMeasurable(f"--gen-subset {args.gen_subset}: no sentence of it fits the positions of the models")
     if args.sentences is not None:
         wanted = min(-(-args.sentences // args.batch_size), len(batches))
         # The batches are in the order of lengths: from each of `wanted` equal parts the middle one.
@@ -164,21 +179,28 @@ def _batches(args, sides: List[_Side], device: torch.device) -> List[Dict[str, A
 def _measure(args, sides: List[_Side], batches, device: torch.device) -> List[Dict[str, Any]]:
     progress = progress_line(args.no_progress_bar)
 
-    def timed(side: _Side):
-        return lambda number: side.generator.run(batches)
+    def passes(parts: bool) -> List[List[Generation]]:
+        named = {
+            f"{number + 1}: {side.path}": lambda _, side=side: side.generator.run(batches, parts)
+            for number, side in enumerate(sides)
+        }
+        return list(run_by_turns(named, args.repeats, args.warm_up, progress).values())
 
-    named = {f"{number + 1}: {side.path}": timed(side) for number, side in enumerate(sides)}
-    runs = list(run_by_turns(named, args.repeats, args.warm_up, progress).values())
+    runs = passes(parts=False)
+    # On a CPU the clocks inside cost nothing; on a GPU they make each step wait, so they get passes of their own.
+    split = passes(parts=True) if device.type == "cuda" else runs
     largest = max(batches, key=lambda batch: batch["net_input"]["src_tokens"].numel())
     peaks = []
     for side in sides:
         progress(f"memory, {side.path}")
-        peaks.append(resident_bytes(side.model) + peak_bytes(partial(side.generator.run, [largest]), device))
+        peaks.append(resident_bytes(side.model) + peak_bytes(partial(side.generator.run, [largest], False), device))
     progress("")
-    return [_figures(side, taken, runs[0], peak) for side, taken, peak in zip(sides, runs, peaks)]
+    return [_figures(side, *of_side, runs[0], peak) for side, *of_side, peak in zip(sides, runs, split, peaks)]
 
 
-def _figures(side: _Side, taken: List[Generation], first: List[Generation], peak: int) -> Dict[str, Any]:
+def _figures(
+    side: _Side, taken: List[Generation], split: List[Generation], first: List[Generation], peak: int
+) -> Dict[str, Any]:
     return {
         "checkpoint": side.path,
         "model": side.kind,
@@ -188,8 +210,8 @@ def _figures(side: _Side, taken: List[Generation], first: List[Generation], peak
         "sentences_per_second": spread([run.sentences / run.seconds for run in taken]),
         "tokens_per_second": spread([run.tokens / run.seconds for run in taken]),
         "speed_ratio": ratios([run.seconds for run in first], [run.seconds for run in taken]),
-        "encoder_seconds_per_batch": spread([run.encoder_seconds / run.batches for run in taken]),
-        "decoder_seconds_per_step": spread([run.decoder_seconds / run.steps for run in taken]),
+        "encoder_seconds_per_batch": spread([run.encoder_seconds / run.batches for run in split]),
+        "decoder_seconds_per_step": spread([run.decoder_seconds / run.steps for run in split]),
         "steps": taken[0].steps,
         "peak_bytes": peak,
     }
@@ -204,9 +226,15 @@ def _conditions(args, sentences: int, device: torch.device) -> Dict[str, Any]:
         "subset": args.gen_subset,
         "beam": args.beam,
         "batch_size": args.batch_size,
+        "max_len_a": args.max_len_a,
+        "max_len_b": args.max_len_b,
+        "min_len": args.min_len,
+        "precision": "float16" if args.fp16 else "float32",
+        "repeats": args.repeats,
+        "warm_up": args.warm_up,
         "setting": f"{sentences} sentences of {args.gen_subset}, beam {args.beam}, batches of {args.batch_size}, "
         f"maximum length {most}{fewest}, {'float16' if args.fp16 else 'float32'}; median of {args.repeats} alternating "
-        f"passes after {args.warm_up} to warm up, ratios with the interval of the median (95 %)",
+        f"passes after {args.warm_up} to warm up, in brackets {describe_interval(args.repeats)}",
         "machine": describe_machine(device),
     }
 

@@ -33,6 +33,7 @@ def checkpoint_of_task(path: str, kind: type, allowed: str) -> Dict[str, Any]:
     if state.get("cfg") is None:
         state["cfg"] = checkpoint_utils.convert_namespace_to_omegaconf(state["args"])
         state["args"] = None
+    state.pop("last_optimizer_state", None)  # twice the size of the weights, and not needed
     name = state["cfg"].task._name
     if not issubclass(tasks.TASK_REGISTRY.get(name, object), kind):
         raise NotMeasurable(f"CHECKPOINT {path}: its task is {name}; allowed is {allowed}")
@@ -64,7 +65,8 @@ def task_and_model(path: str, state: Dict[str, Any], data: str, **task_options):
         (model,), _, _ = checkpoint_utils.load_model_ensemble_and_task([path], task=task, state=state)
     except RuntimeError as error:
         raise NotMeasurable(
-            f"CHECKPOINT {path}: does not fit DATA {data}, whose dictionary has {len(task.target_dictionary)} types: "
+            f"CHECKPOINT {path}: does not fit DATA {data}, whose dictionary (of the target, if there are two) has "
+            f"{len(task.target_dictionary)} types: "
             f"{str(error)[-300:]}"
         ) from error
     return task, model.eval()

@@ -29,7 +29,7 @@ def feature_gram(features: Tensor, padding: Optional[Tensor] = None) -> Tensor:
         (H, H) in float32 at least, differentiable once. Runs outside autocast, so also under --fp16 and --amp.
         Autograd keeps the features as they are, which the layer keeps anyway, and no copy of them.
     """
-    return _FeatureGram.apply(features, padding)
+    return _FeatureGram.apply(features, None if padding is None else padding.to(torch.bool))
 
 
 class _FeatureGram(torch.autograd.Function):
@@ -39,13 +39,12 @@ class _FeatureGram(torch.autograd.Function):
     def forward(ctx, features: Tensor, padding: Optional[Tensor]) -> Tensor:
         ctx.save_for_backward(features, padding)
         # Sums do not depend on the order of positions: the one the features lie in is the fastest to copy.
-        positions_first = features.stride(2) > features.stride(0)
-        order = (1, 2, 0, 3) if positions_first else (1, 0, 2, 3)
+        order = (1, 2, 0, 3) if _positions_outside_sentences(features) else (1, 0, 2, 3)
         flat = features.permute(order).to(_at_least_float32(features), memory_format=torch.contiguous_format, copy=True)
         if padding is not None:
-            flat.masked_fill_((padding.transpose(0, 1) if positions_first else padding)[None, :, :, None], 0.0)
+            flat.masked_fill_((padding.transpose(0, 1) if order[1] == 2 else padding)[None, :, :, None], 0.0)
         flat = flat.flatten(1)
-        with _no_autocast(features.device):
+        with no_autocast(features.device):
             return flat @ flat.transpose(0, 1)
 
     @staticmethod
@@ -53,21 +52,26 @@ class _FeatureGram(torch.autograd.Function):
     def backward(ctx, grad: Tensor):
         features, padding = ctx.saved_tensors
         both = grad + grad.transpose(0, 1)
-        # Heads as the rows of one product for each position, or each sentence: no transposed copy is made.
-        by_position = features.stride(1) < features.stride(2)
-        order = (2, 0, 1, 3) if by_position and features.stride(2) > features.stride(0) else (0, 2, 1, 3)
         exact = features.to(_at_least_float32(features))
-        if by_position:
-            undo = [order.index(dim) for dim in range(4)]
-            features_grad = torch.matmul(both, exact.permute(order)).permute(undo)
-        else:
-            features_grad = torch.matmul(both, exact.flatten(2)).view(features.shape)
+        with no_autocast(features.device):
+            if features.stride(1) > features.stride(2):  # attention maps: heads outside positions
+                features_grad = torch.matmul(both, exact.flatten(2)).view(features.shape)
+            else:  # heads inside: one product for each position, without a transposed copy
+                order = (2, 0, 1, 3) if _positions_outside_sentences(features) else (0, 2, 1, 3)
+                undo = [order.index(dimension) for dimension in range(4)]
+                features_grad = torch.matmul(both, exact.permute(order)).permute(undo)
         if padding is not None:
             features_grad.masked_fill_(padding[:, None, :, None], 0.0)
         return features_grad.to(features.dtype), None
 
 
-def _no_autocast(device: torch.device):
+def _positions_outside_sentences(features: Tensor) -> bool:
+    """Whether the memory of (B, H, X, Y) goes through positions last, as in fairseq's (T, B, E)."""
+    return features.stride(2) > features.stride(0)
+
+
+def no_autocast(device: torch.device):
+    """Context in which --amp casts nothing to half precision: sums over a whole batch overflow it."""
     # Autocast does not know the meta device, on which a model has shapes only.
     return nullcontext() if device.type == "meta" else torch.autocast(device_type=device.type, enabled=False)
 

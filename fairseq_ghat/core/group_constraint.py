@@ -14,7 +14,7 @@ from typing import List, Sequence
 import torch
 from torch import Tensor
 
-from fairseq_ghat.core.feature_gram import centre_cosines, head_centre_cosines
+from fairseq_ghat.core.feature_gram import centre_cosines, head_centre_cosines, no_autocast
 from fairseq_ghat.core.hidden_units import hidden_unit_labels
 
 DIVERSITIES = ("cosine", "squared")
@@ -80,10 +80,11 @@ def group_constraint(
     if not grams:
         raise ValueError("the group constraint needs the feature Gram matrix of at least one layer")
     labels, homogeneities, diversities = [], [], []
-    for gram in grams:
-        labels.append(hidden_unit_labels(gram.detach(), groups, distance))
-        homogeneities.append(homogeneity(gram, labels[-1], groups))
-        diversities.append(diversity(gram, labels[-1], groups, diversity_form))
+    with no_autocast(grams[0].device):
+        for gram in grams:
+            labels.append(hidden_unit_labels(gram.detach(), groups, distance))
+            homogeneities.append(homogeneity(gram, labels[-1], groups))
+            diversities.append(diversity(gram, labels[-1], groups, diversity_form))
     mean_homogeneity = torch.cat(homogeneities).mean()
     mean_diversity = torch.cat(diversities).mean()
     return GroupConstraint(

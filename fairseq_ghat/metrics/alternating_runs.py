@@ -7,21 +7,25 @@ from typing import Callable, Dict, List, Mapping, Sequence, TypeVar
 
 Measured = TypeVar("Measured")
 _CONFIDENCE = 0.95
+_FEWEST = 6
 
 
 @dataclass(frozen=True)
 class Spread:
-    """Median of repeated measurements, and the interval that holds the true median with 95 % confidence."""
+    """Median of repeated measurements, and an interval around it: see describe_interval."""
 
     median: float
     low: float
     high: float
 
 
+def describe_interval(count: int) -> str:
+    """What the interval of so many values is: fewer than 6 cannot bound a median with 95 % confidence."""
+    return "smallest to largest" if count < _FEWEST else "95 % interval of the median"
+
+
 def spread(values: Sequence[float]) -> Spread:
     """Median and its interval, from order statistics: nothing is assumed of the distribution.
-
-    Fewer than 6 values cannot bound a median with that confidence: their interval is that of the smallest and largest.
 
     Raises:
         ValueError: without values.
@@ -32,7 +36,7 @@ def spread(values: Sequence[float]) -> Spread:
     # The number of values below the true median is that of heads among so many tosses of a coin.
     cut, tail = 0, 0.0
     while cut < (count - 1) // 2:
-        tail += comb(count, cut) * 0.5**count
+        tail += comb(count, cut) / 2**count
         if tail > (1 - _CONFIDENCE) / 2:
             break
         cut += 1
@@ -46,7 +50,9 @@ def run_by_turns(
     warm_up: int = 1,
     progress: Callable[[str], None] = lambda text: None,
 ) -> Dict[str, List[Measured]]:
-    """Calls every side once in each round, each of them first, second and last equally often.
+    """Calls every side once in each round, each as often at every place as the number of rounds allows.
+
+    Each order comes forwards and backwards, so that no side always follows the same other.
 
     Args:
         sides: by name; each is called with the number of the round and returns what it measured.
@@ -58,14 +64,15 @@ def run_by_turns(
         What each side measured, in the order of the rounds.
     """
     measured: Dict[str, List[Measured]] = {name: [] for name in sides}
-    order = list(sides)
+    names = list(sides)
     for number in range(warm_up + rounds):
-        for name in order:
+        shift = number // 2 % len(names)
+        order = names[shift:] + names[:shift]
+        for name in reversed(order) if number % 2 else order:
             progress(f"round {number + 1} of {warm_up + rounds}, {name}")
             result = sides[name](number)
             if number >= warm_up:
                 measured[name].append(result)
-        order.append(order.pop(0))
     return measured
 
 

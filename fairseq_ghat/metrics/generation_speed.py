@@ -5,7 +5,7 @@ from time import perf_counter
 from typing import Any, Dict, Sequence
 
 import torch
-from fairseq.sequence_generator import EnsembleModel
+from fairseq.sequence_generator import EnsembleModel, SequenceGenerator
 
 
 @dataclass(frozen=True)
@@ -13,10 +13,11 @@ class Generation:
     """What one pass over some batches took; times in seconds.
 
     Attributes:
-        seconds: of fairseq's generator, search included, data loading not: what fairseq-generate reports.
+        seconds: of fairseq's generator, search included, data loading not: what fairseq-generate reports, if parts
+            were not timed or the device is a CPU.
         sentences, tokens: translated; tokens of the best hypotheses, their ends included.
-        encoder_seconds: of the encoder, over batches.
-        decoder_seconds: of the decoder and its output layer, over steps.
+        encoder_seconds: of the encoder, over batches; decoder_seconds: of the decoder and its output layer, over
+            steps. On a GPU both are those of starting the work only, unless parts were timed.
         batches, steps: how often the encoder and the decoder ran.
     """
 
@@ -38,32 +39,33 @@ class TimedModel(EnsembleModel):
     def __init__(self, model: torch.nn.Module, device: torch.device):
         super().__init__([model])
         self.device = device
-        self.start_anew()
+        self.start_anew(wait=True)
 
-    def start_anew(self) -> None:
-        """Sets all clocks and counts to zero."""
+    def start_anew(self, wait: bool) -> None:
+        """Sets all clocks and counts to zero. wait: whether each part waits for a GPU, which slows the whole."""
+        self.wait = wait
         self.encoder_seconds = self.decoder_seconds = 0.0
         self.batches = self.steps = 0
 
-    def now(self) -> float:
-        """The time in seconds, once the device has done all its work."""
-        if self.device.type == "cuda":
+    def now(self, wait: bool) -> float:
+        """The time in seconds; wait: once a GPU has done all its work."""
+        if wait and self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
         return perf_counter()
 
     def forward_encoder(self, net_input):
         """As fairseq's."""
-        start = self.now()
+        start = self.now(self.wait)
         found = super().forward_encoder(net_input)
-        self.encoder_seconds += self.now() - start
+        self.encoder_seconds += self.now(self.wait) - start
         self.batches += 1
         return found
 
     def forward_decoder(self, *args, **kwargs):
         """As fairseq's: one decoding step up to the log-probabilities."""
-        start = self.now()
+        start = self.now(self.wait)
         found = super().forward_decoder(*args, **kwargs)
-        self.decoder_seconds += self.now() - start
+        self.decoder_seconds += self.now(self.wait) - start
         self.steps += 1
         return found
 
@@ -75,25 +77,30 @@ class TimedGenerator:
         task: fairseq's translation task, with the dictionaries of the data.
         model: on its device, in evaluation mode.
         generation: fairseq's GenerationConfig (beam, lengths).
+
+    Raises:
+        ValueError: if the task has another kind of generator, whose steps this cannot time.
     """
 
     def __init__(self, task, model: torch.nn.Module, generation):
         self.task = task
         self.model = TimedModel(model, next(model.parameters()).device)
         self.generator = task.build_generator(self.model, generation)
+        if not isinstance(self.generator, SequenceGenerator):
+            raise ValueError(f"its task generates by {type(self.generator).__name__}, allowed is SequenceGenerator")
 
-    def run(self, batches: Sequence[Dict[str, Any]]) -> Generation:
-        """Translates batches that are on the model's device already."""
-        self.model.start_anew()
+    def run(self, batches: Sequence[Dict[str, Any]], parts: bool) -> Generation:
+        """Translates batches that are on the model's device already; parts: time encoder and decoder on a GPU too."""
+        self.model.start_anew(wait=parts)
         sentences = tokens = 0
-        start = self.model.now()
+        start = self.model.now(wait=True)
         for batch in batches:
             found = self.task.inference_step(self.generator, self.model.models, batch)
             sentences += len(found)
             tokens += sum(len(hypotheses[0]["tokens"]) for hypotheses in found)
         timed = self.model
         return Generation(
-            timed.now() - start,
+            timed.now(wait=True) - start,
             sentences,
             tokens,
             timed.encoder_seconds,

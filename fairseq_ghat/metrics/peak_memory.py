@@ -3,7 +3,7 @@
 import json
 import os
 import tempfile
-from typing import Callable
+from typing import Callable, Dict
 
 import torch
 from torch.profiler import ProfilerActivity, profile
@@ -12,7 +12,8 @@ from torch.profiler import ProfilerActivity, profile
 def peak_bytes(work: Callable[[], object], device: torch.device) -> int:
     """Most bytes that tensors took at once while the work ran, beyond those that were there before.
 
-    On a CPU from the allocations that torch's profiler reports; memory of libraries beside torch does not count.
+    On a CPU from the allocations that torch's profiler reports: memory of libraries beside torch does not count, and
+    what the work frees of memory that was there before is not deducted, as it is on a GPU.
     """
     if device.type == "cuda":
         torch.cuda.synchronize(device)
@@ -29,12 +30,18 @@ def peak_bytes(work: Callable[[], object], device: torch.device) -> int:
         recorded.export_chrome_trace(path)
         with open(path, encoding="utf-8") as trace:
             events = json.load(trace)["traceEvents"]
-    # A device type of 0 is the CPU; frees come as negative bytes.
+    # A device type of 0 is the CPU. Frees come as negative bytes, those of older memory with a size that may be wrong.
     changes = [e for e in events if e.get("name") == "[memory]" and e["args"]["Device Type"] == 0]
+    sizes: Dict[int, int] = {}
     held = most = 0
     for change in sorted(changes, key=lambda event: event["ts"]):
-        held += change["args"]["Bytes"]
-        most = max(most, held)
+        address, size = change["args"]["Addr"], change["args"]["Bytes"]
+        if size > 0:
+            sizes[address] = size
+            held += size
+            most = max(most, held)
+        else:
+            held -= sizes.pop(address, 0)
     return most
 
 

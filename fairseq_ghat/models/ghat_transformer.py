@@ -41,6 +41,14 @@ class GHATTransformerModel(CheckpointedHeads, TransformerModel):
         cfg = TransformerConfig.from_namespace(args)
         return GroupedDecoder(cfg, tgt_dict, embed_tokens, no_encoder_attn=cfg.no_cross_attention)
 
+    @classmethod
+    def from_pretrained(cls, *args, **kwargs):
+        """As fairseq's: an interface whose calls may ask for alignments that the checkpoint's options do not."""
+        interface = super().from_pretrained(*args, **kwargs)
+        for model in interface.models:
+            model.decoder.step_attention = True
+        return interface
+
     def prepare_for_inference_(self, cfg):
         """As fairseq's; decoding steps then compute attention weights only if an option of generation uses them."""
         super().prepare_for_inference_(cfg)

@@ -220,7 +220,7 @@ class GroupedAttention(MultiheadAttention):
             if weights is not None:
                 weights = weights.unflatten(2, (-1, tgt_len)).transpose(1, 2).reshape(bsz, weights.size(1), tgt_len, -1)
         joined = out.permute(2, 0, 1, 3).reshape(tgt_len, bsz, -1)
-        for sink in self.feature_sinks:  # with the outputs that the projection keeps for autograd, not another copy
+        for sink in self.feature_sinks:  # outputs as autograd keeps them anyway, not another copy
             sink.receive(self, v, weights, self._split_heads(joined), key_padding_mask)
         out = self._project_out(joined)
 

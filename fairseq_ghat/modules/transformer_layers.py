@@ -1,4 +1,4 @@
-"""fairseq's transformer stacks and layers with grouped attention: overridden build methods only."""
+"""fairseq's transformer stacks and layers with grouped attention, and without attention weights that nobody uses."""
 
 from fairseq.distributed import fsdp_wrap
 from fairseq.models.transformer import TransformerDecoderBase, TransformerEncoderBase
@@ -33,11 +33,21 @@ class GroupedDecoder(TransformerDecoderBase):
     def build_decoder_layer(self, cfg, no_encoder_attn=False):
         return _wrapped(GroupedDecoderLayer(cfg, no_encoder_attn), cfg)
 
-    def extract_features(self, prev_output_tokens, encoder_out, incremental_state=None, *args, **kwargs):
-        """As fairseq's."""
-        if incremental_state is not None and not self.step_attention:
-            kwargs["alignment_layer"] = self.num_layers  # one more than there are
-        return super().extract_features(prev_output_tokens, encoder_out, incremental_state, *args, **kwargs)
+    def extract_features(
+        self,
+        prev_output_tokens,
+        encoder_out,
+        incremental_state=None,
+        full_context_alignment=False,
+        alignment_layer=None,
+        alignment_heads=None,
+    ):
+        """As fairseq's, but a decoding step without step_attention asks no layer for its attention weights."""
+        if alignment_layer is None and incremental_state is not None and not self.step_attention:
+            alignment_layer = self.num_layers  # one more than there are
+        return super().extract_features(
+            prev_output_tokens, encoder_out, incremental_state, full_context_alignment, alignment_layer, alignment_heads
+        )
 
 
 def _wrapped(layer: nn.Module, cfg) -> nn.Module:
@@ -91,9 +101,12 @@ class GroupedDecoderLayer(transformer_layer.TransformerDecoderLayerBase):
 
     def __init__(self, cfg, no_encoder_attn=False):
         super().__init__(cfg, no_encoder_attn)
-        # fairseq's computes attention weights in every layer outside training, though the decoder hands out those of
-        # one layer, which it asks for by need_head_weights.
+        # With it fairseq's computes attention weights in every layer outside training, though the decoder hands out
+        # those of one layer, which it asks for by need_head_weights.
         self.need_attn = False
+
+    def make_generation_fast_(self, need_attn=False, **kwargs):
+        """Leaves need_attn off, also under --print-alignment."""
 
     def build_self_attention(self, embed_dim, cfg, add_bias_kv=False, add_zero_attn=False):
         return _attention(

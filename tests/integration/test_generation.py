@@ -10,6 +10,7 @@ from fairseq.models.transformer import TransformerModel
 from fairseq.sequence_generator import SequenceGenerator
 
 from fairseq_ghat.checkpoints.files import read_checkpoint
+from fairseq_ghat.models.ghat_transformer import GHATTransformerModel
 from fairseq_ghat.pruning.head_masks import masks_in_state
 
 
@@ -126,6 +127,20 @@ def test_stock_checkpoint_continues_as_a_grouped_model(corpus, tmp_path):
     )
     assert "| INFO | fairseq_cli.train | model: TransformerModel" in stock
     assert "stage grouped" in log and "stage voted | heads 2,2,2,2,2,2" in log
+
+
+def test_python_interface_aligns_where_a_call_asks_for_it(corpus, slim_file):
+    """The options of the checkpoint, which it was prepared for inference with, do not ask."""
+    slim = slim_file[0]
+    interface = GHATTransformerModel.from_pretrained(str(slim.parent), slim.name, str(corpus))
+    sentence = interface.encode("a3 a7 a1 a0")
+    plain = interface.generate([sentence])[0][0]
+    aligned = interface.generate([sentence], print_alignment="hard")[0][0]
+    assert torch.equal(plain["tokens"], aligned["tokens"])
+    weights = aligned["attention"]
+    assert weights.shape == (len(sentence), len(aligned["tokens"]))
+    torch.testing.assert_close(weights.sum(0), torch.ones(len(aligned["tokens"])))
+    assert [target for _, target in aligned["alignment"]] == list(range(len(aligned["tokens"]) - 1))
 
 
 def test_average_of_voted_checkpoints_generates(corpus, voted_run, tmp_path):

@@ -8,6 +8,8 @@ import pytest
 import torch
 from commands import MODEL, TRAIN, run, train_language_model
 
+from fairseq_ghat.checkpoints.files import read_checkpoint, write_checkpoint
+
 LENGTHS = "--max-len-a 0 --max-len-b 6"
 
 
@@ -78,6 +80,7 @@ def test_half_precision_on_a_gpu(corpus, stock_file, slim_file):
         ("--sentences 0", "--sentences 0: allowed is 1 or more"),
         ("--threads 0", "--threads 0: allowed is 1 or more"),
         ("--max-len-a nan", "--max-len-a nan: allowed is 0 or more"),
+        ("--max-len-b 1024", "--max-len-b 1024: allowed is up to 1023, the positions of"),
         ("--min-len 11", "--min-len 11: allowed is up to 10, --max-len-b"),
         ("--fp16", "--fp16: allowed on a GPU only"),
         ("--gen-subset tset", "--gen-subset tset: not in DATA"),
@@ -100,6 +103,22 @@ def test_other_data_and_broken_files_are_refused(corpus, slim_file, tmp_path):
     assert f"CHECKPOINT {slim}: does not fit DATA {tmp_path}/other" in refused
     (tmp_path / "broken.pt").write_bytes(slim.read_bytes()[:1000])
     assert f"{tmp_path}/broken.pt" in run(f"ghat-bench {corpus} {tmp_path}/broken.pt --cpu", check=False)
+
+
+def test_models_of_another_direction_are_refused(corpus, slim_file, tmp_path):
+    other = read_checkpoint(slim_file[0])
+    other["cfg"].task.source_lang, other["cfg"].task.target_lang = "yy", "xx"
+    write_checkpoint(other, tmp_path / "other.pt")
+    refused = run(f"ghat-bench {corpus} {slim_file[0]} {tmp_path}/other.pt --cpu", check=False)
+    assert f"CHECKPOINT {tmp_path}/other.pt: its source_lang is yy; allowed is xx, that of {slim_file[0]}" in refused
+
+
+def test_split_without_a_fitting_sentence_is_refused(corpus, slim_file, tmp_path):
+    state = read_checkpoint(slim_file[0])
+    state["cfg"].model.max_source_positions = 1
+    write_checkpoint(state, tmp_path / "short.pt")
+    refused = run(f"ghat-bench {corpus} {tmp_path}/short.pt --cpu", check=False)
+    assert "--gen-subset test: no sentence of it fits the positions of the models" in refused
 
 
 def test_language_models_are_sent_to_ghat_perplexity(corpus, text, tmp_path):

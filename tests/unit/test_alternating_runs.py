@@ -1,10 +1,11 @@
 """Every side comes equally often at every place; medians and their intervals are those of statistics tables."""
 
 import random
+from collections import Counter
 
 import pytest
 
-from fairseq_ghat.metrics.alternating_runs import ratios, run_by_turns, spread
+from fairseq_ghat.metrics.alternating_runs import describe_interval, ratios, run_by_turns, spread
 
 
 @pytest.mark.parametrize(
@@ -45,7 +46,19 @@ def test_every_side_comes_at_every_place_equally_often_and_warm_up_does_not_coun
     counted = [name for number, name in calls if number >= 2]
     for place in range(3):
         assert sorted(counted[place::3]) == sorted("aabbcc")
+    followed = Counter(zip(counted, counted[1:]))
+    assert max(followed.values()) <= 4 and len({pair for pair in followed if len(set(pair)) == 2}) == 6
     assert told[0] == "round 1 of 8, a" and told[-1].startswith("round 8 of 8, ")
+
+
+@pytest.mark.parametrize("count,named", [(5, "smallest to largest"), (6, "95 % interval of the median")])
+def test_interval_is_named_for_what_it_is(count, named):
+    assert describe_interval(count) == named
+
+
+def test_thousands_of_values_are_no_trouble():
+    found = spread([float(value) for value in range(5000)])
+    assert found.low == pytest.approx(2430, abs=3) and found.median == 2499.5  # 2500 - 1.96 * sqrt(5000) / 2
 
 
 def test_ratios_are_taken_within_a_round():

@@ -66,25 +66,26 @@ def test_prints_time_memory_and_the_constraint_of_every_combination(capsys):
 
 
 @pytest.mark.parametrize("feature", ["value", "attention", "output"])
-def test_constraint_alone_is_that_of_a_step(feature, monkeypatch):
-    """On features of the shape and the layout in memory that the model hands out."""
-    args, seen = tiny(), {"step": [], "alone": []}
+@pytest.mark.parametrize("options", [[], ["--length", "40", "--tokens", "200"], ["--fp16"]], ids=" ".join)
+def test_constraint_alone_is_that_of_an_update(feature, options, monkeypatch):
+    """On the same features: shapes, types, padding and layout in memory."""
+    args, seen = tiny(*options), {"update": [], "alone": []}
     feature_gram = benchmark.feature_gram
 
     def record(where):
         def recorded(maps, padding):
-            order = sorted(range(4), key=lambda dimension: -maps.stride(dimension))
-            seen[where].append((tuple(maps.shape), order))
+            seen[where].append((maps.shape, maps.stride(), maps.dtype, padding.sum().item()))
             return feature_gram(maps, padding)
 
         return recorded
 
-    monkeypatch.setattr("fairseq_ghat.modules.feature_grams.feature_gram", record("step"))
+    monkeypatch.setattr("fairseq_ghat.modules.feature_grams.feature_gram", record("update"))
     monkeypatch.setattr(benchmark, "feature_gram", record("alone"))
-    model, criterion = benchmark.build_models(args, OnlyDictionaries(50, 50))[f"ours, {feature}"]
-    criterion(model, benchmark.batches(args, CPU)[0])
-    benchmark.constraint_alone(args, CPU, feature)()
-    assert sorted(seen["alone"]) == sorted(seen["step"]) and len(seen["step"]) == 3
+    side, batch = benchmark.build_sides(args, CPU)[f"ours, {feature}"], benchmark.batches(args, CPU)[0]
+    benchmark.constraint_alone(side, batch, args.groups)()
+    assert all(parameter.grad is None for parameter in side.model.parameters())
+    side.criterion(side.model, batch)
+    assert seen["alone"] == seen["update"] and len(seen["update"]) == 3
 
 
 @pytest.mark.parametrize(
@@ -94,6 +95,8 @@ def test_constraint_alone_is_that_of_a_step(feature, monkeypatch):
         (["--width", "30"], "--width 30: allowed is a multiple"),
         (["--heads", "4", "3"], "--width 32: allowed is a multiple of --heads 3"),
         (["--tokens", "0"], "--tokens 0: allowed is 1 or more"),
+        (["--vocabulary", "4"], "--vocabulary 4: allowed is 5 or more"),
+        (["--heads", "1"], "--heads 1: allowed is 2 or more"),
         (["--rounds", "0"], "--rounds 0: allowed is 1 or more"),
         (["--warm-up", "-1"], "--warm-up -1: allowed is 0 or more"),
     ],
@@ -116,6 +119,16 @@ def test_an_update_changes_every_weight(precision):
         # A bias of keys moves no softmax, so that its gradient is rounding alone.
         still = [k for k, v in side.model.named_parameters() if torch.equal(v, before[k]) and "k_proj.bias" not in k]
         assert still == [], name
+
+
+def test_an_update_that_overflows_is_made_again_at_a_smaller_scale():
+    args = tiny("--fp16")
+    side = benchmark.build_sides(args, CPU)["ours, value"]
+    side.optimizer.scaler.loss_scale = 2.0**30
+    before = {key: value.clone() for key, value in side.model.named_parameters()}
+    side.update(benchmark.batches(args, CPU)[0])
+    assert side.optimizer.scaler.loss_scale < 2.0**30
+    assert any(not torch.equal(value, before[key]) for key, value in side.model.named_parameters())
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")

@@ -106,7 +106,9 @@ class WaitsForTheDevice(TorchDispatchMode):
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         name = func.overloadpacket.__name__
-        if name in self.NAMES and any(isinstance(arg, torch.Tensor) for arg in args):
+        indexes = args[1] if name in ("index", "index_put", "index_put_") else ()
+        by_mask = any(index is not None and index.dtype == torch.bool for index in indexes)
+        if by_mask or (name in self.NAMES and any(isinstance(arg, torch.Tensor) for arg in args)):
             self.counted[name] += 1
         return func(*args, **(kwargs or {}))
 
@@ -128,10 +130,30 @@ def test_a_step_never_waits_for_the_device_where_fairseqs_does_not(batch, featur
     assert waits_of_a_step(model, criterion("0.25"), batch) == stock
 
 
+def test_what_waits_is_counted():
+    values = torch.ones(3)
+    with WaitsForTheDevice() as waits:
+        values[values > 0], values.sum().item(), bool(values[0]), values[torch.tensor([0])]
+    assert waits.counted == {"index": 1, "_local_scalar_dense": 2}
+
+
 def test_classification_objective_never_waits_for_the_device(batch):
     stock = waits_of_a_step(build_stock(), LabelSmoothedCrossEntropyCriterion(TinyTask(), False, 0.1), batch)
     model = build_grouped()
     assert waits_of_a_step(model, classifying(model), batch) == stock
+
+
+@pytest.mark.parametrize("feature", ["value", "attention", "output"])
+def test_constraint_is_computed_in_float32_under_amp(batch, feature):
+    """Sums over a batch are too large for half precision, and their cosines need more of it."""
+    model = build_grouped(group_feature=feature)
+    with FeatureGrams(model) as grams:
+        model(**batch["net_input"])
+    stack = grams.stacks()[0].detach() * 1e6  # as of a large batch
+    exact = group_constraint([stack], 2, 0.5, 0.5)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = group_constraint([stack], 2, 0.5, 0.5)
+    assert torch.equal(found.loss, exact.loss) and torch.equal(found.labels[0], exact.labels[0])
 
 
 @pytest.mark.parametrize("feature", ["value", "attention", "output"])

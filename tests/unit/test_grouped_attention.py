@@ -1,11 +1,13 @@
 """Grouped attention against fairseq's own, and masked against removed heads."""
 
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
+from functools import partial
 
 import pytest
 import torch
 from fairseq.modules import MultiheadAttention
 
+from fairseq_ghat.metrics.peak_memory import peak_bytes
 from fairseq_ghat.modules import grouped_attention
 from fairseq_ghat.modules.feature_grams import FeatureGrams
 from fairseq_ghat.modules.grouped_attention import GroupedAttention, Grouping, grouped_attentions
@@ -106,6 +108,28 @@ def test_features_handed_out_share_the_memory_that_autograd_keeps_anyway(feature
     assert kept[1][0] - kept[0][0] < 4 * HEADS**2 * 4
 
 
+@pytest.mark.parametrize("feature", ["value", "output"])
+def test_long_sentences_keep_no_copy_of_features_either(feature):
+    """Torch's fused attention: peak memory of six layers, forward and backward, with the Gram matrices and without."""
+    torch.manual_seed(0)
+    grouping = Grouping(2, feature, "euclidean")
+    layers = torch.nn.ModuleList(GroupedAttention(E, HEADS, grouping=grouping, self_attention=True) for _ in range(6))
+    query = inputs("self", batch=10, queries=80)[0]
+
+    def work(sink):
+        with sink as grams:
+            x = query
+            for layer in layers:
+                x = layer(x, x, x, need_weights=False)[0]
+        loss = x.sum() if grams is None else x.sum() + grams.stacks()[0].sum()
+        loss.backward()
+        layers.zero_grad()
+
+    peaks = [peak_bytes(partial(work, sink), torch.device("cpu")) for sink in (nullcontext(), FeatureGrams(layers))]
+    feature_map = query.numel() * 4
+    assert peaks[1] - peaks[0] < 2.5 * feature_map  # what one layer computes in passing, not six maps
+
+
 def test_head_weights_have_fairseqs_shape_and_average_to_the_mean():
     stock, ours = make("cross")
     query, key, padding = inputs("cross")
@@ -157,6 +181,27 @@ def test_cross_attention_shares_the_source_of_a_beam():
         torch.testing.assert_close(our_weights, weights, rtol=1e-5, atol=1e-5)
     cached = ours._get_input_buffer(states[1])["prev_key"]
     assert cached.shape == (batch, HEADS, 6, E // HEADS)
+
+
+@pytest.mark.parametrize("removed", [False, True])
+def test_decoding_projects_the_source_once_and_caches_kept_heads_only(removed):
+    _, ours = make("cross")
+    if removed:
+        ours.remove_heads([1, 3])
+    else:
+        ours.set_head_mask(torch.tensor([0, 1, 0, 1]))
+    ours.beam_size = 3
+    query, key, padding = inputs("cross", batch=6, queries=1)
+    projected, project = [], ours._project_in
+    ours._project_in = lambda proj, x: projected.append((proj, x.size(1))) or project(proj, x)
+    state = {}
+    for _ in range(3):
+        ours(query, key, key, padding, incremental_state=state, static_kv=True, need_weights=False)
+    # The keys and values of 6 hypotheses are those of 2 sentences; the queries come anew in each step.
+    assert [size for proj, size in projected if proj is not ours.q_proj] == [2, 2]
+    assert [size for proj, size in projected if proj is ours.q_proj] == [6, 6, 6]
+    (buffer,) = state.values()
+    assert buffer["prev_key"].shape == buffer["prev_value"].shape == (2, 2, 6, E // HEADS)
 
 
 def zeroed_out_projection(attention, kept):

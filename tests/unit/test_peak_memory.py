@@ -33,6 +33,18 @@ def test_a_matrix_product_with_its_gradients():
     assert left.grad is not None
 
 
+def test_what_is_freed_of_older_memory_makes_no_room():
+    """Also where the address was handed out in an earlier measurement, with another size."""
+    old = []
+    peak_bytes(lambda: old.append(torch.zeros(100_000)), CPU)
+
+    def work():
+        old.clear()
+        return torch.zeros(1000)
+
+    assert peak_bytes(work, CPU) == 4000
+
+
 def test_nothing_allocated_is_nothing():
     values = torch.zeros(10)
     assert peak_bytes(lambda: values.zero_(), CPU) == 0
@@ -44,7 +56,8 @@ def test_on_a_gpu():
         first = torch.zeros(1 << 20, device="cuda")
         return first + first
 
-    assert peak_bytes(work, torch.device("cuda")) >= 8 << 20
+    held = torch.zeros(1 << 22, device="cuda")
+    assert peak_bytes(work, torch.device("cuda")) == 8 << 20 and held.numel()
 
 
 def test_shared_weights_are_held_once():
