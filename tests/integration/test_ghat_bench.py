@@ -9,6 +9,7 @@ import torch
 from commands import MODEL, TRAIN, run, train_language_model
 
 from fairseq_ghat.checkpoints.files import read_checkpoint, write_checkpoint
+from fairseq_ghat.cli import bench
 
 LENGTHS = "--max-len-a 0 --max-len-b 6"
 
@@ -86,8 +87,10 @@ def test_half_precision_on_a_gpu(corpus, stock_file, slim_file):
         ("--gen-subset tset", "--gen-subset tset: not in DATA"),
     ],
 )
-def test_wrong_options_are_refused_by_name(corpus, slim_file, options, message):
-    assert message in run(f"ghat-bench {corpus} {slim_file[0]} --cpu {options}", check=False)
+def test_wrong_options_are_refused_by_name(corpus, slim_file, options, message, capsys):
+    with pytest.raises(SystemExit) as ended:
+        bench.main(f"{corpus} {slim_file[0]} --cpu {options}".split())
+    assert ended.value.code == 2 and message in capsys.readouterr().err
 
 
 def test_other_data_and_broken_files_are_refused(corpus, slim_file, tmp_path):
@@ -107,7 +110,7 @@ def test_other_data_and_broken_files_are_refused(corpus, slim_file, tmp_path):
 
 def test_models_of_another_direction_are_refused(corpus, slim_file, tmp_path):
     other = read_checkpoint(slim_file[0])
-    other["cfg"].task.source_lang, other["cfg"].task.target_lang = "yy", "xx"
+    other["cfg"]["task"].update(source_lang="yy", target_lang="xx")
     write_checkpoint(other, tmp_path / "other.pt")
     refused = run(f"ghat-bench {corpus} {slim_file[0]} {tmp_path}/other.pt --cpu", check=False)
     assert f"CHECKPOINT {tmp_path}/other.pt: its source_lang is yy; allowed is xx, that of {slim_file[0]}" in refused
@@ -115,7 +118,7 @@ def test_models_of_another_direction_are_refused(corpus, slim_file, tmp_path):
 
 def test_split_without_a_fitting_sentence_is_refused(corpus, slim_file, tmp_path):
     state = read_checkpoint(slim_file[0])
-    state["cfg"].model.max_source_positions = 1
+    state["cfg"]["model"].max_source_positions = 1
     write_checkpoint(state, tmp_path / "short.pt")
     refused = run(f"ghat-bench {corpus} {tmp_path}/short.pt --cpu", check=False)
     assert "--gen-subset test: no sentence of it fits the positions of the models" in refused
