@@ -64,10 +64,10 @@ def task_and_model(path: str, state: Dict[str, Any], data: str, **task_options):
     try:
         (model,), _, _ = checkpoint_utils.load_model_ensemble_and_task([path], task=task, state=state)
     except RuntimeError as error:
+        sizes = (len(task.source_dictionary), len(task.target_dictionary))
+        which = f"dictionary has {sizes[0]}" if sizes[0] == sizes[1] else f"dictionaries have {sizes[0]} and {sizes[1]}"
         raise NotMeasurable(
-            f"CHECKPOINT {path}: does not fit DATA {data}, whose dictionary (of the target, if there are two) has "
-            f"{len(task.target_dictionary)} types: "
-            f"{str(error)[-300:]}"
+            f"CHECKPOINT {path}: does not fit DATA {data}, whose {which} types: {str(error)[-300:]}"
         ) from error
     return task, model.eval()
 
