@@ -81,3 +81,12 @@ def build_criterion(kind, task, alpha=0.5, beta=0.5, scale="0.03", sentence_avg=
     )
     vars(cfg).update(options)
     return kind.build_criterion(cfg, task)
+
+
+def half_products():
+    """Whether this torch multiplies matrices in half precision on a CPU (2.0 does not)."""
+    try:
+        torch.ones(2, 2, dtype=torch.float16) @ torch.ones(2, 2, dtype=torch.float16)
+    except RuntimeError:
+        return False
+    return True

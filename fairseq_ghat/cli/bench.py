@@ -127,6 +127,13 @@ class _Side:
         if args.max_len_b > most:
             raise NotMeasurable(f"--max-len-b {args.max_len_b}: allowed is up to {most}, the positions of {path}")
 
+    def run(self, batches: List[Dict[str, Any]], parts: bool) -> Generation:
+        """Raises NotMeasurable where fairseq fails, as 0.12.2 does for its own transformer with torch >= 1.13."""
+        try:
+            return self.generator.run(batches, parts)
+        except RuntimeError as error:
+            raise NotMeasurable(f"CHECKPOINT {self.path}: fairseq does not generate with it: {error}") from error
+
 
 def _load(args, device: torch.device) -> List[_Side]:
     allowed = "translation(_v2s); ghat-perplexity tells the speed of language models"
@@ -181,7 +188,7 @@ def _measure(args, sides: List[_Side], batches, device: torch.device) -> List[Di
 
     def passes(parts: bool) -> List[List[Generation]]:
         named = {
-            f"{number + 1}: {side.path}": lambda _, side=side: side.generator.run(batches, parts)
+            f"{number + 1}: {side.path}": lambda _, side=side: side.run(batches, parts)
             for number, side in enumerate(sides)
         }
         return list(run_by_turns(named, args.repeats, args.warm_up, progress).values())
