@@ -257,13 +257,17 @@ def measure(args, device, progress):
 
 def _row(name, times, peaks):
     against = ratios(times[name], times[STOCK])
-    ratio = f"{against.median:.3f} ({against.low:.3f} to {against.high:.3f})"
-    return [name, _ms(times[name]), ratio, f"{peaks[name] / 2**20:.1f}", f"{peaks[name] / peaks[STOCK]:.3f}"]
+    return [
+        name,
+        _ms(times[name]),
+        against.describe(3),
+        f"{peaks[name] / 2**20:.1f}",
+        f"{peaks[name] / peaks[STOCK]:.3f}",
+    ]
 
 
 def _ms(taken):
-    found = spread([1000 * value for value in taken])
-    return f"{found.median:.1f} ({found.low:.1f} to {found.high:.1f})"
+    return spread([1000 * value for value in taken]).describe(1)
 
 
 def main(argv=None) -> int:

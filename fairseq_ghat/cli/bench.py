@@ -23,7 +23,7 @@ from fairseq_ghat.cli.measured_models import (
     measuring_device,
     task_and_model,
 )
-from fairseq_ghat.metrics.alternating_runs import Spread, describe_interval, ratios, run_by_turns, spread
+from fairseq_ghat.metrics.alternating_runs import describe_interval, ratios, run_by_turns, spread
 from fairseq_ghat.metrics.generation_speed import Generation, TimedGenerator
 from fairseq_ghat.metrics.heads import describe_heads, heads_in_checkpoint
 from fairseq_ghat.metrics.peak_memory import peak_bytes, resident_bytes
@@ -200,7 +200,7 @@ def _measure(args, sides: List[_Side], batches, device: torch.device) -> List[Di
     peaks = []
     for side in sides:
         progress(f"memory, {side.path}")
-        peaks.append(resident_bytes(side.model) + peak_bytes(partial(side.generator.run, [largest], False), device))
+        peaks.append(resident_bytes(side.model) + peak_bytes(partial(side.run, [largest], False), device))
     progress("")
     return [_figures(side, *of_side, runs[0], peak) for side, *of_side, peak in zip(sides, runs, split, peaks)]
 
@@ -228,6 +228,7 @@ def _conditions(args, sentences: int, device: torch.device) -> Dict[str, Any]:
     """What the figures hold for."""
     most = f"{args.max_len_a:g} x source + {args.max_len_b}" if args.max_len_a else f"{args.max_len_b}"
     fewest = f", minimum {args.min_len}" if args.min_len > 1 else ""
+    precision = "float16" if args.fp16 else "float32"
     return {
         "data": args.data,
         "subset": args.gen_subset,
@@ -236,11 +237,11 @@ def _conditions(args, sentences: int, device: torch.device) -> Dict[str, Any]:
         "max_len_a": args.max_len_a,
         "max_len_b": args.max_len_b,
         "min_len": args.min_len,
-        "precision": "float16" if args.fp16 else "float32",
+        "precision": precision,
         "repeats": args.repeats,
         "warm_up": args.warm_up,
         "setting": f"{sentences} sentences of {args.gen_subset}, beam {args.beam}, batches of {args.batch_size}, "
-        f"maximum length {most}{fewest}, {'float16' if args.fp16 else 'float32'}; median of {args.repeats} alternating "
+        f"maximum length {most}{fewest}, {precision}; median of {args.repeats} alternating "
         f"passes after {args.warm_up} to warm up, in brackets {describe_interval(args.repeats)}",
         "machine": describe_machine(device),
     }
@@ -255,7 +256,7 @@ def _table(measured: List[Dict[str, Any]]) -> str:
             found["model"],
             found["heads"],
             f"{found['sentences_per_second'].median:.1f}",
-            _with_interval(found["speed_ratio"]),
+            found["speed_ratio"].describe(3),
             f"{found['tokens_per_second'].median:.1f}",
             f"{1000 * found['encoder_seconds_per_batch'].median:.1f}",
             f"{1000 * found['decoder_seconds_per_step'].median:.1f}",
@@ -264,10 +265,6 @@ def _table(measured: List[Dict[str, Any]]) -> str:
         for found in measured
     ]
     return markdown_table(titles, rows)
-
-
-def _with_interval(ratio: Spread) -> str:
-    return f"{ratio.median:.3f} ({ratio.low:.3f} to {ratio.high:.3f})"
 
 
 if __name__ == "__main__":

@@ -6,12 +6,11 @@ import sys
 import tempfile
 from pathlib import Path
 
-import torch
 from fairseq import checkpoint_utils, utils
 
 from fairseq_ghat.checkpoints.files import CheckpointError, read_checkpoint, write_checkpoint
 from fairseq_ghat.cli.console import add_run_options, quiet_libraries
-from fairseq_ghat.cli.measured_models import NotMeasurable, check_data
+from fairseq_ghat.cli.measured_models import NotMeasurable, check_data, measuring_device
 from fairseq_ghat.cli.out_file import check_out
 from fairseq_ghat.core.hidden_units import DISTANCES
 from fairseq_ghat.core.voting import KEEP_HEADS, VOTE_BY
@@ -82,16 +81,16 @@ def main(argv=None) -> int:
     except (NotGroupable, ValueError) as error:
         command.error(f"CHECKPOINT {source}: {error}")
 
-    on_gpu = torch.cuda.is_available() and not args.cpu
+    device = measuring_device(args)
     for module in (model, classifiers):
-        if on_gpu and module is not None:
-            module.cuda()
+        if module is not None:
+            module.to(device)
     try:
         kept = vote(
             model,
             voting_batches(task, model, batching, args.data, args.subset, epoch=1),
             task.target_dictionary.pad(),
-            to_device=utils.move_to_cuda if on_gpu else lambda sample: sample,
+            to_device=utils.move_to_cuda if device.type == "cuda" else lambda sample: sample,
             rules=VotingRules(args.vote_by, args.keep_heads, args.refit, batching.seed),
             classifiers=classifiers,
         )

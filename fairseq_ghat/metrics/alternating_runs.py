@@ -18,6 +18,10 @@ class Spread:
     low: float
     high: float
 
+    def describe(self, digits: int) -> str:
+        """Median (low to high), with so many decimal places."""
+        return f"{self.median:.{digits}f} ({self.low:.{digits}f} to {self.high:.{digits}f})"
+
 
 def describe_interval(count: int) -> str:
     """What the interval of so many values is: fewer than 6 cannot bound a median with 95 % confidence."""
