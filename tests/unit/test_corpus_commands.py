@@ -137,6 +137,7 @@ def test_wikitext2_downloads_from_its_address(texts, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     "content,message",
     [(b"other", "valid.txt.gz: "), (gzip.compress(b"other"), "SHA-256 is"), (gzip.compress(b"x" * 999)[:-12], "valid")],
+    ids=["not gzip", "other text", "cut short"],  # gzip holds the time: bytes as ids would differ between the workers
 )
 def test_wikitext2_that_is_not_what_it_should_be_is_refused(texts, tmp_path, capsys, content, message):
     (texts / "valid.txt").unlink()
