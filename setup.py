@@ -29,6 +29,7 @@ setup(
             "ghat-slim = fairseq_ghat.cli.slim:main",
             "ghat-vote = fairseq_ghat.cli.vote:main",
             "ghat-average = fairseq_ghat.cli.average:main",
+            "ghat-score = fairseq_ghat.cli.score:main",
             "ghat-perplexity = fairseq_ghat.cli.perplexity:main",
             "ghat-stats = fairseq_ghat.cli.stats:main",
             "ghat-bench = fairseq_ghat.cli.bench:main",

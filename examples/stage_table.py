@@ -31,7 +31,7 @@ def main(argv=None) -> int:
     bleu, rows, texts = BLEU(), [], {}
     for name, log_path, checkpoint in args.stage:
         try:
-            log, state = read_generation_log(log_path), read_checkpoint(checkpoint)
+            log, state = read_generation_log(log_path, with_speed=True), read_checkpoint(checkpoint)
         except (GenerationLogError, CheckpointError, FileNotFoundError) as error:
             parser.error(f"--stage {name}: {error}")
         if len(log.hypotheses) != len(references):

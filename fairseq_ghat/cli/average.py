@@ -5,22 +5,38 @@ import sys
 from pathlib import Path
 
 from fairseq_ghat.checkpoints.averaging import average_checkpoints
+from fairseq_ghat.checkpoints.best import best_checkpoints
 from fairseq_ghat.checkpoints.files import CheckpointError, write_checkpoint
 
 
 def main(argv=None) -> int:
     parser = argparse.ArgumentParser(prog="ghat-average", description=__doc__.split("`: ")[1])
-    parser.add_argument("checkpoints", nargs="+", metavar="CHECKPOINT", help="checkpoints of one training run")
+    parser.add_argument(
+        "checkpoints", nargs="+", metavar="CHECKPOINT", help="checkpoints of one training run; with --best its folder"
+    )
+    parser.add_argument(
+        "--best", type=int, metavar="N", help="the N best that fairseq-train --keep-best-checkpoints N left there"
+    )
     parser.add_argument("--output", required=True, metavar="OUT", help="the checkpoint to write")
     args = parser.parse_args(argv)
     if not Path(args.output).resolve().parent.is_dir():
         parser.error(f"--output {args.output}: its folder does not exist")
+    if args.best is not None:
+        if args.best < 1:
+            parser.error(f"--best {args.best}: allowed is 1 or more")
+        if len(args.checkpoints) != 1 or not Path(args.checkpoints[0]).is_dir():
+            parser.error(f"--best wants the folder of one run, not {' '.join(args.checkpoints)}")
     try:
-        averaged = average_checkpoints(args.checkpoints)
+        paths = args.checkpoints
+        if args.best is not None:
+            paths = [str(path) for path in best_checkpoints(Path(paths[0]), args.best)]
+            if len(paths) < args.best:
+                print(f"warning: fairseq kept {len(paths)} best checkpoints, not {args.best}", file=sys.stderr)
+        averaged = average_checkpoints(paths)
     except CheckpointError as error:
         parser.error(str(error))
     write_checkpoint(averaged, args.output)
-    print(f"{args.output}: average of {len(args.checkpoints)} checkpoints")
+    print(f"{args.output}: average of {len(paths)} checkpoints: {' '.join(paths)}")
     return 0
 
 

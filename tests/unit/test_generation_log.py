@@ -8,7 +8,7 @@ import torch
 from sacrebleu.metrics import BLEU
 
 from fairseq_ghat.checkpoints.files import write_checkpoint
-from fairseq_ghat.metrics.generation_log import GenerationLogError, read_generation_log
+from fairseq_ghat.metrics.generation_log import GenerationLogError, is_generation_log, read_generation_log
 
 LOG = """2026 | INFO | fairseq_cli.generate | loading model
 S-1\tein Hund
@@ -16,9 +16,12 @@ T-1\ta dog
 H-1\t-0.25\ta dog runs
 D-1\t-0.25\ta dog runs
 H-1\t-0.9\tthe second best
+D-1\t-0.9\tthe second best
 S-0\tzwei Katzen
 H-0\t-1.5e-05\ttwo cats sleep here
+D-0\t-1.5e-05\ttwo cats sleep here
 H-2\t-0.5\t
+D-2\t-0.5\t
 2026 | INFO | Translated 3 sentences (1,234 tokens) in 0.5s (6.00 sentences/s, 99.00 tokens/s)
 """
 
@@ -37,15 +40,36 @@ def test_best_hypotheses_in_the_order_of_the_test_set(tmp_path):
 @pytest.mark.parametrize(
     "text,message",
     [
-        (LOG.replace("Translated", "Loaded"), "not the whole log"),
-        (LOG.replace("H-0", "X-0"), "not the whole log"),
+        (LOG.replace("H-0", "X-0").replace("D-0", "X-0"), "not the whole log"),
         ("", "not the whole log"),
+        (LOG.replace("D-1", "X-1") + "D-0\t-0.1\ttwo cats\n", "lines D- are missing"),
         (LOG.replace("a dog runs", "\u2581a \u2581dog"), "marker \u2581 is left.*--remove-bpe sentencepiece"),
+        (LOG.replace("a dog runs", "a do@@ g runs"), "marker @@ is left.*--remove-bpe subword_nmt"),
     ],
+    ids=["first sentence missing", "empty", "D- of some", "sentencepiece", "subword-nmt"],
 )
 def test_logs_that_would_score_wrongly_are_refused(tmp_path, text, message):
     with pytest.raises(GenerationLogError, match=message):
         read_generation_log(write(tmp_path, text))
+
+
+def test_pasted_lines_are_enough_unless_the_speed_is_wanted(tmp_path):
+    pasted = write(tmp_path, "\n".join(line for line in LOG.splitlines() if line.startswith("H-")))
+    log = read_generation_log(pasted)
+    assert log.hypotheses == ["two cats sleep here", "a dog runs", ""] and log.sentences_per_second is None
+    with pytest.raises(GenerationLogError, match="not the whole log"):
+        read_generation_log(pasted, with_speed=True)
+
+
+def test_detokenised_lines_are_preferred(tmp_path):
+    """With --tokenizer moses, H- is tokenised and D- is not; the order of nbest is kept."""
+    text = "H-0\t-1\tit 's fine .\nD-0\t-1\tit's fine.\nH-0\t-2\tsecond\nD-0\t-2\tsecond\n"
+    assert read_generation_log(write(tmp_path, text)).hypotheses == ["it's fine."]
+
+
+def test_logs_are_told_from_text(tmp_path):
+    assert is_generation_log(write(tmp_path, LOG))
+    assert not is_generation_log(write(tmp_path, "H-0 is not\na log\n", "text"))
 
 
 def checkpoint(tmp_path, name, heads):
