@@ -23,7 +23,10 @@ setup(
         "tensorboardX",
         "fvcore",
     ],
-    extras_require={"test": ["pytest", "pytest-xdist"]},
+    extras_require={
+        "benchmarks": ["pyyaml", "rouge-score", "sacremoses", "subword-nmt"],
+        "test": ["pytest", "pytest-xdist", "pyyaml", "rouge-score", "sacremoses", "subword-nmt"],
+    },
     entry_points={
         "console_scripts": [
             "ghat-slim = fairseq_ghat.cli.slim:main",

@@ -1,14 +1,16 @@
 """Benchmarks of the paper, from the raw data to the table: every stage one command, shown before it is run.
 
-    python examples/benchmark.py iwslt14.de-en                        all stages of transformer, ght and ght-ps
-    python examples/benchmark.py iwslt14.de-en --systems ght-ps --stages train slim evaluate
-    python examples/benchmark.py iwslt14.de-en --dry-run              only shows the commands
-    python examples/benchmark.py wmt14.en-de --gpus 4 -- --fp16       further options of fairseq-train
+    bash examples/benchmark.sh iwslt14.de-en                          all stages of transformer, ght and ght-ps
+    bash examples/benchmark.sh iwslt14.de-en --systems ght-ps --stages train slim evaluate
+    bash examples/benchmark.sh iwslt14.de-en --dry-run                only shows the commands
+    bash examples/benchmark.sh wmt14.en-de --gpus 4 --max-tokens 1024 -- --fp16    further options of fairseq-train
 
-Settings are those of settings.yaml. The same command, given again, goes on where it was stopped.
+benchmark.sh is this program in an environment that it finds or makes. Settings are those of settings.yaml. The same
+command, given again, goes on where it was stopped.
 """
 
 import argparse
+import importlib.util
 import json
 import sys
 from pathlib import Path
@@ -59,14 +61,16 @@ def main(argv=None) -> int:
         runs = [_run(settings, args, system, argv[further + 1 :]) for system in args.systems]
         wanted = _commands(runs, args)
         if not args.dry_run:
+            _check_tools(runs[0], args)
             _check_folders(runs, args)
     except SettingsError as error:
         command.error(str(error))
     if args.dry_run:
         print("\n\n".join(one.shown() for one in wanted))
         return 0
-    for run in runs if "train" in args.stages else ():
-        _record(run)
+    for run in runs:
+        if not (run.folder / "run.json").exists():
+            _record(run)
     try:
         for one in wanted:
             one.run()
@@ -120,6 +124,18 @@ def _commands(runs: List[Run], args) -> List[Command]:
     return found
 
 
+def _check_tools(run: Run, args) -> None:
+    """Refuses to begin what would fail for want of a package hours later, or in another folder than it takes."""
+    if not Path("scripts/prepare_data.py").is_file() or not Path("fairseq_ghat").is_dir():
+        raise SettingsError(f"{Path.cwd()}: is not the root of the repository; start it there")
+    needed = {"sacremoses": "sacremoses", "subword_nmt": "subword-nmt"} if run.subwords == "moses-bpe" else {}
+    if run.recipe.kind == "summarization" and {"evaluate", "table"} & set(args.stages):
+        needed["rouge_score"] = "rouge-score"
+    missing = [package for module, package in needed.items() if importlib.util.find_spec(module) is None]
+    if missing:
+        raise SettingsError(f"SET {run.recipe.set}: needs more packages: pip install {' '.join(missing)}")
+
+
 def _check_folders(runs: List[Run], args) -> None:
     """Refuses to go on from other settings than those that are there, before any work."""
     if (runs[0].data / "prepared.json").exists():
@@ -136,8 +152,8 @@ def _check_folders(runs: List[Run], args) -> None:
                     f"--runs {args.runs}: {run.folder} is a run of other settings "
                     f"({' '.join(differing) or 'their order'}); give another folder, or delete it"
                 )
-        elif not record.exists() and "train" not in args.stages:
-            raise SettingsError(f"--runs {args.runs}: {run.folder} holds no run; add the stage train")
+        elif "train" not in args.stages and not any(run.folder.glob("checkpoint*.pt")):
+            raise SettingsError(f"--runs {args.runs}: {run.folder} holds no checkpoint; add the stage train")
 
 
 def _check_data(run: Run) -> None:

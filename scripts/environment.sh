@@ -47,7 +47,7 @@ _install() {
         echo "installing fairseq 0.12.2 (compiles for a few minutes)"
         $pip fairseq==0.12.2
     fi
-    $pip sacrebleu sentencepiece tensorboardX fvcore
+    $pip sacrebleu sentencepiece tensorboardX fvcore rouge-score sacremoses subword-nmt
     $pip --no-deps --editable "$repository"
 }
 

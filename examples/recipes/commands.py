@@ -57,7 +57,8 @@ class Command:
         if self.log:
             lines[-1] += f" >> {shlex.quote(str(self.log))}"
         labels = " / ".join(dict.fromkeys(label for label, arguments in self.options if label and arguments))
-        return f"# {self.stage}{': ' + labels if labels else ''}\n" + " \\\n    ".join(lines)
+        folder = f"mkdir -p {shlex.quote(str(self.log.parent))}\n" if self.log else ""
+        return f"# {self.stage}{': ' + labels if labels else ''}\n{folder}" + " \\\n    ".join(lines)
 
     def run(self) -> None:
         """Runs it. Raises CommandFailed if it ends with an error."""
@@ -68,7 +69,7 @@ class Command:
             return
         kept.parent.mkdir(parents=True, exist_ok=True)
         beside = kept.with_name(f"{kept.name}.part") if self.output else kept
-        with open(beside, "w" if self.output else "a", encoding="utf-8") as file:
+        with open(beside, "w" if self.output else "a", encoding="utf-8", buffering=1) as file:
             process = subprocess.Popen(
                 self._found(),
                 env=_environment(),
@@ -80,7 +81,6 @@ class Command:
             for line in process.stdout:
                 file.write(line)
                 if self.log and _TOLD.search(line):
-                    file.flush()
                     print("  " + line.split(" | ", 2)[-1].rstrip(), flush=True)
         self._check(process.wait(), f"; its output is in {beside}")
         if self.output:

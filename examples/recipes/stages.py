@@ -141,7 +141,7 @@ def evaluate(run: Run) -> List[Command]:
     # --required-batch-size-multiple 1: with its default of 8, fairseq-fixed leaves out the last sentences.
     text = {"remove-bpe": SUBWORDS[run.subwords], "required-batch-size-multiple": 1}
     if run.subwords == "moses-bpe":
-        text.update({"tokenizer": "moses", "moses-source-lang": source, "moses-target-lang": target})
+        text["tokenizer"] = "moses"
     generation = {"user-dir": "fairseq_ghat", "path": run.final, "gen-subset": "test"}
     generation.update({"source-lang": source, "target-lang": target})
     options = [

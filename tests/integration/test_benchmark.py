@@ -1,0 +1,129 @@
+"""The paper's benchmarks from the published archives to the table, at miniature size, through the real commands."""
+
+import json
+import re
+
+import benchmark
+import miniature_archives
+import prepare_data
+import pytest
+from commands import REPOSITORY
+from corpora import catalogue
+from sacrebleu.metrics import BLEU
+
+from fairseq_ghat.checkpoints.files import read_checkpoint
+from fairseq_ghat.metrics.generation_log import read_generation_log, read_lines
+from fairseq_ghat.metrics.heads import heads_in_checkpoint
+
+SMALL = (
+    "--encoder-layers 1 --decoder-layers 1 --encoder-embed-dim 32 --decoder-embed-dim 32 --encoder-ffn-embed-dim 64 "
+    "--decoder-ffn-embed-dim 64 --max-tokens 250 --warmup-updates 20 --lr 0.005 --required-batch-size-multiple 1"
+).split()
+# A model that has learnt nothing yet says nothing, or spaces alone, of which fairseq computes no BLEU at all: sampling
+# says something.
+SMALL += ["--eval-bleu-args", '{"sampling": true, "beam": 1, "max_len_b": 20, "min_len": 10}']
+# The vote is before epoch 10 on IWSLT'14, before epoch 4 on Multi30k.
+EPOCHS = {"iwslt14.de-en": 16, "multi30k.de-en": 7}
+
+
+@pytest.fixture(scope="module", params=EPOCHS)
+def finished(request, tmp_path_factory):
+    """Folders and printed table of a benchmark: (name, folder)."""
+    name, folder = request.param, tmp_path_factory.mktemp(request.param)
+    archives = folder / "archives"
+    archives.mkdir()
+    if name.startswith("iwslt14"):
+        miniature_archives.iwslt14(archives, "de-en")
+    else:
+        miniature_archives.multi30k(archives)
+    with pytest.MonkeyPatch.context() as patch:
+        # The archives here are not the published ones: nothing is known of their sizes and checksums.
+        patch.setattr(catalogue, "LINES", {})
+        patch.setattr(catalogue, "SHA256", {})
+        arguments = [name, str(folder / "data" / name), "--source", str(archives), "--vocab", "60"]
+        assert prepare_data.main(arguments) == 0
+        patch.chdir(REPOSITORY)
+        patch.setenv("OMP_NUM_THREADS", "1")
+        assert run(name, folder) == 0
+    return name, folder
+
+
+def run(name, folder, *arguments, more=()):
+    small = [*SMALL, "--max-epoch", str(EPOCHS[name]), *more]
+    where = ["--data", str(folder / "data"), "--runs", str(folder / "runs"), "--gpus", "0"]
+    return benchmark.main([name, "--systems", "transformer", "ght-ps", *where, *arguments, "--", *small])
+
+
+def runs(name, folder):
+    return [folder / "runs" / name / system for system in ("transformer", "ght-ps")]
+
+
+def test_the_final_model_is_the_slim_average_of_voted_checkpoints(finished):
+    plain, pruned = runs(*finished)
+    assert set(heads_in_checkpoint(read_checkpoint(plain / "average.pt")).values()) == {8}
+    assert set(heads_in_checkpoint(read_checkpoint(pruned / "slim.pt")).values()) == {2}
+    kept = re.findall(r"vote: (\S+) keeps heads", (pruned / "train.log").read_text())
+    assert len(kept) == 3  # one attention of the encoder, two of the decoder
+    best = list(pruned.glob("checkpoint.best_bleu_*.pt"))
+    assert best and list(pruned.glob("before_vote.checkpoint.best_bleu_*.pt"))
+    assert all(set(heads_in_checkpoint(read_checkpoint(path)).values()) == {2} for path in best)
+
+
+def test_scores_are_those_of_the_raw_references(finished):
+    name, folder = finished
+    references = read_lines(folder / "data" / name / "raw" / "test.en")
+    for one in runs(name, folder):
+        hypotheses = read_generation_log(one / "generate.log").hypotheses
+        expected = BLEU(lowercase=name.startswith("iwslt14")).corpus_score(hypotheses, [references]).score
+        (score,) = json.loads((one / "score.json").read_text())["scores"]["BLEU"].values()
+        assert score["score"] == pytest.approx(expected) and len(hypotheses) == len(references)
+
+
+def test_the_table_has_both_systems_and_their_speed(finished, capfd, monkeypatch):
+    name, folder = finished
+    monkeypatch.chdir(REPOSITORY)
+    assert run(name, folder, "--stages", "table") == 0
+    out = capfd.readouterr().out
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in out.splitlines() if line.startswith("|")]
+    named = {row[0]: row for row in rows[2:]}
+    published = ["transformer, published", "ght-ps, published"] if name.startswith("iwslt14") else []
+    assert sorted(named) == sorted(["transformer", "ght-ps", *published])
+    assert named["transformer"][1] == "8" and named["ght-ps"][1] == "2"
+    bench = json.loads((folder / "runs" / name / "bench.json").read_text())["checkpoints"]
+    assert [f"{one['sentences_per_second']['median']:,.1f}" for one in bench] == [
+        named[system][3] for system in ("transformer", "ght-ps")
+    ]
+    assert ("case:lc" in out) == name.startswith("iwslt14")
+
+
+def test_a_run_of_other_settings_is_not_gone_on_with(finished, capsys, monkeypatch):
+    name, folder = finished
+    monkeypatch.chdir(REPOSITORY)
+    with pytest.raises(SystemExit):
+        run(name, folder, "--stages", "train", more=["--dropout", "0.5"])
+    assert re.search(r"transformer is a run of other settings \(.*0.5.*\); give another", capsys.readouterr().err)
+
+
+def refused(capsys, *arguments):
+    with pytest.raises(SystemExit):
+        benchmark.main([str(argument) for argument in arguments])
+    return capsys.readouterr().err
+
+
+def test_bad_input_is_refused_before_any_work(finished, tmp_path, capsys, monkeypatch):
+    name, folder = finished
+    monkeypatch.chdir(REPOSITORY)
+    data = ("--data", folder / "data")
+    assert "SET iwslt14.xx: allowed is " in refused(capsys, "iwslt14.xx")
+    assert "--systems ghtps: allowed is " in refused(capsys, name, *data, "--systems", "ghtps")
+    assert "--gpus -1: allowed is 0 or more" in refused(capsys, name, *data, "--gpus", -1)
+    assert "do not divide" in refused(capsys, name, *data, "--gpus", 3)
+    moses = refused(capsys, name, *data, "--subwords", "moses-bpe", "--gpus", 0)
+    assert "prepared.json: subwords is sentencepiece, wanted is subword_nmt" in moses or "pip install" in moses
+    assert "holds no checkpoint; add the stage train" in refused(
+        capsys, name, *data, "--runs", tmp_path, "--gpus", 0, "--stages", "slim"
+    )
+    assert "add the stage prepare" in refused(capsys, name, "--data", tmp_path, "--gpus", 0, "--stages", "train")
+    monkeypatch.chdir(tmp_path)
+    assert "is not the root of the repository" in refused(capsys, name, "--gpus", 0)
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,146 @@
+"""The table of results: figures of the run folders, published rows beside them, significance, and what is refused."""
+
+import json
+
+import pytest
+import results_table
+from sacrebleu.metrics import BLEU
+
+REFERENCES = [f"the man number {i} sees a dog and a cat near house {i % 7}" for i in range(60)]
+WORSE = [line.replace("sees", "saw") if i % 2 else "something else altogether" for i, line in enumerate(REFERENCES)]
+BETTER = [line.replace("near", "at") for line in REFERENCES]
+
+
+def write(path, content):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(content if isinstance(content, str) else json.dumps(content))
+    return path
+
+
+def run_folder(tmp_path, name, system, kind="translation", heads=(8, 8), seed=1):
+    folder = tmp_path / "runs" / name / (system if seed == 1 else f"{system}-seed{seed}")
+    write(folder / "run.json", {"set": name, "system": system, "kind": kind, "seed": seed})
+    stats = {"heads": dict(zip("ab", heads)), "parameters_without_embeddings": 44_100_000}
+    stats.update(flops=1_995_500_000, flops_without_output_layer=1_340_100_000)
+    write(folder / "stats.json", {str(folder / "final.pt"): stats})
+    return folder
+
+
+def translated(tmp_path, name, system, hypotheses, metric="bleu", **more):
+    folder = run_folder(tmp_path, name, system, **more)
+    references = write(tmp_path / "test.en", "\n".join(REFERENCES) + "\n")
+    write(folder / "score.json", {"references": str(references), "metric": metric, "lowercase": False})
+    write(folder / "generate.log", "".join(f"H-{i}\t-1\t{line}\n" for i, line in enumerate(hypotheses)))
+    return folder
+
+
+def printed(capsys, *arguments):
+    assert results_table.main([str(argument) for argument in arguments]) == 0
+    out = capsys.readouterr().out
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in out.splitlines() if line.startswith("|")]
+    return rows[0], {row[0]: dict(zip(rows[0], row)) for row in rows[2:]}, out
+
+
+def test_table_1_with_the_published_rows(tmp_path, capsys):
+    plain = translated(tmp_path, "iwslt14.de-en", "transformer", WORSE)
+    pruned = translated(tmp_path, "iwslt14.de-en", "ght-ps", BETTER, heads=(2, 1))
+    speed = {"checkpoint": str(pruned / "final.pt"), "sentences_per_second": {"median": 123.45}}
+    bench = write(tmp_path / "bench.json", {"setting": "beam 5", "machine": "CPU", "checkpoints": [speed]})
+    titles, rows, out = printed(capsys, plain, pruned, "--bench", bench)
+    assert list(rows) == ["transformer", "transformer, published", "ght-ps", "ght-ps, published"]
+    assert titles[1:] == ["heads kept", "parameters", "sentences/s", "FLOPs", "iwslt14.de-en BLEU", "p"]
+    assert rows["ght-ps"]["heads kept"] == "1 to 2" and rows["ght-ps"]["sentences/s"] == "123.5"
+    assert rows["transformer"]["parameters"] == "44.1M" and rows["transformer"]["FLOPs"] == "1995.5M"
+    for name, texts in (("transformer", WORSE), ("ght-ps", BETTER)):
+        score = BLEU().corpus_score(texts, [REFERENCES]).score
+        assert rows[name]["iwslt14.de-en BLEU"].startswith(f"{score:.1f} ± ")
+    assert rows["transformer"]["p"] == "" and float(rows["ght-ps"]["p"]) < 0.01
+    assert [rows["ght-ps, published"][title] for title in titles[2:]] == ["30M", "1122.1", "1558M", "35.2", ""]
+    assert "speed: beam 5; CPU" in out and "iwslt14.de-en: BLEU nrefs:1|bs:1000" in out
+
+
+def test_several_data_sets_are_columns_and_each_has_its_own_baseline(tmp_path, capsys):
+    folders = [
+        translated(tmp_path, name, system, hypotheses)
+        for name in ("iwslt14.de-en", "multi30k.de-en")
+        for system, hypotheses in (("transformer", BETTER), ("ght", BETTER))
+    ]
+    titles, rows, _ = printed(capsys, *folders[:3])
+    assert titles[5:] == ["iwslt14.de-en BLEU", "p", "multi30k.de-en BLEU", "p"]
+    assert rows["ght"]["multi30k.de-en BLEU"] == "" and rows["ght"]["iwslt14.de-en BLEU"]
+    assert rows["transformer, published"]["iwslt14.de-en BLEU"] == "34.4"
+    assert rows["transformer, published"]["multi30k.de-en BLEU"] == ""
+
+
+def test_seeds_are_rows_and_a_set_that_was_not_published_has_no_such_row(tmp_path, capsys):
+    folders = [translated(tmp_path, "multi30k.de-en", "ght", BETTER, seed=seed) for seed in (1, 2)]
+    _, rows, _ = printed(capsys, *folders)
+    assert list(rows) == ["ght", "ght, seed 2"] and rows["ght, seed 2"]["p"] == "1.000"
+
+
+def test_table_4_has_three_rouge_scores(tmp_path, capsys):
+    pytest.importorskip("rouge_score", reason="rouge-score is not installed: pip install rouge-score")
+    folder = translated(tmp_path, "cnn-dailymail", "ght-ps", BETTER, metric="rouge", kind="summarization")
+    titles, rows, _ = printed(capsys, folder)
+    assert titles[5::2] == ["cnn-dailymail ROUGE-1", "cnn-dailymail ROUGE-2", "cnn-dailymail ROUGE-L"]
+    assert [rows["ght-ps, published"][title] for title in titles[5::2]] == ["40.01", "21.31", "37.62"]
+    # 12 of 13 words match, and 10 of 12 bigrams.
+    assert rows["ght-ps"][titles[5]].startswith(f"{100 * 12 / 13:.2f}")
+    assert rows["ght-ps"][titles[7]].startswith(f"{100 * 10 / 12:.2f}")
+
+
+def language_model(tmp_path, system, window="blocks of 8", subwords=None):
+    folder = run_folder(tmp_path, "wikitext-103", system, kind="language_modeling")
+    subsets = {
+        split: {"perplexity": value, "word_perplexity": 2 * value, "tokens": 1000, "seconds": 4.0}
+        for split, value in (("valid", 18.571), ("test", 18.604))
+    }
+    content = {"window": window, "subwords": subwords, "machine": "CPU", "checkpoints": {"x": {"subsets": subsets}}}
+    write(folder / "perplexity.json", content)
+    return folder
+
+
+@pytest.mark.parametrize("subwords,factor", [(None, 1), ("sentencepiece", 2)], ids=["words", "subwords"])
+def test_table_6_has_perplexities_and_flops_without_the_output_layer(tmp_path, capsys, subwords, factor):
+    titles, rows, out = printed(capsys, language_model(tmp_path, "ght", subwords=subwords))
+    assert titles[3:] == ["tokens/s", "FLOPs", "wikitext-103 valid", "wikitext-103 test"]
+    expected = ["250.0", "1340.1M", f"{factor * 18.571:.2f}", f"{factor * 18.604:.2f}"]
+    assert [rows["ght"][title] for title in titles[3:]] == expected
+    assert [rows["ght, published"][title] for title in titles[5:]] == ["18.57", "18.60"]
+    assert f"perplexity per {'word' if subwords else 'token'}; blocks of 8" in out
+
+
+def test_json_has_the_figures_unrounded(tmp_path, capsys):
+    folder = translated(tmp_path, "multi30k.de-en", "ght", BETTER)
+    results_table.main([str(folder), "--json"])
+    (one,) = json.loads(capsys.readouterr().out)["runs"]
+    assert one["scores"]["BLEU"]["score"] == BLEU().corpus_score(BETTER, [REFERENCES]).score
+    assert one["flops"] == 1_995_500_000 and one["speed"] is None
+
+
+def refused(capsys, *arguments):
+    with pytest.raises(SystemExit):
+        results_table.main([str(argument) for argument in arguments])
+    return capsys.readouterr().err
+
+
+def test_what_is_missing_is_named(tmp_path, capsys):
+    folder = translated(tmp_path, "multi30k.de-en", "ght", BETTER)
+    (folder / "stats.json").unlink()
+    assert "stats.json: cannot be read" in refused(capsys, folder)
+    assert "run.json: cannot be read" in refused(capsys, tmp_path / "none")
+    write(folder / "run.json", {"set": "x"})
+    assert "run.json: has no system, kind, seed" in refused(capsys, folder)
+
+
+def test_runs_that_were_not_scored_alike_are_refused(tmp_path, capsys):
+    one, two = (translated(tmp_path, "multi30k.de-en", system, BETTER) for system in ("ght", "ght-ps"))
+    write(two / "score.json", {**json.loads((two / "score.json").read_text()), "lowercase": True})
+    assert "not scored alike" in refused(capsys, one, two)
+    three, four = (language_model(tmp_path, system, window=system) for system in ("ght", "ght-ps"))
+    assert "other windows: ['ght', 'ght-ps']" in refused(capsys, three, four)
+
+
+def test_a_log_of_another_test_set_is_refused(tmp_path, capsys):
+    folder = translated(tmp_path, "multi30k.de-en", "ght", BETTER[:-1])
+    assert "has 59 sentences, the references have 60" in refused(capsys, folder)
