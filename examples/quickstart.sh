@@ -17,8 +17,8 @@ cd "$repository"
 CORPUS=${CORPUS:-grammar}
 WORK=${WORK:-work/quickstart-$CORPUS}
 case $CORPUS in
-    grammar)  vocab=1000 layers=2 width=128 ffn=256 max_epoch=8 vote_epoch=5 warmup=100 ;;
-    multi30k) vocab=6000 layers=3 width=128 ffn=512 max_epoch=8  vote_epoch=5 warmup=300 ;;
+    grammar)  layers=2 width=128 ffn=256 max_epoch=8 vote_epoch=5 warmup=100 ;;
+    multi30k) layers=3 width=128 ffn=512 max_epoch=8  vote_epoch=5 warmup=300 ;;
     *) echo "error: CORPUS=$CORPUS: allowed is grammar or multi30k" >&2; exit 2 ;;
 esac
 max_epoch=${EPOCHS:-$max_epoch} vote_epoch=${VOTE_EPOCH:-$vote_epoch}
@@ -26,15 +26,11 @@ source examples/steps.sh
 
 step "data"
 if [ "$CORPUS" = grammar ]; then
-    show python examples/corpus/make_corpus.py "$WORK/raw" --train 7000
+    show python examples/corpus/make_corpus.py "$WORK/grammar" --train 7000
+    show python scripts/prepare_data.py own "$WORK" --source "$WORK/grammar" --languages de en --vocab 1000
 else
-    show python examples/corpus/fetch_multi30k.py "$WORK/raw" ${DATA_DIR:+--from "$DATA_DIR"}
+    show python scripts/prepare_data.py multi30k.de-en "$WORK" ${DATA_DIR:+--source "$DATA_DIR"}
 fi
-show python examples/encode_pieces.py "$WORK/raw" "$WORK/pieces" --languages de en --vocab $vocab
-rm -rf "$WORK/bin"
-logged "$WORK/preprocess.log" "replaced by" fairseq-preprocess --source-lang de --target-lang en --joined-dictionary \
-    --trainpref "$WORK/pieces/train" --validpref "$WORK/pieces/valid" --testpref "$WORK/pieces/test" \
-    --destdir "$WORK/bin"
 
 shape=(--source-lang de --target-lang en --encoder-layers $layers --decoder-layers $layers
     --encoder-embed-dim $width --decoder-embed-dim $width

@@ -27,21 +27,16 @@ source examples/steps.sh
 step "data"
 if [ "$CORPUS" = pydoc ]; then
     # A small text: in pieces of words, scored by one softmax that shares its weights with the embedding.
-    show python examples/corpus/make_english_text.py "$WORK/raw"
-    show python examples/encode_pieces.py "$WORK/raw" "$WORK/pieces" --languages en --vocab 2000
-    text=$WORK/pieces
+    show python examples/corpus/make_english_text.py "$WORK/topics"
+    show python scripts/prepare_data.py own "$WORK" --source "$WORK/topics" --languages en --vocab 2000
     vocabulary=(--share-decoder-input-output-embed) loss=cross_entropy subwords=(--remove-bpe sentencepiece)
 else
     # Words as they are, as the field reports WikiText: adaptive input and softmax, in the paper's manner.
-    show python examples/corpus/fetch_wikitext2.py "$WORK/raw" ${DATA_DIR:+--from "$DATA_DIR"}
-    text=$WORK/raw
+    show python scripts/prepare_data.py wikitext-2 "$WORK" ${DATA_DIR:+--source "$DATA_DIR"}
     vocabulary=(--adaptive-input --adaptive-input-cutoff 2000,10000 --adaptive-softmax-cutoff 2000,10000
         --tie-adaptive-weights --tie-adaptive-proj --ddp-backend legacy_ddp)
     loss=adaptive_loss subwords=()
 fi
-rm -rf "$WORK/bin"
-logged "$WORK/preprocess.log" "replaced by" fairseq-preprocess --only-source --trainpref "$text/train.en" \
-    --validpref "$text/valid.en" --testpref "$text/test.en" --destdir "$WORK/bin"
 
 shape=(--decoder-layers $layers --decoder-embed-dim $width --decoder-input-dim $width --decoder-output-dim $width
     --decoder-ffn-embed-dim $ffn --decoder-attention-heads 8 --decoder-normalize-before "${vocabulary[@]}")

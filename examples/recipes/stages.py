@@ -3,7 +3,7 @@
 from argparse import Namespace
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Sequence
 
 from recipes.commands import Command, option_arguments
 from recipes.settings import Recipe, SettingsError
@@ -36,7 +36,7 @@ class Run:
     gpus: int = 1
     max_tokens: Optional[int] = None
     seed: int = 1
-    more: List[str] = None
+    more: Sequence[str] = ()
 
     @property
     def trained(self) -> Path:
@@ -110,7 +110,7 @@ def train(run: Run) -> Command:
     return Command(
         "train",
         ["fairseq-train", str(run.data / "bin")],
-        [*arguments, ("more", list(run.more or ()))],
+        [*arguments, ("more", list(run.more))],
         log=run.folder / "train.log",
     )
 

@@ -25,10 +25,10 @@ def quickstart(tmp_path, script="quickstart", **variables):
     [
         ("quickstart", {"CORPUS": "europarl"}, "CORPUS=europarl: allowed is grammar or multi30k"),
         ("quickstart", {"CORPUS": "multi30k", "DATA_DIR": "/no/folder"}, "DATA_DIR=/no/folder: no such folder"),
-        ("quickstart", {"CORPUS": "multi30k", "DATA_DIR": "/"}, "has no test_2016_flickr.de.gz"),
+        ("quickstart", {"CORPUS": "multi30k", "DATA_DIR": "examples"}, "has no train.de.gz, train.en.gz, val.de.gz"),
         ("quickstart_lm", {"CORPUS": "grammar"}, "CORPUS=grammar: allowed is pydoc or wikitext2"),
         ("quickstart_lm", {"CORPUS": "wikitext2", "DATA_DIR": "/no/folder"}, "DATA_DIR=/no/folder: no such folder"),
-        ("quickstart_lm", {"CORPUS": "wikitext2", "DATA_DIR": "/"}, "has no train.txt or train.txt.gz"),
+        ("quickstart_lm", {"CORPUS": "wikitext2", "DATA_DIR": "examples"}, "has no train.txt or train.txt.gz"),
     ],
 )
 def test_bad_input_ends_before_any_training(tmp_path, script, variables, message):
