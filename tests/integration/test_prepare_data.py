@@ -361,6 +361,17 @@ def test_listed_stories_that_are_nowhere_are_named(tmp_path, server, miniature, 
     assert "1 listed stories are in neither, such as " in message
 
 
+def test_after_a_failure_nothing_passes_for_prepared(tmp_path, server, miniature, capsys):
+    """The new raw text must not lie beside pieces of the old, nor be described by the old prepared.json."""
+    miniature_archives.multi30k(server.folder)
+    out = tmp_path / "out"
+    prepare(tmp_path, server, "multi30k.de-en", "--vocab", 60, "--until", "subwords")
+    assert sorted(path.name for path in out.iterdir()) == ["download", "pieces", "prepared.json", "raw"]
+    message = fails(capsys, "multi30k.de-en", out, "--source", server.url, "--vocab", 9000)
+    assert "--vocab: 9000: Vocabulary size too high" in message
+    assert sorted(path.name for path in out.iterdir()) == ["download", "raw"]
+
+
 def test_failure_of_fairseq_shows_the_end_of_its_log(tmp_path, server, miniature, monkeypatch, capsys):
     miniature_archives.wikitext(server.folder, "103")
     monkeypatch.setattr("corpora.binarise.options", lambda corpus, text: ["--no-such-option"])
