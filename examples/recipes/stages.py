@@ -140,6 +140,9 @@ def evaluate(run: Run) -> List[Command]:
     source, target = run.recipe.languages
     # --required-batch-size-multiple 1: with its default of 8, fairseq-fixed leaves out the last sentences.
     text = {"remove-bpe": SUBWORDS[run.subwords], "required-batch-size-multiple": 1}
+    # fairseq-generate reads the data by its own options, not by those of training: long sources are cut here too.
+    trained = {**run.recipe.options["architecture"], **run.recipe.options["batches"]}
+    text.update({name: trained[name] for name in ("truncate-source", "max-source-positions") if name in trained})
     if run.subwords == "moses-bpe":
         text["tokenizer"] = "moses"
     generation = {"user-dir": "fairseq_ghat", "path": run.final, "gen-subset": "test"}

@@ -67,6 +67,9 @@ def test_every_command_is_understood_by_its_program(name, capsys):
         parser = options.get_generation_parser()
         args = options.parse_args_and_arch(parser, [USER_DIR if w == "fairseq_ghat" else w for w in words[1:]])
         assert args.required_batch_size_multiple == 1 and args.post_process == "sentencepiece"
+        for name in ("truncate_source", "max_source_positions", "source_lang", "target_lang"):
+            # Otherwise fairseq would read the test set in another way; 1024 is its own default.
+            assert getattr(args, name, 1024) == getattr(trained[0], name, 1024)
     ours = {"ghat-stats": stats.parser, "ghat-bench": bench.parser, "ghat-score": score.parser}
     ours["ghat-perplexity"] = perplexity.parser
     for program in set(found) & set(ours):
