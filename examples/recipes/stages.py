@@ -88,6 +88,8 @@ def train(run: Run) -> Command:
         task.update(zip(("source-lang", "target-lang"), recipe.languages))
     if options["validation"].get("eval-bleu"):
         options["validation"]["eval-bleu-detok"] = "moses" if run.subwords == "moses-bpe" else "space"
+        if run.subwords == "moses-bpe":
+            options["validation"]["eval-bleu-detok-args"] = {"target_lang": recipe.languages[1]}
         options["validation"]["eval-bleu-remove-bpe"] = SUBWORDS[run.subwords]
     checkpoints = {"save-dir": run.folder, "no-epoch-checkpoints": True}
     if recipe.average > 1:

@@ -142,6 +142,7 @@ def test_moses_goes_through_all_stages(capsys):
     assert "moses-bpe" in found["scripts/prepare_data.py"][0]
     (trained,) = found["fairseq-train"]
     assert trained[trained.index("--eval-bleu-detok") + 1] == "moses"
+    assert trained[trained.index("--eval-bleu-detok-args") + 1] == '{"target_lang": "en"}'
     assert trained[trained.index("--eval-bleu-remove-bpe") + 1] == "subword_nmt"
     (generated,) = found["fairseq-generate"]
     args = options.parse_args_and_arch(
