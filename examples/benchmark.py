@@ -69,7 +69,7 @@ def main(argv=None) -> int:
         print("\n\n".join(one.shown() for one in wanted))
         return 0
     for run in runs:
-        if not (run.folder / "run.json").exists():
+        if not (_trained(run) and (run.folder / "run.json").exists()):
             _record(run)
     try:
         for one in wanted:
@@ -144,7 +144,7 @@ def _check_folders(runs: List[Run], args) -> None:
         raise SettingsError(f"--data {args.data}: there is no {runs[0].data / 'prepared.json'}; add the stage prepare")
     for run in runs:
         record = run.folder / "run.json"
-        if record.exists() and "train" in args.stages:
+        if _trained(run) and record.exists() and "train" in args.stages:
             before, now = json.loads(record.read_text())["train"], stages.train(run).argv
             differing = [one for one in (*before, *now) if (one in before) != (one in now)]
             if before != now:
@@ -152,8 +152,12 @@ def _check_folders(runs: List[Run], args) -> None:
                     f"--runs {args.runs}: {run.folder} is a run of other settings "
                     f"({' '.join(differing) or 'their order'}); give another folder, or delete it"
                 )
-        elif "train" not in args.stages and not any(run.folder.glob("checkpoint*.pt")):
+        elif "train" not in args.stages and not _trained(run):
             raise SettingsError(f"--runs {args.runs}: {run.folder} holds no checkpoint; add the stage train")
+
+
+def _trained(run: Run) -> bool:
+    return any(run.folder.glob("checkpoint*.pt"))
 
 
 def _check_data(run: Run) -> None:

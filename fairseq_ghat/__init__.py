@@ -9,5 +9,6 @@ from fairseq_ghat.checkpoints.safe_loading import allow_checkpoint_classes
 allow_checkpoint_classes()
 
 from fairseq_ghat.criterions import group_constrained  # noqa: E402, F401
+from fairseq_ghat.hub import load  # noqa: E402, F401
 from fairseq_ghat.models import ghat_transformer, ghat_transformer_lm  # noqa: E402, F401
 from fairseq_ghat.tasks import language_modeling_v2s, translation_v2s  # noqa: E402, F401

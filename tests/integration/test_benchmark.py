@@ -11,6 +11,7 @@ from commands import REPOSITORY
 from corpora import catalogue
 from sacrebleu.metrics import BLEU
 
+from fairseq_ghat import load
 from fairseq_ghat.checkpoints.files import read_checkpoint
 from fairseq_ghat.metrics.generation_log import read_generation_log, read_lines
 from fairseq_ghat.metrics.heads import heads_in_checkpoint
@@ -79,6 +80,16 @@ def test_scores_are_those_of_the_raw_references(finished):
         assert score["score"] == pytest.approx(expected) and len(hypotheses) == len(references)
 
 
+def test_python_translates_the_raw_text_as_the_log_did(finished):
+    """Subwords and case are those of prepared.json."""
+    name, folder = finished
+    sentences = read_lines(folder / "data" / name / "raw" / "test.de")
+    for one, model in zip(runs(name, folder), ("average.pt", "slim.pt")):
+        translator = load(one / model, folder / "data" / name)
+        assert translator.translate(sentences) == read_generation_log(one / "generate.log").hypotheses
+        assert translator.translate(sentences[0]) == translator.translate(sentences[:1])[0]
+
+
 def test_the_table_has_both_systems_and_their_speed(finished, capfd, monkeypatch):
     name, folder = finished
     monkeypatch.chdir(REPOSITORY)
@@ -102,6 +113,15 @@ def test_a_run_of_other_settings_is_not_gone_on_with(finished, capsys, monkeypat
     with pytest.raises(SystemExit):
         run(name, folder, "--stages", "train", more=["--dropout", "0.5"])
     assert re.search(r"transformer is a run of other settings \(.*0.5.*\); give another", capsys.readouterr().err)
+
+
+def test_a_run_that_never_began_is_no_obstacle_to_other_settings(finished, tmp_path, monkeypatch):
+    name, folder = finished
+    monkeypatch.chdir(REPOSITORY)
+    arguments = [name, "--systems", "ght", "--stages", "train", "--data", str(folder / "data"), "--runs", str(tmp_path)]
+    for option, status in (("--no-such-option", 1), ("--help", 0)):
+        assert benchmark.main([*arguments, "--gpus", "0", "--", option]) == status
+        assert json.loads((tmp_path / name / "ght" / "run.json").read_text())["train"][-1] == option
 
 
 def refused(capsys, *arguments):
