@@ -24,8 +24,9 @@ setup(
         "fvcore",
     ],
     extras_require={
+        "export": ["ctranslate2>=4.6"],
         "benchmarks": ["pyyaml", "rouge-score", "sacremoses", "subword-nmt"],
-        "test": ["pytest", "pytest-xdist", "pyyaml", "rouge-score", "sacremoses", "subword-nmt"],
+        "test": ["pytest", "pytest-xdist", "pyyaml", "rouge-score", "sacremoses", "subword-nmt", "ctranslate2>=4.6"],
     },
     entry_points={
         "console_scripts": [
@@ -36,6 +37,7 @@ setup(
             "ghat-perplexity = fairseq_ghat.cli.perplexity:main",
             "ghat-stats = fairseq_ghat.cli.stats:main",
             "ghat-bench = fairseq_ghat.cli.bench:main",
+            "ghat-export = fairseq_ghat.cli.export:main",
         ]
     },
 )

@@ -1,0 +1,115 @@
+"""`ghat-export ctranslate2 CHECKPOINT DATA OUT`: a translation model for CTranslate2, checked against fairseq."""
+
+import argparse
+import logging
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import List, Tuple
+
+from fairseq.tasks.translation import TranslationTask
+from torch import Tensor
+
+from fairseq_ghat.checkpoints.files import CheckpointError
+from fairseq_ghat.cli.console import quiet_libraries
+from fairseq_ghat.cli.measured_models import NotMeasurable, check_data, checkpoint_of_task, task_and_model
+from fairseq_ghat.metrics.heads import describe_heads
+from fairseq_ghat.models.grouped_checkpoint import NotGroupable, as_grouped_checkpoint
+from fairseq_ghat.modules.grouped_attention import grouped_attentions
+
+QUANTIZATIONS = ("float32", "float16", "bfloat16", "int16", "int8")
+
+
+def parser() -> argparse.ArgumentParser:
+    found = argparse.ArgumentParser(prog="ghat-export", description=__doc__.split("`: ")[1])
+    found.add_argument("engine", choices=("ctranslate2",))
+    found.add_argument("checkpoint", metavar="CHECKPOINT", help="of fairseq's transformer or of ours, voted or slim")
+    found.add_argument("data", metavar="DATA", help="folder that fairseq-preprocess made")
+    found.add_argument("out", metavar="OUT", help="folder to write; must not exist")
+    found.add_argument("--quantization", choices=QUANTIZATIONS, default="float32", help="default: float32")
+    found.add_argument("--subset", default="valid", help="split that it is checked on (default: valid)")
+    found.add_argument("--pairs", type=int, default=16, metavar="N", help="of it, pairs to check (default: 16)")
+    return found
+
+
+def main(argv=None) -> int:
+    command = parser()
+    args = command.parse_args(argv)
+    quiet_libraries(logging.WARNING, sys.stderr)
+    out = Path(args.out)
+    if out.exists():
+        command.error(f"OUT {out}: exists already; give another folder, or delete it")
+    if not out.resolve().parent.is_dir():
+        command.error(f"OUT {out}: the folder {out.resolve().parent} does not exist")
+    if args.pairs < 1:
+        command.error(f"--pairs {args.pairs}: allowed is 1 or more")
+    try:
+        import ctranslate2  # noqa: F401  only this command needs it
+    except ImportError:
+        command.error("ctranslate2 is not installed: pip install ctranslate2")
+    from fairseq_ghat.export.agreement import Disagreement
+    from fairseq_ghat.export.ctranslate2_spec import NotExportable
+
+    try:
+        check_data(args.data)
+        state = checkpoint_of_task(args.checkpoint, TranslationTask, "translation(_v2s)")
+        task, model = task_and_model(args.checkpoint, as_grouped_checkpoint(state), args.data)
+        pairs = _pairs(task, args)
+        checked, quantized = _export(model, task, pairs, out, args.quantization)
+    except (NotExportable, NotGroupable) as error:
+        command.error(f"CHECKPOINT {args.checkpoint}: {error}")
+    except (CheckpointError, NotMeasurable, Disagreement) as error:
+        command.error(str(error))
+    heads = describe_heads(layer.heads_computed for layer in grouped_attentions(model).values())
+    size = sum(file.stat().st_size for file in out.iterdir())
+    print(f"{out}: {args.quantization}, attentions x heads {heads}, {size / 1e6:.1f} MB")
+    print(f"  largest difference to fairseq in float32, log-probability of a token: {checked:.2g}")
+    if args.quantization != "float32":
+        print(f"  in {args.quantization}: {quantized:.2g}, not checked")
+    return 0
+
+
+def _pairs(task, args) -> List[Tuple[Tensor, Tensor]]:
+    """Pairs of the split, the first ones."""
+    try:
+        task.load_dataset(args.subset)
+    except FileNotFoundError as error:
+        raise NotMeasurable(f"--subset {args.subset}: not in DATA {args.data} ({error})") from error
+    dataset = task.dataset(args.subset)
+    found = [dataset[index] for index in range(min(args.pairs, len(dataset)))]
+    return [(item["source"], item["target"]) for item in found]
+
+
+def _export(model, task, pairs, out: Path, quantization: str) -> Tuple[float, float]:
+    """Writes the model whole or not at all; returns by how much it differs from fairseq in float32, and as written.
+
+    Only the former is checked: it tells a wrong layout from the loss of quantization.
+    """
+    from fairseq_ghat.export.agreement import check_agreement, ctranslate2_scores, fairseq_scores, largest_difference
+    from fairseq_ghat.export.ctranslate2_spec import as_transformer_spec
+
+    with tempfile.TemporaryDirectory(dir=out.resolve().parent, prefix=f"{out.name}.part.") as folder:
+        wanted = _save(as_transformer_spec(model, task.source_dictionary, task.target_dictionary), folder, "float32")
+        checked = quantized = check_agreement(wanted, model, task, pairs)
+        if quantization != "float32":
+            # optimize() changes arrays in place: the specification is made anew.
+            spec = as_transformer_spec(model, task.source_dictionary, task.target_dictionary)
+            wanted = _save(spec, folder, quantization)
+            scores = ctranslate2_scores(wanted, task, pairs)
+            quantized = largest_difference(fairseq_scores(model, task, pairs), scores)
+        shutil.move(wanted, out)
+    return checked, quantized
+
+
+def _save(spec, folder: str, quantization: str) -> str:
+    path = Path(folder) / quantization
+    path.mkdir()
+    spec.validate()
+    spec.optimize(quantization=None if quantization == "float32" else quantization)
+    spec.save(str(path))
+    return str(path)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
