@@ -80,9 +80,9 @@ def test_every_command_is_understood_by_its_program(name, capsys):
     assert ("ghat-average" in found) == (kind != "language_modeling")
 
 
-def built(args, vocabulary, device="meta"):
-    """A model of parsed options, without its data."""
-    with torch.device(device):
+def built(args, vocabulary):
+    """A model of parsed options, without its data and without values."""
+    with torch.device("meta"):
         return ARCH_MODEL_REGISTRY[args.arch].build_model(args, OnlyDictionaries(vocabulary, vocabulary))
 
 
@@ -93,7 +93,7 @@ def test_translation_recipes_have_the_papers_shape(name, capsys):
     sizes = {}
     for system, words in zip(SYSTEMS, found):
         args = parsed(words)
-        model = built(args, 1000, device="cpu")
+        model = built(args, 1000)
         assert args.encoder_attention_heads == args.decoder_attention_heads == 8
         assert model.decoder.output_projection.weight is model.decoder.embed_tokens.weight
         assert model.encoder.embed_tokens.weight is not model.decoder.embed_tokens.weight
@@ -107,7 +107,7 @@ def test_language_model_has_the_papers_shape(capsys):
     """201M; 168M with 8 of 16 heads, where the paper says 167M."""
     (words,) = dry_run("wikitext-103", "--systems", "ght-ps", capsys=capsys)["fairseq-train"]
     args = parsed(words)
-    model = built(args, 267_744, device="cpu")
+    model = built(args, 267_744)
     full = non_embedding_parameters(model.state_dict())
     remove_heads(model, {layer: list(range(args.head_groups)) for layer in grouped_attentions(model)})
     assert (full // 10**6, non_embedding_parameters(model.state_dict()) // 10**6) == (201, 167)
