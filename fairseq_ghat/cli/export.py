@@ -2,9 +2,7 @@
 
 import argparse
 import logging
-import shutil
 import sys
-import tempfile
 from pathlib import Path
 from typing import List, Tuple
 
@@ -49,6 +47,7 @@ def main(argv=None) -> int:
     except ImportError:
         command.error("ctranslate2 is not installed: pip install ctranslate2")
     from fairseq_ghat.export.agreement import Disagreement
+    from fairseq_ghat.export.ctranslate2_model import write_model
     from fairseq_ghat.export.ctranslate2_spec import NotExportable
 
     try:
@@ -56,7 +55,7 @@ def main(argv=None) -> int:
         state = checkpoint_of_task(args.checkpoint, TranslationTask, "translation(_v2s)")
         task, model = task_and_model(args.checkpoint, as_grouped_checkpoint(state), args.data)
         pairs = _pairs(task, args)
-        checked, quantized = _export(model, task, pairs, out, args.quantization)
+        checked, quantized = write_model(model, task, pairs, out, args.quantization)
     except (NotExportable, NotGroupable) as error:
         command.error(f"CHECKPOINT {args.checkpoint}: {error}")
     except (CheckpointError, NotMeasurable, Disagreement) as error:
@@ -79,36 +78,6 @@ def _pairs(task, args) -> List[Tuple[Tensor, Tensor]]:
     dataset = task.dataset(args.subset)
     found = [dataset[index] for index in range(min(args.pairs, len(dataset)))]
     return [(item["source"], item["target"]) for item in found]
-
-
-def _export(model, task, pairs, out: Path, quantization: str) -> Tuple[float, float]:
-    """Writes the model whole or not at all; returns by how much it differs from fairseq in float32, and as written.
-
-    Only the former is checked: it tells a wrong layout from the loss of quantization.
-    """
-    from fairseq_ghat.export.agreement import check_agreement, ctranslate2_scores, fairseq_scores, largest_difference
-    from fairseq_ghat.export.ctranslate2_spec import as_transformer_spec
-
-    with tempfile.TemporaryDirectory(dir=out.resolve().parent, prefix=f"{out.name}.part.") as folder:
-        wanted = _save(as_transformer_spec(model, task.source_dictionary, task.target_dictionary), folder, "float32")
-        checked = quantized = check_agreement(wanted, model, task, pairs)
-        if quantization != "float32":
-            # optimize() changes arrays in place: the specification is made anew.
-            spec = as_transformer_spec(model, task.source_dictionary, task.target_dictionary)
-            wanted = _save(spec, folder, quantization)
-            scores = ctranslate2_scores(wanted, task, pairs)
-            quantized = largest_difference(fairseq_scores(model, task, pairs), scores)
-        shutil.move(wanted, out)
-    return checked, quantized
-
-
-def _save(spec, folder: str, quantization: str) -> str:
-    path = Path(folder) / quantization
-    path.mkdir()
-    spec.validate()
-    spec.optimize(quantization=None if quantization == "float32" else quantization)
-    spec.save(str(path))
-    return str(path)
 
 
 if __name__ == "__main__":

@@ -90,6 +90,27 @@ def test_python_translates_the_raw_text_as_the_log_did(finished):
         assert translator.translate(sentences[0]) == translator.translate(sentences[:1])[0]
 
 
+def test_exports_are_measured_beside_fairseq_and_translate_alike(finished, capsys):
+    pytest.importorskip("ctranslate2", reason="ctranslate2 is not installed: pip install ctranslate2")
+    import benchmark_export
+
+    name, folder = finished
+    plain, pruned = runs(name, folder)
+    models = [f"full={plain / 'average.pt'}", f"slim={pruned / 'slim.pt'}"]
+    data = folder / "data" / name
+    arguments = [str(data), *models, "--repeats", "2", "--max-len", "20", "--beam", "2", "--json"]
+    assert benchmark_export.main(arguments) == 0
+    rows = json.loads(capsys.readouterr().out)["rows"]
+    engines = ["fairseq", "CTranslate2, float32", "CTranslate2, int8"]
+    assert [(row["model"], row["engine"]) for row in rows] == [(m, e) for m in ("full", "slim") for e in engines]
+    sentences = len(read_lines(data / "raw" / "test.en"))
+    for row in rows[0:2] + rows[3:5]:
+        assert row["greedy_as_fairseq"] == sentences
+    assert rows[1]["bleu"] == pytest.approx(rows[0]["bleu"]) and rows[4]["bleu"] == pytest.approx(rows[3]["bleu"])
+    assert [row["heads"] for row in rows[::3]] == ["3 x 8", "3 x 2"]
+    assert rows[2]["bytes"] < rows[1]["bytes"] and rows[4]["bytes"] < rows[1]["bytes"]
+
+
 def test_the_table_has_both_systems_and_their_speed(finished, capfd, monkeypatch):
     name, folder = finished
     monkeypatch.chdir(REPOSITORY)

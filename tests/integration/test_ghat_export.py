@@ -8,7 +8,7 @@ from commands import MODEL, TRAIN, generated, hypotheses, run
 ctranslate2 = pytest.importorskip("ctranslate2", reason="ctranslate2 is not installed: pip install ctranslate2")
 
 from fairseq_ghat.cli import export
-from fairseq_ghat.export import ctranslate2_spec
+from fairseq_ghat.export import ctranslate2_model
 
 
 @pytest.fixture(scope="module")
@@ -63,14 +63,14 @@ def refused(capsys, *arguments):
 
 
 def test_an_export_that_disagrees_is_not_written(corpus, slim_file, tmp_path, capsys, monkeypatch):
-    right = ctranslate2_spec.as_transformer_spec
+    right = ctranslate2_model.as_transformer_spec
 
     def wrong(*arguments):
         spec = right(*arguments)
         spec.decoder.layer[1].attention.queries_scale = 3.0
         return spec
 
-    monkeypatch.setattr(ctranslate2_spec, "as_transformer_spec", wrong)
+    monkeypatch.setattr(ctranslate2_model, "as_transformer_spec", wrong)
     message = refused(capsys, slim_file[0], corpus, tmp_path / "model")
     assert re.search(r"scores a token \S+ apart from fairseq, allowed is 0.001; nothing was written", message)
     assert list(tmp_path.iterdir()) == []
