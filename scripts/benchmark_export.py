@@ -27,6 +27,7 @@ from sacrebleu.metrics import BLEU
 from fairseq_ghat.checkpoints.files import CheckpointError
 from fairseq_ghat.cli.console import progress_line, quiet_libraries
 from fairseq_ghat.cli.measured_models import NotMeasurable, checkpoint_of_task, describe_machine, task_and_model
+from fairseq_ghat.export.agreement import Disagreement, first_pairs
 from fairseq_ghat.export.ctranslate2_model import write_model
 from fairseq_ghat.metrics.alternating_runs import describe_interval, ratios, run_by_turns, spread
 from fairseq_ghat.metrics.generation_log import read_lines
@@ -63,7 +64,7 @@ def main(argv=None) -> int:
     with tempfile.TemporaryDirectory() as folder:
         try:
             sides = [side for name, _, path in named for side in sides_of(name, path, args, Path(folder))]
-        except (CheckpointError, NotMeasurable, NotGroupable) as error:
+        except (CheckpointError, NotMeasurable, NotGroupable, Disagreement) as error:
             command.error(str(error))
         found = measure(sides, args, references, prepared)
     print(json.dumps(found, indent=1, default=vars) if args.json else described(found))
@@ -105,9 +106,8 @@ class CTranslate2Side:
         self.engine, self.name, self.heads = f"CTranslate2, {quantization}", fairseq.name, fairseq.heads
         self.task, self.max_len = fairseq.task, fairseq.max_len
         self.task.load_dataset("valid")
-        pairs = [(item["source"], item["target"]) for item in (self.task.dataset("valid")[i] for i in range(8))]
         out = folder / f"{fairseq.name}-{quantization}"
-        write_model(fairseq.model, self.task, pairs, out, quantization)
+        write_model(fairseq.model, self.task, first_pairs(self.task.dataset("valid"), 16), out, quantization)
         self.size = (out / "model.bin").stat().st_size
         # int8 weights are computed with as int8 where the processor can.
         self.translator = ctranslate2.Translator(

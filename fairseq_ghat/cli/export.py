@@ -4,10 +4,8 @@ import argparse
 import logging
 import sys
 from pathlib import Path
-from typing import List, Tuple
 
 from fairseq.tasks.translation import TranslationTask
-from torch import Tensor
 
 from fairseq_ghat.checkpoints.files import CheckpointError
 from fairseq_ghat.cli.console import quiet_libraries
@@ -46,7 +44,7 @@ def main(argv=None) -> int:
         import ctranslate2  # noqa: F401  only this command needs it
     except ImportError:
         command.error("ctranslate2 is not installed: pip install ctranslate2")
-    from fairseq_ghat.export.agreement import Disagreement
+    from fairseq_ghat.export.agreement import Disagreement, first_pairs
     from fairseq_ghat.export.ctranslate2_model import write_model
     from fairseq_ghat.export.ctranslate2_spec import NotExportable
 
@@ -54,12 +52,15 @@ def main(argv=None) -> int:
         check_data(args.data)
         state = checkpoint_of_task(args.checkpoint, TranslationTask, "translation(_v2s)")
         task, model = task_and_model(args.checkpoint, as_grouped_checkpoint(state), args.data)
-        pairs = _pairs(task, args)
+        task.load_dataset(args.subset)
+        pairs = first_pairs(task.dataset(args.subset), args.pairs)
         checked, quantized = write_model(model, task, pairs, out, args.quantization)
     except (NotExportable, NotGroupable) as error:
         command.error(f"CHECKPOINT {args.checkpoint}: {error}")
     except (CheckpointError, NotMeasurable, Disagreement) as error:
         command.error(str(error))
+    except FileNotFoundError as error:
+        command.error(f"--subset {args.subset}: not in DATA {args.data} ({error})")
     heads = describe_heads(layer.heads_computed for layer in grouped_attentions(model).values())
     size = sum(file.stat().st_size for file in out.iterdir())
     print(f"{out}: {args.quantization}, attentions x heads {heads}, {size / 1e6:.1f} MB")
@@ -67,17 +68,6 @@ def main(argv=None) -> int:
     if args.quantization != "float32":
         print(f"  in {args.quantization}: {quantized:.2g}, not checked")
     return 0
-
-
-def _pairs(task, args) -> List[Tuple[Tensor, Tensor]]:
-    """Pairs of the split, the first ones."""
-    try:
-        task.load_dataset(args.subset)
-    except FileNotFoundError as error:
-        raise NotMeasurable(f"--subset {args.subset}: not in DATA {args.data} ({error})") from error
-    dataset = task.dataset(args.subset)
-    found = [dataset[index] for index in range(min(args.pairs, len(dataset)))]
-    return [(item["source"], item["target"]) for item in found]
 
 
 if __name__ == "__main__":

@@ -15,6 +15,12 @@ class Disagreement(RuntimeError):
     """An export that computes something else than fairseq; the message says by how much."""
 
 
+def first_pairs(dataset, count: int) -> List[Tuple[Tensor, Tensor]]:
+    """The first `count` pairs of fairseq's dataset, or as many as it has: source and target token indexes."""
+    items = [dataset[index] for index in range(min(count, len(dataset)))]
+    return [(item["source"], item["target"]) for item in items]
+
+
 def fairseq_scores(model, task, pairs: Sequence[Tuple[Tensor, Tensor]]) -> List[List[float]]:
     """Log-probability of every target token, the end of the sentence included, given the source and those before.
 
