@@ -14,13 +14,17 @@ _has() {  # _has PYTHON MODULE...: whether the interpreter can import all of the
 for name in sys.argv[1:]: importlib.import_module(name)' "$@") >/dev/null 2>&1
 }
 
-_has_this_package() {  # whether the interpreter's fairseq_ghat, with all commands of setup.py, is this repository's
-    local at name
-    at=$(cd / && "$1" -c 'import fairseq_ghat, os; print(os.path.realpath(os.path.dirname(fairseq_ghat.__file__)))' 2>/dev/null) || return 1
-    [ "$at" = "$(cd "$repository/fairseq_ghat" && pwd -P)" ] || return 1
+_has_commands() {  # whether all commands of setup.py stand beside the interpreter
+    local name
     for name in $(grep -o '"ghat-[a-z]*' "$repository/setup.py" | tr -d '"'); do
         [ -x "$(dirname "$(command -v "$1")")/$name" ] || return 1
     done
+}
+
+_has_this_package() {  # whether the interpreter's fairseq_ghat, with its commands, is this repository's
+    local at
+    at=$(cd / && "$1" -c 'import fairseq_ghat, os; print(os.path.realpath(os.path.dirname(fairseq_ghat.__file__)))' 2>/dev/null) || return 1
+    [ "$at" = "$(cd "$repository/fairseq_ghat" && pwd -P)" ] && _has_commands "$1"
 }
 
 _find_python() {
@@ -66,7 +70,7 @@ else
         "$_python" -m venv --clear "$repository/.venv"
         _install
     fi
-    _has_this_package "$repository/.venv/bin/python" ||  # made before a command was added
+    _has_commands "$repository/.venv/bin/python" ||  # made before a command was added
         "$repository/.venv/bin/python" -m pip --disable-pip-version-check install --quiet --no-deps --editable "$repository"
     # shellcheck disable=SC1091
     source "$repository/.venv/bin/activate"

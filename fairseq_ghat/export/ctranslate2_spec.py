@@ -4,7 +4,7 @@ CTranslate2's own fairseq converter takes the width of a head from the number of
 every attention layer says its width and its scale itself.
 """
 
-from typing import List
+from typing import Any, Dict, List
 
 import numpy as np
 import torch
@@ -45,24 +45,8 @@ def as_transformer_spec(model: GHATTransformerModel, source: Dictionary, target:
     encoder, decoder = model.encoder, model.decoder
     activation = _ACTIVATIONS[getattr(args, "activation_fn", "relu")]
     spec = transformer_spec.TransformerSpec(
-        transformer_spec.TransformerEncoderSpec(
-            len(encoder.layers),
-            _most_heads(encoder),
-            pre_norm=args.encoder_normalize_before,
-            no_final_norm=encoder.layer_norm is None,
-            activation=activation,
-            layernorm_embedding=encoder.layernorm_embedding is not None,
-            head_dim=_head_dim(encoder),
-        ),
-        transformer_spec.TransformerDecoderSpec(
-            len(decoder.layers),
-            _most_heads(decoder),
-            pre_norm=args.decoder_normalize_before,
-            no_final_norm=decoder.layer_norm is None,
-            activation=activation,
-            layernorm_embedding=decoder.layernorm_embedding is not None,
-            head_dim=_head_dim(decoder),
-        ),
+        transformer_spec.TransformerEncoderSpec(**_layout(encoder, args.encoder_normalize_before, activation)),
+        transformer_spec.TransformerDecoderSpec(**_layout(decoder, args.decoder_normalize_before, activation)),
     )
     _set_side(spec.encoder, encoder, spec.encoder.embeddings[0])
     _set_side(spec.decoder, decoder, spec.decoder.embeddings)
@@ -103,16 +87,18 @@ def _check(args) -> None:
         raise NotExportable(f"CTranslate2 has no counterpart of {', '.join(found)}")
 
 
-def _attentions(side: nn.Module) -> List[GroupedAttention]:
-    return [module for module in side.modules() if isinstance(module, GroupedAttention)]
-
-
-def _most_heads(side: nn.Module) -> int:
-    return max(layer.heads_computed for layer in _attentions(side))
-
-
-def _head_dim(side: nn.Module) -> int:
-    return _attentions(side)[0].head_dim
+def _layout(side: nn.Module, pre_norm: bool, activation: common_spec.Activation) -> Dict[str, Any]:
+    """What CTranslate2 wants to know of the encoder or of the decoder."""
+    attentions = [module for module in side.modules() if isinstance(module, GroupedAttention)]
+    return {
+        "num_layers": len(side.layers),
+        "num_heads": max(layer.heads_computed for layer in attentions),
+        "pre_norm": pre_norm,
+        "no_final_norm": side.layer_norm is None,
+        "activation": activation,
+        "layernorm_embedding": side.layernorm_embedding is not None,
+        "head_dim": attentions[0].head_dim,
+    }
 
 
 def _set_side(spec, side: nn.Module, embeddings) -> None:
