@@ -85,16 +85,20 @@ class GroupedAttention(MultiheadAttention):
         """Whether a vote has taken place, or heads were removed. Costs no look at the device."""
         return self._voted
 
-    def set_head_mask(self, mask: Tensor) -> None:
+    def check_head_mask(self, mask: Tensor, may_be_empty: bool = False) -> None:
+        """Raises ValueError if the mask has another length, or keeps no head and may not be empty."""
+        if mask.shape != self.head_mask.shape:
+            raise ValueError(f"head mask of {mask.numel()} heads for {self.heads_held} heads")
+        if not may_be_empty and not bool(mask.any()):
+            raise ValueError("a head mask must keep at least one head")
+
+    def set_head_mask(self, mask: Tensor, may_be_empty: bool = False) -> None:
         """Keeps the heads where mask (heads_held,) is non-zero.
 
         Raises:
-            ValueError: if the mask has another length or keeps no head.
+            ValueError: as check_head_mask.
         """
-        if mask.shape != self.head_mask.shape:
-            raise ValueError(f"head mask of {mask.numel()} heads for {self.heads_held} heads")
-        if not bool(mask.any()):
-            raise ValueError("a head mask must keep at least one head")
+        self.check_head_mask(mask, may_be_empty)
         self.head_mask.copy_(torch.where(mask.to(self.head_mask.device).bool(), VOTED_TO_STAY, VOTED_OUT))
         self._follow_head_mask()
 
@@ -107,7 +111,7 @@ class GroupedAttention(MultiheadAttention):
 
     def remove_heads(self, kept: Sequence[int]) -> None:
         """Cuts the projections down to the given heads, for good. kept: head indexes, increasing."""
-        rows = torch.cat([torch.arange(h * self.head_dim, (h + 1) * self.head_dim) for h in kept])
+        rows = feature_rows(kept, self.head_dim)
         for proj in (self.q_proj, self.k_proj, self.v_proj):
             proj.weight = nn.Parameter(proj.weight.detach()[rows].clone())
             if proj.bias is not None:
@@ -171,6 +175,8 @@ class GroupedAttention(MultiheadAttention):
         """
         if before_softmax:
             raise ValueError("grouped attention does not hand out scores before the softmax")
+        if not self.heads_computed:
+            return self._without_heads(query, key, need_weights, need_head_weights)
         tgt_len, bsz, _ = query.shape
         saved = None if incremental_state is None else self._get_input_buffer(incremental_state)
         cached = bool(saved) and "prev_key" in saved
@@ -229,6 +235,16 @@ class GroupedAttention(MultiheadAttention):
         weights = weights.transpose(0, 1)
         return out, weights if need_head_weights else weights.mean(0)
 
+    def _without_heads(self, query: Tensor, key: Optional[Tensor], need_weights: bool, need_head_weights: bool):
+        """Attention of which no head stays: the bias of its output projection at every position, weights of zero."""
+        key = query if key is None else key
+        # Products of no features, so that data-parallel training finds a gradient for every parameter.
+        unused = sum(self._project_in(proj, key).sum() for proj in (self.k_proj, self.v_proj))
+        out = self._project_out(self._project_in(self.q_proj, query)) + unused
+        if need_head_weights:
+            return out, query.new_zeros(0, query.size(1), query.size(0), key.size(0))
+        return out, query.new_zeros(query.size(1), query.size(0), key.size(0)) if need_weights else None
+
     @property
     def _dropout_p(self) -> float:
         active = self.training or self.dropout_module.apply_during_inference
@@ -274,6 +290,11 @@ def _additive_mask(attn_mask: Optional[Tensor], key_padding_mask: Optional[Tenso
     padding = torch.zeros(key_padding_mask.shape, dtype=dtype, device=key_padding_mask.device)
     padding = padding.masked_fill(key_padding_mask.to(torch.bool), float("-inf"))[:, None, None, :]
     return padding if mask is None else mask + padding
+
+
+def feature_rows(heads: Sequence[int], head_dim: int) -> Tensor:
+    """Rows of a projection that belong to the given heads, in their order."""
+    return (torch.tensor(heads, dtype=torch.long)[:, None] * head_dim + torch.arange(head_dim)).flatten()
 
 
 def grouped_attentions(model: nn.Module) -> Dict[str, GroupedAttention]:

@@ -18,13 +18,16 @@ def heads_per_layer(model: nn.Module) -> Dict[str, int]:
     return {name: attention.heads_computed for name, attention in grouped_attentions(model).items()}
 
 
-def set_head_masks(layers: List[GroupedAttention], masks: Tensor) -> None:
-    """Sets the masks (L, H) of L layers; all of them, or none if one does not fit."""
-    for layer, mask in zip(layers, masks):
-        if mask.numel() != layer.heads_held:
-            raise ValueError(f"head mask of {mask.numel()} heads for {layer.heads_held} heads")
-    for layer, mask in zip(layers, masks):
-        layer.set_head_mask(mask)
+def set_head_masks(masks: Mapping[GroupedAttention, Tensor], may_be_empty: bool = False) -> None:
+    """Sets the masks (H,) of layers; all of them, or none if one does not fit.
+
+    Raises:
+        ValueError: if a mask has another length, or keeps no head and may not be empty.
+    """
+    for layer, mask in masks.items():
+        layer.check_head_mask(mask, may_be_empty)
+    for layer, mask in masks.items():
+        layer.set_head_mask(mask, may_be_empty)
 
 
 def masks_in_state(state_dict: Mapping[str, Tensor]) -> Dict[str, List[int]]:

@@ -8,7 +8,7 @@ from typing import Any, Dict, List, Mapping
 import torch
 from torch import Tensor, nn
 
-from fairseq_ghat.modules.grouped_attention import HEAD_MASK, NO_VOTE_YET, grouped_attentions
+from fairseq_ghat.modules.grouped_attention import HEAD_MASK, NO_VOTE_YET, feature_rows, grouped_attentions
 from fairseq_ghat.pruning.head_masks import masks_in_state
 
 # Attribute of the model config that names, for every attention layer, the original indexes of its heads.
@@ -32,7 +32,7 @@ def remove_heads(model: nn.Module, kept_heads: Mapping[str, List[int]]) -> None:
         if name not in attentions:
             raise ValueError(f"slim checkpoint: the model has no attention layer {name}")
         heads = attentions[name].num_heads
-        if not kept or sorted(set(kept)) != list(kept) or not 0 <= kept[0] <= kept[-1] < heads:
+        if sorted(set(kept)) != list(kept) or not all(0 <= head < heads for head in kept):
             allowed = f"increasing indexes in 0..{heads - 1}"
             raise ValueError(f"slim checkpoint: {name} keeps heads {kept}, allowed are {allowed}")
     for name, kept in kept_heads.items():
@@ -61,7 +61,7 @@ def _feature_rows(kept: List[int], features: int, state_dict: Mapping[str, Tenso
     head_dim, rest = divmod(features, heads)
     if rest:
         raise ValueError(f"{attention}: {features} features do not divide into {heads} heads")
-    return torch.cat([torch.arange(h * head_dim, (h + 1) * head_dim) for h in kept])
+    return feature_rows(kept, head_dim)
 
 
 @dataclass

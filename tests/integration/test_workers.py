@@ -90,7 +90,7 @@ def differing_masks(rank, port, folder):
         masks = torch.zeros(6, 8)
         masks[:, :2] = 1
         masks[4] = torch.isin(torch.arange(8), torch.tensor(heads_of_layer_4)).float()
-        set_head_masks(layers, masks)
+        set_head_masks(dict(zip(layers, masks)))
         try:
             check_same_masks(model)
             results.append("agree")
@@ -130,7 +130,8 @@ def default_ddp(rank, port, folder):
         if step == 3:
             masks = torch.zeros(6, 8)
             masks[:, [2, 5]] = 1
-            set_head_masks(list(grouped_attentions(wrapped).values()), masks)
+            masks[3] = 0  # an attention without heads
+            set_head_masks(dict(zip(grouped_attentions(wrapped).values(), masks)), may_be_empty=True)
         optimizer.zero_grad()
         loss, size, _ = wrapped_criterion(wrapped, padded_batch())
         (loss / size).backward()

@@ -126,7 +126,7 @@ def test_a_step_never_waits_for_the_device_where_fairseqs_does_not(batch, featur
     stock = waits_of_a_step(build_stock(), LabelSmoothedCrossEntropyCriterion(TinyTask(), False, 0.1), batch)
     model = build_grouped(group_feature=feature)
     if masked:
-        set_head_masks(list(grouped_attentions(model).values()), (torch.arange(8) < 2).expand(6, -1))
+        set_head_masks(dict(zip(grouped_attentions(model).values(), (torch.arange(8) < 2).expand(6, -1))))
     assert waits_of_a_step(model, criterion("0.25"), batch) == stock
 
 
@@ -207,7 +207,7 @@ def test_fairseq_2389_classifiers_keep_a_gradient_after_the_vote(batch):
     """facebookresearch/fairseq#2389: default data-parallel training wants one for every parameter."""
     model = build_grouped()
     ours = classifying(model)
-    set_head_masks(list(grouped_attentions(model).values()), torch.tensor([[1, 0, 0, 1, 0, 0, 0, 0]] * 6))
+    set_head_masks(dict(zip(grouped_attentions(model).values(), torch.tensor([[1, 0, 0, 1, 0, 0, 0, 0]] * 6))))
     loss, _, log = ours(model, batch)
     loss.backward()
     assert loss.item() == log["loss"].item()
@@ -235,7 +235,7 @@ def test_constraint_acts_in_its_stages_only(batch, stage, before, after):
     ours = build_criterion(GroupConstrainedCrossEntropy, VotingTask(model, stage), scale="1")
     for voted, expected in ((False, before), (True, after)):
         if voted:
-            set_head_masks(list(grouped_attentions(model).values()), torch.tensor([[1, 0, 0, 1, 0, 0, 0, 0]] * 6))
+            set_head_masks(dict(zip(grouped_attentions(model).values(), torch.tensor([[1, 0, 0, 1, 0, 0, 0, 0]] * 6))))
         loss, _, log = ours(model, batch)
         assert ("constraint" in log) == expected
         assert (loss.item() != log["loss"].item()) == expected
@@ -299,7 +299,7 @@ def test_cross_entropy_variant(batch):
 def test_after_the_vote_only_the_task_loss_is_left(batch):
     model = build_grouped().eval()
     layers = list(grouped_attentions(model).values())
-    set_head_masks(layers, torch.tensor([[1, 0, 0, 1, 0, 0, 0, 0]] * 6))
+    set_head_masks(dict(zip(layers, torch.tensor([[1, 0, 0, 1, 0, 0, 0, 0]] * 6))))
     loss, _, log = criterion("100")(model, batch)
     assert loss.item() == log["loss"].item()
     assert "constraint" not in log

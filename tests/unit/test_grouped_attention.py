@@ -232,6 +232,26 @@ def test_masked_equals_zeroed_and_removed(kind, kept):
     assert removed.q_proj.weight.shape == (len(kept) * E // HEADS, E)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("removed", [False, True])
+def test_attention_without_heads_is_the_bias_of_its_output_projection(kind, removed):
+    _, ours = make(kind)
+    if removed:
+        ours.remove_heads([])
+    else:
+        ours.set_head_mask(torch.zeros(HEADS), may_be_empty=True)
+    assert ours.heads_computed == 0 and ours.voted
+    query, key, padding = inputs(kind)
+    for options in ({}, {"need_weights": False}, {"need_head_weights": True}):
+        out, weights = ours.train()(query, key, key, padding, static_kv=kind == "cross", **options)
+        assert torch.equal(out, ours.out_proj.bias.expand_as(query))
+        assert weights is None if options.get("need_weights") is False else not weights.any()
+    assert ours(query, key, key, padding)[1].shape == (query.size(1), query.size(0), key.size(0))
+    out.sum().backward()  # in data-parallel training every parameter needs a gradient
+    assert all(parameter.grad is not None for parameter in ours.parameters())
+    assert not ours.q_proj.weight.grad.any() and ours.out_proj.bias.grad.any()
+
+
 def test_gradients_reach_kept_heads_only():
     _, masked = make("self")
     masked.train().set_head_mask(torch.tensor([1, 0, 0, 1]))
