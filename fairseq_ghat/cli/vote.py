@@ -5,6 +5,7 @@ import logging
 import sys
 import tempfile
 from pathlib import Path
+from typing import Optional
 
 from fairseq import checkpoint_utils, utils
 
@@ -12,19 +13,23 @@ from fairseq_ghat.checkpoints.files import CheckpointError, read_checkpoint, wri
 from fairseq_ghat.cli.console import add_run_options, quiet_libraries
 from fairseq_ghat.cli.measured_models import NotMeasurable, check_data, measuring_device
 from fairseq_ghat.cli.out_file import check_out
+from fairseq_ghat.core.head_budget import BUDGETS
 from fairseq_ghat.core.hidden_units import DISTANCES
-from fairseq_ghat.core.voting import KEEP_HEADS, VOTE_BY
+from fairseq_ghat.core.voting import VOTE_BY
 from fairseq_ghat.criterions.group_constrained import OBJECTIVES
 from fairseq_ghat.models.grouped_checkpoint import NotGroupable, as_grouped_checkpoint
 from fairseq_ghat.modules.feature_grams import FEATURES
 from fairseq_ghat.modules.group_classifiers import GroupClassifiers
 from fairseq_ghat.modules.grouped_attention import grouped_attentions
 from fairseq_ghat.pruning.head_masks import is_voted
+from fairseq_ghat.pruning.passes import Passes
 from fairseq_ghat.pruning.refit import REFITS
+from fairseq_ghat.pruning.selection import SELECTIONS
 from fairseq_ghat.pruning.slimming import for_inference
-from fairseq_ghat.pruning.voting_pass import VotingRules, vote
-from fairseq_ghat.tasks.voting_batches import voting_batches
-from fairseq_ghat.tasks.voting_schedule import VotingToStayConfig, check_removable
+from fairseq_ghat.pruning.voting_pass import vote
+from fairseq_ghat.tasks.token_loss import token_loss
+from fairseq_ghat.tasks.voting_batches import VotingBatches
+from fairseq_ghat.tasks.voting_schedule import VotingToStayConfig, check_removable, check_schedule, voting_rules
 
 
 def parser() -> argparse.ArgumentParser:
@@ -40,7 +45,31 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--group-distance", choices=DISTANCES, help="default: as the checkpoint, else euclidean")
     found.add_argument("--group-objective", choices=OBJECTIVES, default="metric", help="pattern score of the vote")
     found.add_argument("--vote-by", choices=VOTE_BY, default="count", help="default: count")
-    found.add_argument("--keep-heads", choices=[k for k in KEEP_HEADS if k != "all"], default="pillars")
+    found.add_argument(
+        "--select",
+        "--keep-heads",
+        dest="keep_heads",
+        choices=list(SELECTIONS),
+        default="pillars",
+        help="way of choosing heads (default: pillars). "
+        + "; ".join(f"{name}: {way.by} ({way.paper})" for name, way in SELECTIONS.items()),
+    )
+    found.add_argument("--vote-heads", type=int, metavar="K", help="heads that stay in each attention (default: C)")
+    found.add_argument(
+        "--vote-budget",
+        choices=BUDGETS,
+        default="layer",
+        help="layer: K in every attention (default); model: K on average, wherever they are worth most",
+    )
+    found.add_argument(
+        "--remove-sublayers",
+        action="store_true",
+        help="with --vote-budget model: an attention may lose all its heads, then its sublayer is gone",
+    )
+    found.add_argument(
+        "--select-batches", type=int, metavar="N", help="batches to look at, at random (default: the split once)"
+    )
+    found.add_argument("--gate-lr", type=float, help="of learned gates (default: 0.1 for l0, 0.2 for subset)")
     found.add_argument("--refit", choices=REFITS, default="output", help="default: output")
     found.add_argument("--seed", type=int, help="of random choices and of the batches (default: as the checkpoint)")
     found.add_argument("--max-tokens", type=int, help="in a batch; each batch votes (default: as the checkpoint)")
@@ -63,12 +92,13 @@ def main(argv=None) -> int:
         state = for_inference(
             as_grouped_checkpoint(
                 read_checkpoint(source),
-                head_groups=args.head_groups,
+                head_groups=_groups(args),
                 group_feature=args.group_feature,
                 group_distance=args.group_distance,
             )
         )
         batching = _batching(state, args)
+        check_schedule(batching)
         task, model = load(state, args)
         classifiers = _classifiers(state, model) if args.group_objective == "classification" else None
         if is_voted(model):
@@ -85,15 +115,18 @@ def main(argv=None) -> int:
     for module in (model, classifiers):
         if module is not None:
             module.to(device)
+    batches = VotingBatches(task, model, batching, args.data, args.subset, epoch=1)
+    rules = voting_rules(batching)
+    passes = Passes(
+        batches.once,
+        batches.count,
+        task.target_dictionary.pad(),
+        to_device=utils.move_to_cuda if device.type == "cuda" else lambda sample: sample,
+        limit=rules.limit,
+        loss=token_loss(task),
+    )
     try:
-        kept = vote(
-            model,
-            voting_batches(task, model, batching, args.data, args.subset, epoch=1),
-            task.target_dictionary.pad(),
-            to_device=utils.move_to_cuda if device.type == "cuda" else lambda sample: sample,
-            rules=VotingRules(args.vote_by, args.keep_heads, args.refit, batching.seed),
-            classifiers=classifiers,
-        )
+        kept = vote(model, passes, rules, classifiers)
     except ValueError as error:
         command.error(str(error))
     write_checkpoint({**state, "model": utils.move_to_cpu(model.state_dict())}, out)
@@ -105,7 +138,8 @@ def main(argv=None) -> int:
 
 def load(state, args):
     """Model and task of a grouped checkpoint, by fairseq's own loading, with the voting split."""
-    overrides = {"data": args.data}
+    # Gates are not reached in a forward pass that is run again.
+    overrides = {"data": args.data, "checkpoint_activations": False}
     overrides.update({lang: getattr(args, lang) for lang in ("source_lang", "target_lang") if getattr(args, lang)})
     with tempfile.TemporaryDirectory(dir=Path(args.out).resolve().parent) as folder:
         grouped = Path(folder) / "grouped.pt"
@@ -126,7 +160,18 @@ def _batching(state, args) -> VotingToStayConfig:
         sizes["max_tokens"] = 4096
     return VotingToStayConfig(
         vote_epoch=1,
+        max_epoch=0,
+        vote_by=args.vote_by,
         keep_heads=args.keep_heads,
+        refit=args.refit,
+        vote_heads=args.vote_heads,
+        vote_budget=args.vote_budget,
+        remove_sublayers=args.remove_sublayers,
+        select_batches=args.select_batches,
+        gate_lr=args.gate_lr,
+        fp16=False,
+        store_ema=False,
+        ddp_backend="",
         required_batch_size_multiple=trained.get("required_batch_size_multiple", 8),
         num_workers=args.num_workers,
         seed=trained.get("seed", 1) if args.seed is None else args.seed,
@@ -135,6 +180,13 @@ def _batching(state, args) -> VotingToStayConfig:
         no_progress_bar=args.no_progress_bar,
         **sizes,
     )
+
+
+def _groups(args) -> Optional[int]:
+    """Groups of the vote: as many as heads stay, for a way of choosing that keeps one of each."""
+    if args.head_groups is None and SELECTIONS[args.keep_heads].groups:
+        return args.vote_heads
+    return args.head_groups
 
 
 def _classifiers(state, model) -> GroupClassifiers:

@@ -9,7 +9,6 @@ from fairseq_ghat.core.feature_gram import group_membership, head_centre_cosines
 from fairseq_ghat.core.hidden_units import hidden_unit_labels
 
 VOTE_BY = ("count", "score")
-KEEP_HEADS = ("pillars", "random-in-group", "random", "all")
 
 
 class VoteTally:
@@ -109,9 +108,3 @@ def random_in_group(labels: Tensor, groups: int, generator: torch.Generator) -> 
     """A random member of every group (ablation of Table 3). labels (L, H) -> (L, H) bool; drawn on the CPU."""
     draws = torch.rand(labels.shape, generator=generator, dtype=torch.float64).to(labels.device)
     return group_winners(draws, labels, groups)
-
-
-def random_heads(layers: int, heads: int, kept: int, generator: torch.Generator) -> Tensor:
-    """Random heads of every layer, whatever their group (ablation of Table 3). -> (L, H) bool on the CPU."""
-    order = torch.rand(layers, heads, generator=generator, dtype=torch.float64).argsort(-1)
-    return torch.zeros(layers, heads, dtype=torch.bool).scatter_(1, order[:, :kept], True)

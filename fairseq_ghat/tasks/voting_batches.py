@@ -8,29 +8,44 @@ from fairseq.logging import progress_bar
 from fairseq_ghat.tasks.workers import share_of_data
 
 
-def voting_batches(task, model, cfg, data: str, subset: str, epoch: int) -> Iterator[Dict]:
+class VotingBatches:
     """This worker's share of the batches of a split; of sharded data, the batches of all shards.
 
     Args:
-        task: fairseq task that has the split loaded; the loaded shard is there again afterwards.
+        task: fairseq task that has the split loaded; after each pass the loaded shard is there again.
         model: for its longest sentences.
         cfg: VotingToStayConfig.
         data: folder of the data, or of its shards.
         subset: name of the split.
         epoch: shown in the progress bar.
     """
-    shards = len(utils.split_paths(data))
-    loaded = task.datasets[subset]
-    try:
-        for shard in range(1, shards + 1):
-            if shards > 1:
-                task.load_dataset(subset, epoch=shard, combine=True)
-            yield from _with_progress(_iterator(task, model, cfg, subset), cfg, epoch)
-    finally:
-        task.datasets[subset] = loaded
+
+    def __init__(self, task, model, cfg, data: str, subset: str, epoch: int):
+        self._task, self._model, self._cfg, self._subset, self._epoch = task, model, cfg, subset, epoch
+        self._shards = len(utils.split_paths(data))
+
+    def once(self, shuffle: bool = False) -> Iterator[Dict]:
+        """All batches once behind a progress bar, in fairseq's order (by length) or shuffled by the seed."""
+        for iterator in self._iterators(shuffle):
+            yield from _with_progress(iterator, self._cfg, self._epoch)
+
+    def count(self) -> int:
+        """How many batches `once` gives."""
+        return sum(len(iterator) for iterator in self._iterators(shuffle=False))
+
+    def _iterators(self, shuffle: bool) -> Iterator:
+        """One iterator for each shard, which is loaded while it is in use."""
+        loaded = self._task.datasets[self._subset]
+        try:
+            for shard in range(1, self._shards + 1):
+                if self._shards > 1:
+                    self._task.load_dataset(self._subset, epoch=shard, combine=True)
+                yield _iterator(self._task, self._model, self._cfg, self._subset, shuffle)
+        finally:
+            self._task.datasets[self._subset] = loaded
 
 
-def _iterator(task, model, cfg, subset: str):
+def _iterator(task, model, cfg, subset: str, shuffle: bool):
     workers, number = share_of_data()
     return task.get_batch_iterator(
         dataset=task.dataset(subset),
@@ -46,7 +61,7 @@ def _iterator(task, model, cfg, subset: str):
         epoch=1,
         # The iterator of the trainer must not be touched: its position is part of the checkpoint.
         disable_iterator_cache=True,
-    ).next_epoch_itr(shuffle=False)
+    ).next_epoch_itr(shuffle=shuffle)
 
 
 def _with_progress(iterator, cfg, epoch: int) -> Iterator[Dict]:

@@ -6,10 +6,12 @@ from typing import Mapping, Optional
 from fairseq.dataclass import ChoiceEnum
 from omegaconf import II
 
-from fairseq_ghat.core.voting import KEEP_HEADS, VOTE_BY
+from fairseq_ghat.core.head_budget import BUDGETS, HeadBudget
+from fairseq_ghat.core.voting import VOTE_BY
 from fairseq_ghat.modules.grouped_attention import GroupedAttention
 from fairseq_ghat.pruning.refit import REFITS
-from fairseq_ghat.pruning.voting_pass import VotingRules
+from fairseq_ghat.pruning.selection import KEEP_HEADS, LEARNED_GATES, SELECTIONS
+from fairseq_ghat.pruning.selector import VotingRules
 
 CONSTRAIN_STAGES = ("1", "2", "both")
 
@@ -42,9 +44,34 @@ class VotingToStayConfig:
     keep_heads: ChoiceEnum(KEEP_HEADS) = field(
         default="pillars",
         metadata={
-            "help": "heads that stay: the winner of each group, a random member of each group, as many heads at "
-            "random, or all of them; random choices follow --seed"
+            "help": "heads that stay: pillars, the winner of each group; by another way of choosing; or all of them; "
+            "whatever is random follows --seed"
         },
+    )
+    vote_heads: Optional[int] = field(
+        default=None,
+        metadata={"help": "heads that stay in each attention (default: as many as --head-groups)"},
+    )
+    vote_budget: ChoiceEnum(BUDGETS) = field(
+        default="layer",
+        metadata={
+            "help": "layer: so many heads stay in every attention; model: so many on average, wherever they are worth "
+            "most, and at least one in each"
+        },
+    )
+    remove_sublayers: bool = field(
+        default=False,
+        metadata={"help": "with --vote-budget model: an attention may lose all its heads, then its sublayer is gone"},
+    )
+    select_batches: Optional[int] = field(
+        default=None,
+        metadata={
+            "help": "batches that the vote looks at, chosen at random; for learned gates (l0, subset) their updates "
+            "(default: all of the training set once)"
+        },
+    )
+    gate_lr: Optional[float] = field(
+        default=None, metadata={"help": "learning rate of learned gates (default: 0.1 for l0, 0.2 for subset)"}
     )
     constrain_stage: ChoiceEnum(CONSTRAIN_STAGES) = field(
         default="1", metadata={"help": "apply the group constraint before the vote (1), after it (2) or in both"}
@@ -79,8 +106,23 @@ def votes(cfg) -> bool:
 
 
 def voting_rules(cfg) -> VotingRules:
-    """How the vote is held. cfg: VotingToStayConfig."""
-    return VotingRules(by=str(cfg.vote_by), keep=str(cfg.keep_heads), refit=str(cfg.refit), seed=cfg.seed)
+    """How heads are chosen. cfg: VotingToStayConfig."""
+    return VotingRules(
+        by=str(cfg.vote_by),
+        keep=str(cfg.keep_heads),
+        refit=str(cfg.refit),
+        seed=cfg.seed,
+        heads=cfg.vote_heads,
+        over=str(cfg.vote_budget),
+        may_empty=cfg.remove_sublayers,
+        limit=cfg.select_batches,
+        gate_lr=cfg.gate_lr,
+    )
+
+
+def needs_gradients(cfg) -> bool:
+    """Whether a vote is planned that takes gradients of the task's loss. cfg: VotingToStayConfig."""
+    return votes(cfg) and str(cfg.keep_heads) != "all" and SELECTIONS[str(cfg.keep_heads)].gradients
 
 
 def check_schedule(cfg) -> None:
@@ -105,11 +147,16 @@ def check_schedule(cfg) -> None:
         for flag, value, default in (
             ("--keep-heads", str(cfg.keep_heads), "pillars"),
             ("--constrain-stage", str(cfg.constrain_stage), "1"),
+            ("--vote-heads", cfg.vote_heads, None),
+            ("--vote-budget", str(cfg.vote_budget), "layer"),
+            ("--select-batches", cfg.select_batches, None),
+            ("--gate-lr", cfg.gate_lr, None),
         ):
             if value != default:
                 raise ValueError(
                     f"{flag} {value}: allowed only with --vote-epoch or --vote-tolerance, there is no vote"
                 )
+    _check_selection(cfg)
     if cfg.ddp_backend == "fully_sharded":
         raise ValueError(
             "--ddp-backend fully_sharded: not with grouped attention, whose heads lie across the shards of a weight; "
@@ -121,15 +168,57 @@ def check_schedule(cfg) -> None:
         )
 
 
-def check_removable(cfg, attentions: Mapping[str, GroupedAttention]) -> None:
-    """Raises ValueError if a vote is planned that could remove no head of some layer. cfg: VotingToStayConfig."""
-    groups = next(iter(attentions.values())).grouping.groups
-    fewest_heads = min(layer.num_heads for layer in attentions.values())
-    if votes(cfg) and str(cfg.keep_heads) != "all" and groups >= fewest_heads:
+def _check_selection(cfg) -> None:
+    """Raises ValueError for options of choosing that are out of range or do not go together; names the flag."""
+    keep, over = str(cfg.keep_heads), str(cfg.vote_budget)
+    for flag, value, allowed in (
+        ("--select-batches", cfg.select_batches, "1 or more"),
+        ("--gate-lr", cfg.gate_lr, "a number > 0"),
+    ):
+        if value is not None and not value > 0:
+            raise ValueError(f"{flag} {value}: allowed is {allowed}")
+    if cfg.gate_lr is not None and keep not in LEARNED_GATES:
+        raise ValueError(f"--gate-lr {cfg.gate_lr}: allowed only with --keep-heads {' or '.join(LEARNED_GATES)}")
+    if cfg.remove_sublayers and over != "model":
+        raise ValueError("--remove-sublayers: allowed only with --vote-budget model")
+    if over == "model" and (keep == "all" or SELECTIONS[keep].groups):
         raise ValueError(
-            f"--head-groups {groups} with a vote: one head stays in each group, "
-            f"so a vote removes none of {fewest_heads} heads; allowed is 1 to {fewest_heads - 1}"
+            f"--vote-budget model: not with --keep-heads {keep}, which keeps the same number in every attention"
         )
+
+
+def check_removable(cfg, attentions: Mapping[str, GroupedAttention]) -> None:
+    """Raises ValueError if a vote is planned that could remove no head, or none of some layer; names the flag.
+
+    cfg: VotingToStayConfig.
+    """
+    keep = str(cfg.keep_heads)
+    if not votes(cfg) or keep == "all":
+        return
+    groups = next(iter(attentions.values())).grouping.groups
+    sizes = [layer.num_heads for layer in attentions.values()]
+    if SELECTIONS[keep].groups:
+        if groups >= min(sizes):
+            raise ValueError(
+                f"--head-groups {groups} with a vote: one head stays in each group, "
+                f"so a vote removes none of {min(sizes)} heads; allowed is 1 to {min(sizes) - 1}"
+            )
+        if cfg.vote_heads not in (None, groups):
+            raise ValueError(
+                f"--vote-heads {cfg.vote_heads}: --keep-heads {keep} keeps one head of each group; allowed is "
+                f"{groups}, the --head-groups"
+            )
+        return
+    heads = groups if cfg.vote_heads is None else cfg.vote_heads
+    if str(cfg.constrain_stage) != "1" and (str(cfg.vote_budget) == "model" or heads < groups):
+        raise ValueError(
+            f"--constrain-stage {cfg.constrain_stage}: the heads that stay must still form --head-groups {groups} "
+            f"groups; allowed is 1, or --vote-heads {groups} or more in every attention"
+        )
+    try:
+        HeadBudget(heads, str(cfg.vote_budget), cfg.remove_sublayers).check(sizes)
+    except ValueError as error:
+        raise ValueError(f"--vote-heads {heads}: {error}") from None
 
 
 def is_due(cfg, epoch: int, change: Optional[float]) -> bool:

@@ -10,6 +10,7 @@ from torch import Tensor
 from fairseq_ghat.models.checkpoint_match import task_state_to_resume
 from fairseq_ghat.modules.grouped_attention import grouped_attentions
 from fairseq_ghat.pruning.head_masks import heads_per_layer, is_voted
+from fairseq_ghat.pruning.passes import Passes
 from fairseq_ghat.pruning.slimming import KEPT_HEADS
 from fairseq_ghat.pruning.voting_pass import vote
 from fairseq_ghat.tasks.best_score import (
@@ -20,9 +21,17 @@ from fairseq_ghat.tasks.best_score import (
 )
 from fairseq_ghat.tasks.hidden_unit_history import HiddenUnitHistory
 from fairseq_ghat.tasks.master_copies import renew_master_copies
-from fairseq_ghat.tasks.voting_batches import voting_batches
-from fairseq_ghat.tasks.voting_schedule import check_removable, check_schedule, is_due, votes, voting_rules
-from fairseq_ghat.tasks.workers import add_up_over_workers, agree_on, check_same_masks
+from fairseq_ghat.tasks.token_loss import token_loss
+from fairseq_ghat.tasks.voting_batches import VotingBatches
+from fairseq_ghat.tasks.voting_schedule import (
+    check_removable,
+    check_schedule,
+    is_due,
+    needs_gradients,
+    votes,
+    voting_rules,
+)
+from fairseq_ghat.tasks.workers import add_up_over_workers, agree_on, check_same_masks, unwrapped
 
 logger = logging.getLogger(__name__)
 
@@ -80,6 +89,11 @@ class VotingToStayMixin:
             )
         if not is_voted(model):
             check_removable(self.cfg, self.grouped_attentions)
+        if needs_gradients(self.cfg) and getattr(cfg, "checkpoint_activations", False):
+            raise ValueError(
+                f"--checkpoint-activations: not with --keep-heads {self.cfg.keep_heads}, whose gates are not reached "
+                "in a forward pass that is run again; vote afterwards with ghat-vote"
+            )
         if votes(self.cfg) and (getattr(cfg, "quant_noise_pq", 0) or 0) > 0:
             raise ValueError(
                 f"--quant-noise-pq {cfg.quant_noise_pq}: allowed is 0 with a vote; the noise is put on whole "
@@ -166,15 +180,18 @@ class VotingToStayMixin:
         logger.info("vote: begins before epoch %d, model frozen", epoch)
         device = next(model.parameters()).device
         subset = self.cfg.train_subset
-        vote(
-            model,
-            voting_batches(self, model, self.cfg, self.cfg.data, subset, epoch),
+        batches = VotingBatches(self, model, self.cfg, self.cfg.data, subset, epoch)
+        rules = voting_rules(self.cfg)
+        passes = Passes(
+            batches.once,
+            batches.count,
             self.target_dictionary.pad(),
             to_device=utils.move_to_cuda if device.type == "cuda" else lambda sample: sample,
-            rules=voting_rules(self.cfg),
-            classifiers=self._classifiers,
+            limit=rules.limit,
+            loss=token_loss(self),
             add_up=add_up_over_workers,
         )
+        vote(unwrapped(model), passes, rules, self._classifiers)
         self.dataset(subset).set_epoch(epoch)
         check_same_masks(model)
         if str(self.cfg.refit) != "none":

@@ -9,6 +9,13 @@ from torch import Tensor, nn
 from fairseq_ghat.modules.grouped_attention import grouped_attentions
 
 
+def unwrapped(model: nn.Module) -> nn.Module:
+    """The model inside the wrappers of data-parallel training, whose forward pass expects a backward pass."""
+    while hasattr(model, "module"):
+        model = model.module
+    return model
+
+
 def share_of_data() -> Tuple[int, int]:
     """(number of workers, number of this one from 0)."""
     workers = distributed_utils.get_data_parallel_world_size()

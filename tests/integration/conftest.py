@@ -1,7 +1,7 @@
 """A toy translation corpus, a training run on it, and a toy text, made once through fairseq's own commands."""
 
 import pytest
-from commands import preprocess_toy_corpus, preprocess_toy_text, run, train
+from commands import MODEL, TRAIN, preprocess_toy_corpus, preprocess_toy_text, run, train
 
 
 @pytest.fixture(scope="session")
@@ -35,3 +35,14 @@ def slim_file(voted_run):
     save_dir, _ = voted_run
     path = save_dir / "slim.pt"
     return path, run(f"ghat-slim {save_dir}/checkpoint4.pt {path}")
+
+
+@pytest.fixture(scope="session")
+def stock_checkpoint(corpus, tmp_path_factory):
+    """A checkpoint of fairseq's own transformer, trained for 2 epochs."""
+    save_dir = tmp_path_factory.mktemp("stock")
+    run(
+        f"fairseq-train {corpus} --save-dir {save_dir} --task translation --arch transformer "
+        f"--criterion label_smoothed_cross_entropy --max-epoch 2 --no-epoch-checkpoints {MODEL} {TRAIN}"
+    )
+    return save_dir / "checkpoint_last.pt"

@@ -5,22 +5,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from commands import MODEL, TRAIN, generated, hypotheses, run, train
+from commands import generated, hypotheses, run, train
 
 from fairseq_ghat.checkpoints.files import read_checkpoint
 from fairseq_ghat.pruning.head_masks import masks_in_state
 
 STRANGERS = Path(__file__).parents[3] / "shared/data/fairseq_checkpoint_symmath"
-
-
-@pytest.fixture(scope="module")
-def stock_checkpoint(corpus, tmp_path_factory):
-    save_dir = tmp_path_factory.mktemp("stock")
-    run(
-        f"fairseq-train {corpus} --save-dir {save_dir} --task translation --arch transformer "
-        f"--criterion label_smoothed_cross_entropy --max-epoch 2 --no-epoch-checkpoints {MODEL} {TRAIN}"
-    )
-    return save_dir / "checkpoint_last.pt"
 
 
 def valid_loss(corpus, checkpoint):

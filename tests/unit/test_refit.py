@@ -6,8 +6,10 @@ from tiny_models import build_grouped, padded_batch
 
 from fairseq_ghat.modules.grouped_attention import grouped_attentions
 from fairseq_ghat.modules.output_moments import HeadOutputMoments
+from fairseq_ghat.pruning.passes import Passes
 from fairseq_ghat.pruning.refit import refit_kept_heads
-from fairseq_ghat.pruning.voting_pass import VotingRules, vote
+from fairseq_ghat.pruning.selector import VotingRules
+from fairseq_ghat.pruning.voting_pass import vote
 
 PAD = 1
 KEPT = torch.tensor([1, 0, 0, 1, 0, 0, 0, 0]).bool()
@@ -93,7 +95,7 @@ def test_singular_layer_is_named_and_nothing_is_changed():
         broken.v_proj.bias.zero_()
     before = {name: value.clone() for name, value in model.state_dict().items()}
     with pytest.raises(ValueError, match=r"decoder\.layers\.1\.encoder_attn: .*linearly dependent.*--refit none"):
-        vote(model, samples, PAD, rules=VotingRules(refit="output"))
+        vote(model, Passes(lambda shuffle: samples, len, PAD), VotingRules(refit="output"))
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
 
 
@@ -101,5 +103,5 @@ def test_vote_with_refit_keeps_the_same_heads_as_without():
     masks = []
     for refit in ("none", "output"):
         model = build_grouped()
-        masks.append(vote(model, many_batches(), PAD, rules=VotingRules(refit=refit)))
+        masks.append(vote(model, Passes(lambda shuffle: many_batches(), len, PAD), VotingRules(refit=refit)))
     assert masks[0] == masks[1]

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from fairseq_ghat.core.hidden_units import hidden_unit_labels
-from fairseq_ghat.core.voting import VoteTally, elect, group_winners, random_heads, random_in_group
+from fairseq_ghat.core.voting import VoteTally, elect, group_winners, random_in_group
 
 
 def textbook_vote(batches, groups):
@@ -150,15 +150,3 @@ def test_random_member_of_each_group_is_seeded_and_covers_all_members():
         seen |= kept
         assert torch.equal(kept, random_in_group(labels, 3, torch.Generator().manual_seed(seed)))
     assert seen.all()
-
-
-def test_random_heads_are_seeded_and_equally_likely():
-    counts = torch.zeros(8)
-    for seed in range(800):
-        kept = random_heads(3, 8, 2, torch.Generator().manual_seed(seed))
-        assert kept.sum(-1).tolist() == [2, 2, 2]
-        counts += kept.sum(0)
-    assert torch.equal(
-        random_heads(3, 8, 2, torch.Generator().manual_seed(1)), random_heads(3, 8, 2, torch.Generator().manual_seed(1))
-    )
-    assert (counts / counts.mean() - 1).abs().max() < 0.15

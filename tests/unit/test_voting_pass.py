@@ -12,7 +12,9 @@ from fairseq_ghat.modules.group_classifiers import GroupClassifiers
 from fairseq_ghat.modules.grouped_attention import grouped_attentions
 from fairseq_ghat.modules.pooled_features import PooledFeatures
 from fairseq_ghat.pruning.head_masks import heads_per_layer, is_voted, masks_in_state
-from fairseq_ghat.pruning.voting_pass import VotingRules, frozen, vote
+from fairseq_ghat.pruning.passes import Passes
+from fairseq_ghat.pruning.selector import VotingRules
+from fairseq_ghat.pruning.voting_pass import vote
 
 PAD = 1
 
@@ -29,8 +31,12 @@ def batches(count=5):
     return made
 
 
-def run_vote(model, samples, **options):
-    return vote(model, samples, PAD, **options)
+PILLARS = VotingRules()
+
+
+def run_vote(model, samples, rules=PILLARS, classifiers=None, **options):
+    passes = Passes(lambda shuffle: samples, lambda: len(samples), PAD, **options)
+    return vote(model, passes, rules, classifiers)
 
 
 def test_masks_are_those_of_a_tally_over_the_same_batches():
@@ -183,11 +189,3 @@ def test_no_data_leaves_the_model_as_it_was():
     with pytest.raises(ValueError, match="saw no data"):
         run_vote(model, [])
     assert not is_voted(model)
-
-
-def test_frozen_restores_training_mode_after_an_error():
-    model = build_grouped().train()
-    with pytest.raises(KeyError), frozen(model):
-        assert not model.training and not torch.is_grad_enabled()
-        raise KeyError
-    assert model.training and torch.is_grad_enabled()
