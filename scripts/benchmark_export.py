@@ -20,6 +20,7 @@ from typing import Any, Dict, List
 import ctranslate2
 import torch
 from fairseq import utils
+from fairseq.data.data_utils import post_process
 from fairseq.dataclass.configs import GenerationConfig
 from fairseq.tasks.translation import TranslationTask
 from sacrebleu.metrics import BLEU
@@ -166,7 +167,7 @@ def measure(sides: List[Any], args, references: List[str], prepared: Dict[str, A
     seconds = list(run_by_turns(named, args.repeats, 1, progress_line()).values())
     rows, greedy = [], {}
     for index, side in enumerate(sides):
-        texts = [_text(translations[index][number], prepared["subwords"]) for number in numbers]
+        texts = [text_of(translations[index][number], prepared) for number in numbers]
         bleu = BLEU(lowercase=prepared["lowercase"])
         score = bleu.corpus_score(texts, [[references[number] for number in numbers]]).score
         found = side.translate(batches, 1)
@@ -192,10 +193,14 @@ def measure(sides: List[Any], args, references: List[str], prepared: Dict[str, A
     return {"setting": setting, "machine": machine, "signature": str(bleu.get_signature()), "rows": rows}
 
 
-def _text(pieces: List[str], subwords: str) -> str:
-    from fairseq.data.data_utils import post_process
+def text_of(pieces: List[str], prepared: Dict[str, Any]) -> str:
+    """Plain text of subwords, Moses tokenization undone where the data have it. prepared: of prepare_data.py."""
+    tokens = post_process(" ".join(pieces), prepared["subwords"] or "none")
+    if prepared.get("tokenizer") != "moses":
+        return tokens
+    from sacremoses import MosesDetokenizer  # only such data need it
 
-    return post_process(" ".join(pieces), subwords or "none")
+    return MosesDetokenizer(lang=prepared["target_lang"]).detokenize(tokens.split())
 
 
 def described(found: Dict[str, Any]) -> str:

@@ -1,0 +1,19 @@
+"""Text that BLEU of the exports is taken of."""
+
+import pytest
+from benchmark_export import text_of
+
+SENTENCEPIECE = {"subwords": "sentencepiece", "tokenizer": None, "target_lang": "en"}
+MOSES = {"subwords": "subword_nmt", "tokenizer": "moses", "target_lang": "en"}
+
+
+@pytest.mark.parametrize(
+    "pieces,prepared,text",
+    [
+        ("▁It ' s ▁a ▁dog .", SENTENCEPIECE, "It's a dog."),
+        ("It &apos;s a do@@ g .", MOSES, "It's a dog."),
+        ("a dog", {**MOSES, "subwords": None, "tokenizer": None}, "a dog"),
+    ],
+)
+def test_subwords_and_tokens_become_text(pieces, prepared, text):
+    assert text_of(pieces.split(" "), prepared) == text
