@@ -26,7 +26,11 @@ setup(
     extras_require={
         "export": ["ctranslate2>=4.6"],
         "benchmarks": ["pyyaml", "rouge-score", "sacremoses", "subword-nmt"],
-        "test": ["pytest", "pytest-xdist", "pyyaml", "rouge-score", "sacremoses", "subword-nmt", "ctranslate2>=4.6"],
+        "compare": ["matplotlib"],
+        "test": [
+            *("pytest", "pytest-xdist", "pyyaml", "rouge-score", "sacremoses", "subword-nmt", "ctranslate2>=4.6"),
+            "matplotlib",
+        ],
     },
     entry_points={
         "console_scripts": [
