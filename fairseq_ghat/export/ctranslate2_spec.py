@@ -92,7 +92,7 @@ def _layout(side: nn.Module, pre_norm: bool, activation: common_spec.Activation)
     attentions = [module for module in side.modules() if isinstance(module, GroupedAttention)]
     return {
         "num_layers": len(side.layers),
-        "num_heads": max(layer.heads_computed for layer in attentions),
+        "num_heads": max(1, *(layer.heads_computed for layer in attentions)),  # one of zeros where none stays at all
         "pre_norm": pre_norm,
         "no_final_norm": side.layer_norm is None,
         "activation": activation,

@@ -16,6 +16,7 @@ from fairseq_ghat.modules.grouped_attention import grouped_attentions
 
 TASK = TinyTask()
 MIXED = [1, 4, 2, 3, 4, 1]
+EMPTIED = [0, 0, 2, 0, 3, 0]  # no head in the encoder
 
 
 def pruned(counts, remove=True, **options):
@@ -27,7 +28,8 @@ def pruned(counts, remove=True, **options):
             parameter.add_(torch.randn_like(parameter) * 0.2)
     for layer, count in zip(grouped_attentions(model).values(), counts):
         if count < 8:
-            layer.set_head_mask(torch.tensor([float(head >= 8 - count) for head in range(8)]))
+            mask = torch.tensor([float(head >= 8 - count) for head in range(8)])
+            layer.set_head_mask(mask, may_be_empty=True)
             if remove:
                 layer.remove_heads(list(range(8 - count, 8)))
     return model.eval()
@@ -66,6 +68,8 @@ def spec_of(model):
         ([1] * 6, True, {}),
         (MIXED, True, {}),
         (MIXED, False, {}),
+        (EMPTIED, True, {}),
+        (EMPTIED, False, {}),
         (MIXED, True, {"encoder_normalize_before": True, "decoder_normalize_before": True}),
         ([2] * 6, True, {"encoder_learned_pos": True, "decoder_learned_pos": True, "activation_fn": "gelu"}),
         ([2] * 6, True, {"layernorm_embedding": True, "no_scale_embedding": True}),
@@ -77,6 +81,8 @@ def spec_of(model):
         "one",
         "mixed",
         "masked",
+        "emptied",
+        "emptied and masked",
         "pre-norm",
         "learned positions",
         "embedding norm",
