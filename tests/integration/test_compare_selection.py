@@ -1,0 +1,140 @@
+"""Ways of choosing heads compared through fairseq's and our own commands, on the toy corpus and the toy text."""
+
+import json
+import re
+
+import compare_selection
+import pytest
+from commands import MODEL, REPOSITORY, TRAIN, train, train_language_model
+from selection import steps
+
+from fairseq_ghat.checkpoints.files import read_checkpoint
+from fairseq_ghat.cli import perplexity, score
+from fairseq_ghat.pruning.head_masks import masks_in_state
+from fairseq_ghat.pruning.selection import SELECTIONS
+
+pytest.importorskip("matplotlib", reason="matplotlib is not installed: pip install matplotlib")
+
+# Hardly trained models say so little that there are no 4-grams, and no BLEU: they are made to say more.
+SAY = "--min-len 8 --beam 2 --batch-size 24"
+SEEDLESS = TRAIN.replace("--seed 1", "")
+OPTIONS = (
+    "--task translation_v2s --arch ghat_transformer --criterion group_constrained_label_smoothed_cross_entropy "
+    f"{MODEL} {SEEDLESS}"
+)
+LANGUAGE_MODEL = (
+    "--task language_modeling_v2s --arch ghat_transformer_lm_tiny --criterion group_constrained_cross_entropy "
+    f"--tokens-per-sample 32 {SEEDLESS} --max-tokens 256"
+)
+ROWS = {
+    "disagreement": "disagreement",
+    "disagreement-after-diversity": "disagreement, after its regularisation",
+}
+
+
+def compare(*words, options):
+    return compare_selection.main([*map(str, words), "--cpu", "--", *options.split()])
+
+
+@pytest.fixture(scope="module")
+def translated(corpus, tmp_path_factory):
+    """A comparison whose starts are trained on, without fine-tuning: (its arguments, OUT)."""
+    folder = tmp_path_factory.mktemp("selection")
+    train(corpus, folder / "run", "--max-epoch 5 --no-epoch-checkpoints --disable-validation")
+    words = [corpus, folder / "run/checkpoint_last.pt", folder / "out", "--methods", "disagreement", "--keep", 3]
+    words += ["--continue-epochs", 1, "--epochs", 0, "--generate-args", SAY]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(REPOSITORY)
+        patch.setenv("OMP_NUM_THREADS", "1")
+        assert compare(*words, options=OPTIONS) == 0
+    return words, folder / "out"
+
+
+def results(out):
+    return json.loads((out / "results.json").read_text())
+
+
+def test_every_row_has_as_many_heads_from_starts_of_as_many_updates(translated):
+    _, out = translated
+    voted = {path.parts[-3]: path for path in out.glob("keep-3/refit-output/*/seed-1/voted.pt")}
+    assert voted.keys() == ROWS.keys()
+    for path in voted.values():
+        assert [len(heads) for heads in masks_in_state(read_checkpoint(path)["model"]).values()] == [3] * 6
+    starts = {kind: read_checkpoint(out / "starts" / kind / "checkpoint_last.pt") for kind in ("plain", "diversity")}
+    updates = {kind: state["optimizer_history"][-1]["num_updates"] for kind, state in starts.items()}
+    assert updates["plain"] == updates["diversity"] > 0
+
+
+def test_the_start_of_disagreement_is_trained_on_with_the_diversity_of_its_heads_alone(translated):
+    _, out = translated
+    log = (out / "starts/diversity/train.log").read_text()
+    homogeneity, diversity, constraint = (
+        float(re.findall(rf"\| {name} (\S+)", log)[-1]) for name in ("homogeneity", "diversity", "constraint")
+    )
+    # As many groups as heads: each head is the centre of its own group.
+    assert homogeneity == pytest.approx(1, abs=1e-3)
+    assert constraint == pytest.approx(-diversity, abs=2e-4)
+
+
+def test_scores_are_those_that_ghat_score_gives_the_same_logs(translated, corpus, capsys):
+    _, out = translated
+    found, table = results(out), (out / "table.md").read_text()
+    rows = {row["title"]: row for row in found["rows"]}
+    logs = {title: out / f"keep-3/refit-output/{folder}/seed-1/voted.generate.log" for folder, title in ROWS.items()}
+    reference = corpus.parent / "test.yy"
+    assert score.main([str(reference), *map(str, logs.values()), "--json"]) == 0
+    expected = json.loads(capsys.readouterr().out)["scores"]["BLEU"]
+    assert rows.keys() == logs.keys()
+    for title, log in logs.items():
+        row, of_log = rows[title], expected[str(log)]
+        assert row["after_the_vote"]["scores"] == [of_log["score"]] and of_log["score"] > 0
+        assert row["p_value"] == of_log["p_value"] and row["after_fine_tuning"] is None
+        assert row["paper"] == SELECTIONS["disagreement"].paper and row["attentions_x_heads"] == "6 x 3"
+        (line,) = (line for line in table.splitlines() if line.startswith(f"| {title} "))
+        assert f"| {of_log['score']:.2f} " in line
+    assert [row["title"] for row in found["all_heads"]] == [
+        "all heads",
+        "all heads, after disagreement regularisation",
+    ]
+
+
+def test_the_same_command_again_runs_nothing_and_makes_the_same_table(translated, monkeypatch, capsys):
+    words, out = translated
+    monkeypatch.chdir(REPOSITORY)
+    monkeypatch.setattr(steps.Command, "run", lambda command: pytest.fail(f"ran again: {command.stage}"))
+    before = (out / "table.md").read_text()
+    assert compare(*words, options=OPTIONS) == 0
+    assert (out / "table.md").read_text() == before and before.strip() in capsys.readouterr().out
+
+
+def test_other_training_options_are_refused(translated, monkeypatch, capsys):
+    words, _ = translated
+    monkeypatch.chdir(REPOSITORY)
+    with pytest.raises(SystemExit):
+        compare(*words, options=f"{OPTIONS} --clip-norm 0.1")
+    assert "options of fairseq-train: " in capsys.readouterr().err
+
+
+def test_a_language_model_is_fine_tuned_and_has_the_perplexities_of_ghat_perplexity(text, tmp_path, monkeypatch, capfd):
+    train_language_model(text, tmp_path / "run", "--max-epoch 1 --no-epoch-checkpoints --disable-validation")
+    monkeypatch.chdir(REPOSITORY)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    out, window = tmp_path / "out", "--gen-subset valid --context-window 8"
+    words = [text, tmp_path / "run/checkpoint_last.pt", out, "--methods", "random", "--keep", 1, "--refit", "none"]
+    assert compare(*words, "--generate-args", window, options=LANGUAGE_MODEL) == 0
+    folder = out / "keep-1/refit-none/random/seed-1"
+    models = [words[1], folder / "voted.pt", folder / "tuned/checkpoint_last.pt"]
+    masks = [masks_in_state(read_checkpoint(path)["model"]) for path in models]
+    assert masks[1] == masks[2] != masks[0]  # fine-tuning keeps the heads of the vote
+    capfd.readouterr()
+    assert perplexity.main([str(text), *map(str, models), *window.split(), "--json", "--cpu"]) == 0
+    expected = json.loads(capfd.readouterr().out)["checkpoints"]
+    full, voted, tuned = (expected[str(path)]["subsets"]["valid"]["perplexity"] for path in models)
+    found = results(out)
+    assert found["all_heads"] == [{"title": "all heads", "score": pytest.approx(full)}]
+    (row,) = found["rows"]
+    assert row["after_the_vote"]["scores"] == [pytest.approx(voted)]
+    assert row["after_fine_tuning"]["scores"] == [pytest.approx(tuned)]
+    assert full != voted > tuned
+    assert (found["metric"], found["subset"], row["p_value"]) == ("perplexity", "valid", None)
+    assert "context window 8" in (out / "table.md").read_text() and (out / "heads.svg").is_file()
