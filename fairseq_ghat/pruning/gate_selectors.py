@@ -64,7 +64,7 @@ class LearnedGates(Selector):
 
 
 class StochasticGates(LearnedGates):
-    """Hard-concrete gates with a penalty on the expected number of open ones (Voita et al. 2019, Eq. 6 to 9).
+    """Hard-concrete gates with a penalty on the expected number of open ones (Voita et al. 2019, section 5.1).
 
     Their penalty has a fixed weight lambda, which decides how many heads stay. Here a number of heads is given, so
     lambda is found: it rises while more gates are expected to be open than the budget allows, and falls again. One
