@@ -113,7 +113,8 @@ def _conditions(args, block: int) -> Dict[str, Any]:
 
 def _load(path: str, state: Dict[str, Any], args, block: int):
     """Task and model of one checkpoint, ready to be measured; all are loaded before any work starts."""
-    task, model = task_and_model(path, state, args.data, tokens_per_sample=block - args.context_window)
+    options = {"tokens_per_sample": block - args.context_window, "use_plasma_view": False}
+    task, model = task_and_model(path, state, args.data, **options)
     if block > model.max_positions():
         raise NotMeasurable(
             f"--tokens-per-sample {block}: CHECKPOINT {path} has {model.max_positions()} positions; allowed is no more"

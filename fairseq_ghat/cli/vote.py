@@ -156,6 +156,7 @@ def _batching(state, args) -> VotingToStayConfig:
     sizes = {"max_tokens": args.max_tokens, "batch_size": args.batch_size}
     if not any(sizes.values()):
         sizes = {name: trained.get(name) for name in sizes}
+        sizes["batch_size"] = sizes["batch_size"] or trained.get("max_sentences")  # its name before fairseq 0.10
     if not any(sizes.values()):
         sizes["max_tokens"] = 4096
     return VotingToStayConfig(

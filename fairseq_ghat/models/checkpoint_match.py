@@ -1,12 +1,22 @@
 """Matches a model that fairseq-train builds from the command line with the checkpoint it will load."""
 
 import os
+from argparse import Namespace
 from pathlib import Path
 from typing import Any, Dict, List, Optional
 
 from fairseq_ghat.checkpoints.files import CheckpointError, newest_whole_checkpoint, read_checkpoint
 from fairseq_ghat.modules.grouped_attention import grouped_attentions
 from fairseq_ghat.pruning.slimming import KEPT_HEADS, KeptHeads, model_config
+
+# Options that change what a model computes, but not the shapes of its weights, so that no loading error tells.
+SHAPELESS = (
+    "encoder_attention_heads",
+    "decoder_attention_heads",
+    "activation_fn",
+    "no_scale_embedding",
+    "no_token_positional_embeddings",
+)
 
 
 def checkpoint_to_restore(args) -> Optional[str]:
@@ -33,7 +43,8 @@ def kept_heads_to_restore(args) -> Optional[KeptHeads]:
 
     Raises:
         CheckpointError: if the checkpoint is missing, truncated or not fairseq's; names flag or file, and the
-            newest whole checkpoint of the same folder.
+            newest whole checkpoint of the same folder. Also if it was trained with another number of heads or
+            another option that no shape shows.
     """
     path = checkpoint_to_restore(args)
     if path is None:
@@ -45,7 +56,15 @@ def kept_heads_to_restore(args) -> Optional[KeptHeads]:
         if whole is None:
             raise
         raise CheckpointError(f"{error}. Newest whole checkpoint: `cp {whole} {path}` goes on from it") from error
-    return getattr(model_config(state), KEPT_HEADS, None)
+    options = model_config(state)
+    trained = vars(options) if isinstance(options, Namespace) else dict(options)
+    for name in SHAPELESS:
+        if name in trained and hasattr(args, name) and str(getattr(args, name)) != str(trained[name]):
+            raise CheckpointError(
+                f"--{name.replace('_', '-')}: {getattr(args, name)} here, but {path} was trained with {trained[name]}; "
+                "its weights would fit, its results would be others"
+            )
+    return trained.get(KEPT_HEADS)
 
 
 def task_state_to_resume(args) -> Dict[str, Any]:

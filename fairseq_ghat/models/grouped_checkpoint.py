@@ -22,6 +22,10 @@ _GROUPED = {
 }
 
 
+# Switches whose default in fairseq is another option's: it takes those that an old checkpoint lacks for true.
+_SWITCHES = ("use_plasma_view", "tpu", "add_bos_token")
+
+
 class NotGroupable(ValueError):
     """The checkpoint is of a model that cannot have grouped attention; the message says why."""
 
@@ -40,6 +44,9 @@ def as_grouped_checkpoint(state: Mapping[str, Any], **grouping) -> Dict[str, Any
     """
     grouped = dict(state)
     grouped["args"], grouped["cfg"] = copy.deepcopy(state.get("args")), copy.deepcopy(state.get("cfg"))
+    if not grouped["cfg"]:
+        for switch in _SWITCHES:
+            setattr(grouped["args"], switch, getattr(grouped["args"], switch, False))
     options = model_config(grouped)
     if not isinstance(options, Namespace):  # newer models have their options in a configuration of their own
         options = Namespace(**dict(options))

@@ -43,7 +43,10 @@ SELECTIONS: Dict[str, Selection] = {
         gradients=True,
     ),
     "l0": Selection(
-        StochasticGates, "Voita et al. 2019, section 5.1", "hard-concrete gates, learned with an L0 penalty", gradients=True
+        StochasticGates,
+        "Voita et al. 2019, section 5.1",
+        "hard-concrete gates, learned with an L0 penalty",
+        gradients=True,
     ),
     "subset": Selection(
         DifferentiableSubset, "Li et al. 2021, section 3", "Gumbel top-K gates, learned", gradients=True

@@ -57,6 +57,22 @@ def test_heads_of_slim_full_and_stock_checkpoints(tmp_path):
         assert kept_heads_to_restore(command_line(tmp_path)) == expected
 
 
+@pytest.mark.parametrize(
+    "name,trained,asked",
+    [("encoder_attention_heads", 4, 8), ("activation_fn", "gelu", "relu"), ("no_scale_embedding", True, False)],
+)
+def test_options_that_no_shape_shows_must_be_those_of_the_checkpoint(tmp_path, name, trained, asked):
+    """4 heads of 16 features have weights of the same shapes as 8 of 8."""
+    saved(tmp_path / "checkpoint_last.pt", **{name: trained})
+    here = command_line(tmp_path)
+    setattr(here, name, asked)
+    message = f"--{name.replace('_', '-')}: {asked} here, but .*checkpoint_last.pt was trained with {trained};"
+    with pytest.raises(CheckpointError, match=message):
+        kept_heads_to_restore(here)
+    setattr(here, name, trained)
+    assert kept_heads_to_restore(here) is None
+
+
 def test_mismatch_names_missing_layers_and_head_counts():
     model = build_grouped()
     state = model.state_dict()

@@ -43,6 +43,14 @@ def test_the_checkpoint_given_is_not_changed():
     assert vars(state["args"]) == before
 
 
+def test_switches_that_an_old_checkpoint_lacks_are_off():
+    """fairseq takes them for true there."""
+    assert as_grouped_checkpoint(stock_state())["args"].use_plasma_view is False
+    state = stock_state()
+    state["args"].use_plasma_view = True
+    assert as_grouped_checkpoint(state)["args"].use_plasma_view is True
+
+
 def test_grouping_of_a_grouped_checkpoint_stays_unless_told_otherwise():
     state = stock_state()
     state["args"].arch = "ghat_transformer"
