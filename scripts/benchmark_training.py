@@ -103,7 +103,7 @@ def build(model_class, args, task, feature="value"):
 def voted(model, groups):
     """The model after a vote that kept the first heads; which ones does not matter for speed."""
     layers = list(grouped_attentions(model).values())
-    set_head_masks(layers, (torch.arange(layers[0].num_heads) < groups).expand(len(layers), -1))
+    set_head_masks({layer: torch.arange(layer.num_heads) < groups for layer in layers})
     return model
 
 

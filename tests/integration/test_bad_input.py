@@ -95,10 +95,18 @@ def test_checkpoint_of_another_shape_names_the_layers(corpus, voted_run, tmp_pat
         corpus,
         tmp_path,
         f"--restore-file {voted_run[0]}/checkpoint4.pt",
-        "--encoder-attention-heads 4 --encoder-embed-dim 16 --decoder-embed-dim 16",
+        "--encoder-embed-dim 16 --decoder-embed-dim 16",
         check=False,
     )
     assert "encoder.layers.0.self_attn: the model expects" in log
+    assert TRAINING_STARTED not in log
+
+
+def test_checkpoint_with_other_heads_of_the_same_shapes_is_refused(corpus, voted_run, tmp_path):
+    """4 heads of 8 features have the weights of 8 heads of 4."""
+    options = f"--restore-file {voted_run[0]}/checkpoint4.pt --encoder-attention-heads 4"
+    log = train(corpus, tmp_path, options, check=False)
+    assert "--encoder-attention-heads: 4 here, but" in log and "was trained with 8" in log
     assert TRAINING_STARTED not in log
 
 

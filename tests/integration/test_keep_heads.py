@@ -69,11 +69,11 @@ def test_two_workers_choose_the_same_heads(corpus, tmp_path):
     """Gates are learned on the batches of both; importance is that of all the data, as one worker finds it."""
     for way in ("gradient", "subset"):
         logs = train_on_workers(corpus, tmp_path / way, f"--vote-epoch 1 --keep-heads {way} --max-epoch 1 --refit none")
-        chosen = [re.findall(r"vote: (\S+) keeps heads (\[.*?\])", log) for log in logs]
-        assert len(chosen[0]) == 6 and chosen[0] == chosen[1]
+        chosen = re.findall(r"vote: (\S+) keeps heads (\[.*?\])", logs[0])  # the other says nothing
+        assert len(chosen) == 6 and not any("voted differently" in log for log in logs)
         if way == "gradient":
             alone = train(corpus, tmp_path / "alone", "--vote-epoch 1 --keep-heads gradient --max-epoch 1 --refit none")
-            assert re.findall(r"vote: (\S+) keeps heads (\[.*?\])", alone) == chosen[0]
+            assert re.findall(r"vote: (\S+) keeps heads (\[.*?\])", alone) == chosen
 
 
 @pytest.mark.parametrize(
