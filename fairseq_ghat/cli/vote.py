@@ -22,14 +22,12 @@ from fairseq_ghat.modules.feature_grams import FEATURES
 from fairseq_ghat.modules.group_classifiers import GroupClassifiers
 from fairseq_ghat.modules.grouped_attention import grouped_attentions
 from fairseq_ghat.pruning.head_masks import is_voted
-from fairseq_ghat.pruning.passes import Passes
 from fairseq_ghat.pruning.refit import REFITS
 from fairseq_ghat.pruning.selection import SELECTIONS
 from fairseq_ghat.pruning.slimming import for_inference
 from fairseq_ghat.pruning.voting_pass import vote
-from fairseq_ghat.tasks.token_loss import token_loss
-from fairseq_ghat.tasks.voting_batches import VotingBatches
-from fairseq_ghat.tasks.voting_schedule import VotingToStayConfig, check_removable, check_schedule, voting_rules
+from fairseq_ghat.tasks.voting_batches import voting_passes
+from fairseq_ghat.tasks.voting_schedule import VotingToStayConfig, check_removable, check_selection, voting_rules
 
 
 def parser() -> argparse.ArgumentParser:
@@ -98,7 +96,7 @@ def main(argv=None) -> int:
             )
         )
         batching = _batching(state, args)
-        check_schedule(batching)
+        check_selection(batching)
         task, model = load(state, args)
         classifiers = _classifiers(state, model) if args.group_objective == "classification" else None
         if is_voted(model):
@@ -115,18 +113,9 @@ def main(argv=None) -> int:
     for module in (model, classifiers):
         if module is not None:
             module.to(device)
-    batches = VotingBatches(task, model, batching, args.data, args.subset, epoch=1)
-    rules = voting_rules(batching)
-    passes = Passes(
-        batches.once,
-        batches.count,
-        task.target_dictionary.pad(),
-        to_device=utils.move_to_cuda if device.type == "cuda" else lambda sample: sample,
-        limit=rules.limit,
-        loss=token_loss(task),
-    )
+    passes = voting_passes(task, model, batching, args.data, args.subset, epoch=1)
     try:
-        kept = vote(model, passes, rules, classifiers)
+        kept = vote(model, passes, voting_rules(batching), classifiers)
     except ValueError as error:
         command.error(str(error))
     write_checkpoint({**state, "model": utils.move_to_cpu(model.state_dict())}, out)
@@ -161,7 +150,6 @@ def _batching(state, args) -> VotingToStayConfig:
         sizes["max_tokens"] = 4096
     return VotingToStayConfig(
         vote_epoch=1,
-        max_epoch=0,
         vote_by=args.vote_by,
         keep_heads=args.keep_heads,
         refit=args.refit,
@@ -170,9 +158,6 @@ def _batching(state, args) -> VotingToStayConfig:
         remove_sublayers=args.remove_sublayers,
         select_batches=args.select_batches,
         gate_lr=args.gate_lr,
-        fp16=False,
-        store_ema=False,
-        ddp_backend="",
         required_batch_size_multiple=trained.get("required_batch_size_multiple", 8),
         num_workers=args.num_workers,
         seed=trained.get("seed", 1) if args.seed is None else args.seed,

@@ -68,10 +68,12 @@ def remove_lowest(
         raise ValueError("the score of a head is not a number")
     left = [mask.cpu().clone() for mask in alive]
     counts = [int(mask.sum()) for mask in left]
-    surplus = sum(counts) - budget.total(len(counts))
     if budget.over == "layer":
-        surplus = sum(max(count - budget.heads, 0) for count in counts)
-    to_go = surplus if at_most is None else min(surplus, at_most)
+        to_go = sum(max(count - budget.heads, 0) for count in counts)
+    else:
+        to_go = sum(counts) - budget.total(len(counts))
+    if at_most is not None:
+        to_go = min(to_go, at_most)
     order = sorted(
         (score, -layer, -head)
         for layer, of_layer in enumerate(scores)

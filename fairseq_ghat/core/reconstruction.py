@@ -10,13 +10,8 @@ from torch import Tensor
 from fairseq_ghat.core.output_refit import OutputMoments, refit_output_projection
 
 
-def output_power(weight: Tensor, moments: OutputMoments) -> float:
-    """E ||W o||^2, the scale of a layer's errors. weight: (E, F)."""
-    return _power(weight.double(), moments.second / moments.count)
-
-
 def dropped_error(weight: Tensor, moments: OutputMoments, kept: Tensor) -> float:
-    """E ||W_R o_R||^2: the mean squared error of plain removal.
+    """E ||W_R o_R||^2: the mean squared error of plain removal; that of all features is the power of the output.
 
     Args:
         weight: (E, F) of the output projection; moments: of the head outputs; kept: (F,) bool.

@@ -46,14 +46,9 @@ def best_subset(heads: int, size: int, cost: Cost) -> Tensor:
         order, _ = eliminate(heads, cost, size)
         gone = set(order)
         return torch.tensor([head not in gone for head in range(heads)])
-    subsets = [
-        torch.zeros(heads, dtype=torch.bool).index_fill_(0, torch.tensor(s), True) for s in _subsets(heads, size)
-    ]
+    none = torch.zeros(heads, dtype=torch.bool)
+    subsets = (none.index_fill(0, torch.tensor(chosen), True) for chosen in combinations(range(heads), size))
     return min(subsets, key=cost)
-
-
-def _subsets(heads: int, size: int):
-    return combinations(range(heads), size)
 
 
 def _but(kept: Tensor, head: int) -> Tensor:

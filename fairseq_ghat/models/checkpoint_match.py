@@ -3,7 +3,7 @@
 import os
 from argparse import Namespace
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Mapping, Optional
 
 from fairseq_ghat.checkpoints.files import CheckpointError, newest_whole_checkpoint, read_checkpoint
 from fairseq_ghat.modules.grouped_attention import grouped_attentions
@@ -58,13 +58,18 @@ def kept_heads_to_restore(args) -> Optional[KeptHeads]:
         raise CheckpointError(f"{error}. Newest whole checkpoint: `cp {whole} {path}` goes on from it") from error
     options = model_config(state)
     trained = vars(options) if isinstance(options, Namespace) else dict(options)
+    _check_shapeless(args, trained, path)
+    return trained.get(KEPT_HEADS)
+
+
+def _check_shapeless(args, trained: Mapping[str, Any], path: str) -> None:
+    """Raises CheckpointError if an option that no shape shows is another than the checkpoint's."""
     for name in SHAPELESS:
         if name in trained and hasattr(args, name) and str(getattr(args, name)) != str(trained[name]):
             raise CheckpointError(
                 f"--{name.replace('_', '-')}: {getattr(args, name)} here, but {path} was trained with {trained[name]}; "
                 "its weights would fit, its results would be others"
             )
-    return trained.get(KEPT_HEADS)
 
 
 def task_state_to_resume(args) -> Dict[str, Any]:

@@ -21,7 +21,7 @@ class LearnedGates(Selector):
     Every worker draws the same noise, and gradients are added up over the workers.
     """
 
-    default_lr = 0.1
+    default_lr: float
 
     def explore(self, passes: Passes) -> None:
         device = self.layers[0].head_mask.device

@@ -27,7 +27,6 @@ class VotingRules:
         heads: that stay in each attention, on average with a budget over the model; None for as many as it has groups.
         over: "layer" or "model" (HeadBudget).
         may_empty: whether an attention may lose all its heads (HeadBudget).
-        limit: batches to look at, for learned gates updates; None for the whole data once.
         gate_lr: learning rate of learned gates; None for the default of the way.
     """
 
@@ -38,7 +37,6 @@ class VotingRules:
     heads: Optional[int] = None
     over: str = "layer"
     may_empty: bool = False
-    limit: Optional[int] = None
     gate_lr: Optional[float] = None
 
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from fairseq_ghat.core.disagreement import agreement, redundancy_scores
 from fairseq_ghat.core.output_refit import SingularRefit
-from fairseq_ghat.core.reconstruction import dropped_error, output_power, refitted_error
+from fairseq_ghat.core.reconstruction import dropped_error, refitted_error
 from fairseq_ghat.core.subset_search import best_subset, eliminate
 from fairseq_ghat.modules.feature_grams import FeatureGrams
 from fairseq_ghat.modules.grouped_attention import GroupedAttention
@@ -55,9 +55,9 @@ class Reconstruction(_SubsetSelector):
         found = []
         for layer in self.layers:
             order, costs = eliminate(layer.heads_held, lambda kept, layer=layer: self.cost(layer, kept), down_to=0)
-            rising = torch.tensor(costs, dtype=torch.float64).cummax(0).values
-            power = output_power(layer.out_proj.weight.detach(), self.moments.moments[layer])
-            share = rising / power if power > 0 else rising
+            share = torch.tensor(costs, dtype=torch.float64).cummax(0).values
+            if costs[-1] > 0:  # of no head at all: the power of the layer's output
+                share /= costs[-1]
             found.append(torch.empty_like(share).index_copy_(0, torch.tensor(order), share))
         return found
 

@@ -1,11 +1,31 @@
-"""The data of a voting pass: a whole split once, in the batches of training, behind a progress bar."""
+"""The data of a vote: passes over a whole split, in the batches of training, behind a progress bar."""
 
 from typing import Dict, Iterator
 
 from fairseq import utils
 from fairseq.logging import progress_bar
 
-from fairseq_ghat.tasks.workers import share_of_data
+from fairseq_ghat.pruning.passes import Passes
+from fairseq_ghat.tasks.token_loss import token_loss
+from fairseq_ghat.tasks.workers import add_up_over_workers, share_of_data
+
+
+def voting_passes(task, model, cfg, data: str, subset: str, epoch: int) -> Passes:
+    """What a vote looks at: this worker's share of a split, on the model's device, and the task's loss.
+
+    Args: as VotingBatches.
+    """
+    batches = VotingBatches(task, model, cfg, data, subset, epoch)
+    on_gpu = next(model.parameters()).device.type == "cuda"
+    return Passes(
+        batches.once,
+        batches.count,
+        task.target_dictionary.pad(),
+        to_device=utils.move_to_cuda if on_gpu else lambda sample: sample,
+        limit=cfg.select_batches,
+        loss=token_loss(task),
+        add_up=add_up_over_workers,
+    )
 
 
 class VotingBatches:

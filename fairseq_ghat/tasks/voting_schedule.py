@@ -115,7 +115,6 @@ def voting_rules(cfg) -> VotingRules:
         heads=cfg.vote_heads,
         over=str(cfg.vote_budget),
         may_empty=cfg.remove_sublayers,
-        limit=cfg.select_batches,
         gate_lr=cfg.gate_lr,
     )
 
@@ -156,7 +155,7 @@ def check_schedule(cfg) -> None:
                 raise ValueError(
                     f"{flag} {value}: allowed only with --vote-epoch or --vote-tolerance, there is no vote"
                 )
-    _check_selection(cfg)
+    check_selection(cfg)
     if cfg.ddp_backend == "fully_sharded":
         raise ValueError(
             "--ddp-backend fully_sharded: not with grouped attention, whose heads lie across the shards of a weight; "
@@ -168,8 +167,11 @@ def check_schedule(cfg) -> None:
         )
 
 
-def _check_selection(cfg) -> None:
-    """Raises ValueError for options of choosing that are out of range or do not go together; names the flag."""
+def check_selection(cfg) -> None:
+    """Raises ValueError for options of choosing that are out of range or do not go together; names the flag.
+
+    cfg: VotingToStayConfig.
+    """
     keep, over = str(cfg.keep_heads), str(cfg.vote_budget)
     for flag, value, allowed in (
         ("--select-batches", cfg.select_batches, "1 or more"),

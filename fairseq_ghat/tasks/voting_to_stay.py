@@ -4,13 +4,11 @@ import logging
 from multiprocessing.util import Finalize
 from typing import Dict, Optional
 
-from fairseq import utils
 from torch import Tensor
 
 from fairseq_ghat.models.checkpoint_match import task_state_to_resume
 from fairseq_ghat.modules.grouped_attention import grouped_attentions
 from fairseq_ghat.pruning.head_masks import heads_per_layer, is_voted
-from fairseq_ghat.pruning.passes import Passes
 from fairseq_ghat.pruning.slimming import KEPT_HEADS
 from fairseq_ghat.pruning.voting_pass import vote
 from fairseq_ghat.tasks.best_score import (
@@ -21,8 +19,7 @@ from fairseq_ghat.tasks.best_score import (
 )
 from fairseq_ghat.tasks.hidden_unit_history import HiddenUnitHistory
 from fairseq_ghat.tasks.master_copies import renew_master_copies
-from fairseq_ghat.tasks.token_loss import token_loss
-from fairseq_ghat.tasks.voting_batches import VotingBatches
+from fairseq_ghat.tasks.voting_batches import voting_passes
 from fairseq_ghat.tasks.voting_schedule import (
     check_removable,
     check_schedule,
@@ -31,7 +28,7 @@ from fairseq_ghat.tasks.voting_schedule import (
     votes,
     voting_rules,
 )
-from fairseq_ghat.tasks.workers import add_up_over_workers, agree_on, check_same_masks, unwrapped
+from fairseq_ghat.tasks.workers import agree_on, check_same_masks, unwrapped
 
 logger = logging.getLogger(__name__)
 
@@ -178,20 +175,9 @@ class VotingToStayMixin:
 
     def _vote(self, epoch: int, model) -> None:
         logger.info("vote: begins before epoch %d, model frozen", epoch)
-        device = next(model.parameters()).device
         subset = self.cfg.train_subset
-        batches = VotingBatches(self, model, self.cfg, self.cfg.data, subset, epoch)
-        rules = voting_rules(self.cfg)
-        passes = Passes(
-            batches.once,
-            batches.count,
-            self.target_dictionary.pad(),
-            to_device=utils.move_to_cuda if device.type == "cuda" else lambda sample: sample,
-            limit=rules.limit,
-            loss=token_loss(self),
-            add_up=add_up_over_workers,
-        )
-        vote(unwrapped(model), passes, rules, self._classifiers)
+        passes = voting_passes(self, model, self.cfg, self.cfg.data, subset, epoch)
+        vote(unwrapped(model), passes, voting_rules(self.cfg), self._classifiers)
         self.dataset(subset).set_epoch(epoch)
         check_same_masks(model)
         if str(self.cfg.refit) != "none":

@@ -1,9 +1,10 @@
 """What a folder of results was made with: kept beside them, and compared before more is added."""
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any, Dict
+
+from corpora.folders import sha256_of
 
 from fairseq_ghat.checkpoints.whole_file import whole_file
 from selection.plan import Comparison
@@ -23,12 +24,12 @@ def settings(what: Comparison) -> Dict[str, Any]:
     found = {
         "DATA": what.data,
         "CHECKPOINT": what.checkpoint,
-        "SHA-256 of CHECKPOINT": _digest(Path(what.checkpoint)),
+        "SHA-256 of CHECKPOINT": sha256_of(Path(what.checkpoint)),
         "--budget": what.budget,
         "--continue-epochs": what.continue_epochs,
         "--epochs": what.epochs,
         "--reference": str(what.reference) if what.reference else None,
-        "SHA-256 of --reference": _digest(what.reference) if what.reference else None,
+        "SHA-256 of --reference": sha256_of(what.reference) if what.reference else None,
         "--lowercase": what.lowercase,
         "--vote-args": list(what.vote),
         "--generate-args": list(what.measure),
@@ -70,11 +71,3 @@ def claim(what: Comparison) -> Dict[str, Any]:
 
 def _told(value: Any) -> str:
     return " ".join(value) if isinstance(value, list) and value else str(value)
-
-
-def _digest(path: Path) -> str:
-    found = hashlib.sha256()
-    with open(path, "rb") as file:
-        for block in iter(lambda: file.read(1 << 20), b""):
-            found.update(block)
-    return found.hexdigest()

@@ -1,11 +1,10 @@
 """The table of a comparison, as it goes into a README."""
 
-from statistics import mean, stdev
 from typing import List
 
 from fairseq_ghat.metrics.tables import markdown_table
 from selection.plan import Comparison
-from selection.results import Results
+from selection.results import Results, spread
 
 
 def table(what: Comparison, results: Results) -> str:
@@ -26,7 +25,9 @@ def described(values: List[float]) -> str:
     """Mean, with the standard deviation if there are several values; empty for none."""
     if not values:
         return ""
-    return f"{mean(values):.2f}" + (f" ± {stdev(values):.2f}" if len(values) > 1 else "")
+    found = spread(values)
+    deviation = found["standard_deviation"]
+    return f"{found['mean']:.2f}" + ("" if deviation is None else f" ± {deviation:.2f}")
 
 
 def conditions(what: Comparison, results: Results) -> List[str]:

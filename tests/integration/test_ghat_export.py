@@ -3,23 +3,12 @@
 import re
 
 import pytest
-from commands import MODEL, TRAIN, generated, hypotheses, run
+from commands import generated, hypotheses, run
 
 ctranslate2 = pytest.importorskip("ctranslate2", reason="ctranslate2 is not installed: pip install ctranslate2")
 
 from fairseq_ghat.cli import export
 from fairseq_ghat.export import ctranslate2_model
-
-
-@pytest.fixture(scope="module")
-def stock_checkpoint(corpus, tmp_path_factory):
-    """fairseq's own transformer, trained without a trace of ours."""
-    folder = tmp_path_factory.mktemp("stock")
-    run(
-        f"fairseq-train {corpus} --save-dir {folder} --task translation --arch transformer "
-        f"--criterion cross_entropy --max-epoch 2 {MODEL} {TRAIN}"
-    )
-    return folder / "checkpoint_last.pt"
 
 
 @pytest.fixture

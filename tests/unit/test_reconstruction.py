@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from fairseq_ghat.core.output_refit import OutputMoments, refit_output_projection
-from fairseq_ghat.core.reconstruction import dropped_error, output_power, refitted_error
+from fairseq_ghat.core.reconstruction import dropped_error, refitted_error
 
 KEPT = torch.tensor([1, 1, 0, 0, 1, 1]).bool()
 
@@ -27,7 +27,9 @@ def mean_square(rows):
 
 def test_power_of_the_output(layer):
     outputs, weight, moments = layer
-    assert output_power(weight, moments) == pytest.approx(mean_square(outputs @ weight.double().T))
+    assert dropped_error(weight, moments, torch.zeros(6, dtype=torch.bool)) == pytest.approx(
+        mean_square(outputs @ weight.double().T)
+    )
 
 
 def test_error_of_plain_removal(layer):

@@ -44,7 +44,7 @@ def choose(keep, model=None, samples=None, add_up=lambda tensor: None, loss=None
         lambda shuffle: samples,
         lambda: len(samples),
         PAD,
-        limit=rules.get("limit"),
+        limit=rules.pop("limit", None),
         loss=loss or token_loss(TinyTask()),
         add_up=add_up,
     )
