@@ -31,9 +31,9 @@ def model_options(state: Mapping[str, Any]) -> List[str]:
     ARCH_CONFIG_REGISTRY[found["arch"]](defaults)
     ARCH_MODEL_REGISTRY[found["arch"]].add_args(flags)
     words = ["--arch", found["arch"]]
-    for name, default in vars(defaults).items():
+    # The flags, not the arch's defaults: positions have a flag and no default there, other options follow from others.
+    for name, default in {**vars(flags.parse_args([])), **vars(defaults)}.items():
         value = found.get(name, default)
-        # Some options follow from others and have no flag.
         if value == default or value is None or f"--{name.replace('_', '-')}" not in flags._option_string_actions:
             continue
         words.append(f"--{name.replace('_', '-')}")

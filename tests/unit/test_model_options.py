@@ -26,7 +26,7 @@ def test_parsed_by_fairseq_they_are_those_of_the_checkpoint(shape, as_args):
     for name in ("layers", "embed_dim", "ffn_embed_dim", "attention_heads", "normalize_before", "learned_pos"):
         for side in ("encoder", "decoder"):
             assert getattr(parsed, f"{side}_{name}") == trained[f"{side}_{name}"], name
-    for name in ("activation_fn", "share_all_embeddings", "dropout"):
+    for name in ("activation_fn", "share_all_embeddings", "dropout", "max_source_positions", "max_target_positions"):
         assert getattr(parsed, name) == trained[name]
 
 
