@@ -3,8 +3,8 @@
 With o the concatenated head outputs of a position and y = W o + b the attention output, dropping heads keeps
 only W_S o_S + b of the kept features S. What the kept heads can say about the removed ones R,
 
-    min over D, c of  E || W_R o_R - D o_S - c ||^2   =>   D = W_R Cov(o_R, o_S) Cov(o_S, o_S)^-1,
-                                                           c = W_R E[o_R] - D E[o_S],
+    min over D, c of  E || W_R o_R - D o_S - c ||^2 + r || D ||^2   =>   D = W_R Cov(o_R, o_S) (Cov(o_S, o_S) + r I)^-1,
+                                                                         c = W_R E[o_R] - D E[o_S],
 
 is added to the projection: W_S + D and b + c. Only the second moments and the mean of o are needed; they add
 up over batches and workers. The paper does not have this step.
@@ -13,8 +13,9 @@ up over batches and workers. The paper does not have this step.
 import torch
 from torch import Tensor
 
-# Of the mean variance of the kept features; draws the solution towards plain dropping, never away from it.
-RIDGE = 1e-8
+# r, as a part of the mean variance of the kept features. Heads have directions with next to no variance; 1e-8 lets
+# D grow 200 times as large as W there, for nothing at the vote, and fine-tuning then has noise to work against.
+RIDGE = 1e-3
 
 
 class SingularRefit(ValueError):
@@ -54,13 +55,14 @@ class OutputMoments:
         return self.second / self.count - mean[:, None] * mean[None, :]
 
 
-def refit_output_projection(weight: Tensor, moments: OutputMoments, kept: Tensor):
+def refit_output_projection(weight: Tensor, moments: OutputMoments, kept: Tensor, ridge: float = RIDGE):
     """Output projection of the kept features that best reproduces the full attention output.
 
     Args:
         weight: (E, F) of the full output projection.
         moments: of the head outputs over the data.
         kept: (F,) bool, features of the heads that stay.
+        ridge: r over the mean variance of the kept features; draws D towards 0, which is plain dropping.
 
     Returns:
         (E, K) new weights of the kept features and (E,) what to add to the bias, float64.
@@ -75,8 +77,8 @@ def refit_output_projection(weight: Tensor, moments: OutputMoments, kept: Tensor
         raise SingularRefit(f"{int(moments.count)} positions are too few for {int(kept.sum())} kept features")
     covariance = moments.covariance()
     of_kept = covariance[kept][:, kept]
-    ridge = RIDGE * of_kept.diagonal().mean()
-    regularised = of_kept + ridge * torch.eye(of_kept.size(0), dtype=of_kept.dtype, device=of_kept.device)
+    penalty = ridge * of_kept.diagonal().mean()
+    regularised = of_kept + penalty * torch.eye(of_kept.size(0), dtype=of_kept.dtype, device=of_kept.device)
     factor, failed = torch.linalg.cholesky_ex(regularised)
     if failed or not torch.isfinite(factor).all():
         raise SingularRefit("the outputs of the kept heads are linearly dependent or not finite")

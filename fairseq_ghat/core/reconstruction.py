@@ -1,7 +1,7 @@
 """How much of an attention layer's output is lost when only some of its heads stay (He et al. 2017, Eq. 1).
 
 With o the concatenated head outputs of a position, kept features S and removed ones R, the lost part is W_R o_R
-where nothing replaces it, and what least squares leave of it where the output projection is refitted
+where nothing replaces it, and what the refit leaves of it where the output projection is refitted
 (core/output_refit).
 """
 
@@ -21,7 +21,7 @@ def dropped_error(weight: Tensor, moments: OutputMoments, kept: Tensor) -> float
 
 
 def refitted_error(weight: Tensor, moments: OutputMoments, kept: Tensor) -> float:
-    """min over D, c of E ||W_R o_R - D o_S - c||^2: the mean squared error of removal with the refit.
+    """E ||W_R o_R - D o_S - c||^2: the mean squared error of removal with the refit's D and c.
 
     Args: as dropped_error.
 

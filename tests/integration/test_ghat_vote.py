@@ -1,16 +1,12 @@
 """`ghat-vote`: the vote after the fact, on checkpoints of ours, of stock fairseq, and of strangers."""
 
 import re
-from pathlib import Path
 
 import pytest
-import torch
 from commands import generated, hypotheses, run, train
 
 from fairseq_ghat.checkpoints.files import read_checkpoint
 from fairseq_ghat.pruning.head_masks import masks_in_state
-
-STRANGERS = Path(__file__).parents[3] / "shared/data/fairseq_checkpoint_symmath"
 
 
 def valid_loss(corpus, checkpoint):
@@ -90,27 +86,3 @@ def test_bad_input_leaves_no_file(corpus, stock_checkpoint, voted_run, slim_file
     log = run(f"ghat-vote {filled} --cpu", check=False)
     assert re.search(message, log) and "Traceback" not in log
     assert list(tmp_path.iterdir()) == [] and stock_checkpoint.read_bytes() == before
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(not STRANGERS.is_dir(), reason="needs the checkpoint of symbolic expressions beside the repository")
-def test_checkpoint_that_others_trained(tmp_path):
-    """An argparse.Namespace checkpoint of years ago: loss as published, then dropped, then refitted."""
-    losses = {}
-    for refit in ("none", "output"):
-        out = tmp_path / f"{refit}.pt"
-        run(
-            f"ghat-vote {STRANGERS}/checkpoint_best.pt {STRANGERS}/data-bin {out} --subset valid --refit {refit} --cpu "
-            "--no-progress-bar"
-        )
-        losses[refit] = out
-    losses["full"] = STRANGERS / "checkpoint_best.pt"
-    for name, path in losses.items():
-        log = run(
-            f"fairseq-validate {STRANGERS}/data-bin --user-dir fairseq_ghat --task translation --path {path} "
-            "--valid-subset test --max-tokens 4000 --cpu"
-        )
-        losses[name] = float(re.search(r"\| valid on 'test' subset \| loss ([\d.]+)", log).group(1))
-    assert losses["full"] == pytest.approx(1.188, abs=5e-4)
-    assert losses["full"] < losses["output"] < losses["none"]
-    assert not torch.isnan(torch.tensor(list(losses.values()))).any()

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from fairseq_ghat.core.output_refit import OutputMoments, SingularRefit, refit_output_projection
+from fairseq_ghat.core.output_refit import RIDGE, OutputMoments, SingularRefit, refit_output_projection
 
 KEPT = torch.tensor([1, 1, 0, 0, 0, 0, 1, 1]).bool()  # heads 0 and 3 of four, two features each
 
@@ -31,20 +31,34 @@ def test_removed_heads_that_kept_ones_can_express_come_back_exactly():
     combination = torch.randn(4, 4, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
     outputs[:, ~KEPT] = outputs[:, KEPT] @ combination + torch.tensor([1.0, -2.0, 0.3, 4.0], dtype=torch.float64)
     weight, bias = weight_and_bias()
-    new_weight, bias_change = refit_output_projection(weight, moments_of(outputs), KEPT)
+    new_weight, bias_change = refit_output_projection(weight, moments_of(outputs), KEPT, ridge=0)
     found = outputs[:, KEPT] @ new_weight.T + bias + bias_change
     torch.testing.assert_close(found, outputs @ weight.T + bias, rtol=1e-5, atol=1e-5)
 
 
-def test_equals_explicit_least_squares():
+@pytest.mark.parametrize("ridge", [0, RIDGE, 0.3])
+def test_equals_explicit_least_squares(ridge):
+    """Rows that ask each weight to stay as it was are the penalty: sqrt(N r) of them against N positions."""
     outputs = random_outputs()
     weight, bias = weight_and_bias()
     target = outputs @ weight.T + bias
     design = torch.cat([outputs[:, KEPT], torch.ones(len(outputs), 1, dtype=torch.float64)], dim=1)
-    expected = torch.linalg.lstsq(design, target).solution
-    new_weight, bias_change = refit_output_projection(weight, moments_of(outputs), KEPT)
-    torch.testing.assert_close(new_weight, expected[:-1].T, rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(bias + bias_change, expected[-1], rtol=1e-4, atol=1e-5)
+    strength = (len(outputs) * ridge * outputs[:, KEPT].var(0, correction=0).mean()).sqrt()
+    stay = strength * torch.eye(4, 5, dtype=torch.float64)
+    expected = torch.linalg.lstsq(torch.cat([design, stay]), torch.cat([target, strength * weight[:, KEPT].T])).solution
+    new_weight, bias_change = refit_output_projection(weight, moments_of(outputs), KEPT, ridge)
+    torch.testing.assert_close(new_weight, expected[:-1].T, rtol=1e-8, atol=1e-8)
+    torch.testing.assert_close(bias + bias_change, expected[-1], rtol=1e-8, atol=1e-8)
+
+
+def test_directions_without_variance_get_no_large_weights():
+    """Kept features that nearly repeat each other could say a little about the removed ones with huge weights."""
+    outputs = random_outputs()
+    outputs[:, 1] = outputs[:, 0] + 1e-4 * outputs[:, 1]
+    weight, _ = weight_and_bias()
+    free, _ = refit_output_projection(weight, moments_of(outputs), KEPT, ridge=1e-12)
+    held, _ = refit_output_projection(weight, moments_of(outputs), KEPT)
+    assert free.norm() > 100 * weight.norm() and held.norm() < 3 * weight.norm()
 
 
 @pytest.mark.parametrize("seed", range(5))
