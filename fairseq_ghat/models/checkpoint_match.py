@@ -5,6 +5,8 @@ from argparse import Namespace
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional
 
+import torch
+
 from fairseq_ghat.checkpoints.files import CheckpointError, newest_whole_checkpoint, read_checkpoint
 from fairseq_ghat.modules.grouped_attention import grouped_attentions
 from fairseq_ghat.pruning.slimming import KEPT_HEADS, KeptHeads, model_config
@@ -79,6 +81,24 @@ def task_state_to_resume(args) -> Dict[str, Any]:
     if fresh or getattr(args, "reset_dataloader", False) or getattr(args, "reset_meters", False):
         return {}
     return read_checkpoint(path).get("task_state") or {}
+
+
+def check_tied_weights(model, state_dict) -> None:
+    """Raises CheckpointError if the model has one weight where the checkpoint holds two that differ.
+
+    --share-all-embeddings on a checkpoint of separate embeddings: loading would keep the last of them, silently.
+    """
+    first_name: Dict[int, str] = {}
+    for name, weight in model.state_dict(keep_vars=True).items():
+        if name not in state_dict:
+            continue
+        first = first_name.setdefault(id(weight), name)
+        one, other = state_dict[first], state_dict[name]
+        if one.shape == other.shape and not torch.equal(one, other):
+            raise CheckpointError(
+                f"{first} and {name} are one weight here and differ in the checkpoint; train with the "
+                "--share-... and --tie-... options that it was trained with"
+            )
 
 
 def explain_mismatch(model, state_dict) -> List[str]:

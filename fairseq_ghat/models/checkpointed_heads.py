@@ -2,7 +2,8 @@
 
 import logging
 
-from fairseq_ghat.models.checkpoint_match import explain_mismatch, kept_heads_to_restore
+from fairseq_ghat.checkpoints.files import CheckpointError
+from fairseq_ghat.models.checkpoint_match import check_tied_weights, explain_mismatch, kept_heads_to_restore
 from fairseq_ghat.models.grouping_options import check_grouping_args
 from fairseq_ghat.pruning.slimming import KEPT_HEADS, remove_heads
 
@@ -37,8 +38,9 @@ class CheckpointedHeads:
     def load_state_dict(self, state_dict, strict=True, model_cfg=None, args=None):
         """As fairseq's, but says first which attention layers do not fit: the trainer hides the reason."""
         try:
+            check_tied_weights(self, state_dict)
             return super().load_state_dict(state_dict, strict, model_cfg, args)
-        except (RuntimeError, KeyError) as error:
+        except (RuntimeError, KeyError, CheckpointError) as error:
             for line in explain_mismatch(self, state_dict) or [str(error)]:
                 logger.error(line)
             raise

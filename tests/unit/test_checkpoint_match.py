@@ -73,6 +73,19 @@ def test_options_that_no_shape_shows_must_be_those_of_the_checkpoint(tmp_path, n
     assert kept_heads_to_restore(here) is None
 
 
+def test_weights_that_differ_are_not_loaded_into_one(caplog):
+    """Tied as asked, separate as trained: the shapes fit. The other way round nothing is lost."""
+    separate, tied = build_grouped(share_all_embeddings=False), build_grouped(share_all_embeddings=True)
+    message = "encoder.embed_tokens.weight and decoder.embed_tokens.weight are one weight here and differ"
+    with pytest.raises(CheckpointError, match=message):
+        tied.load_state_dict(separate.state_dict())
+    assert message in caplog.text
+    assert not torch.equal(tied.encoder.embed_tokens.weight, separate.decoder.embed_tokens.weight)
+    separate.load_state_dict(tied.state_dict())
+    for name, weight in separate.state_dict().items():
+        assert torch.equal(weight, tied.state_dict()[name])
+
+
 def test_mismatch_names_missing_layers_and_head_counts():
     model = build_grouped()
     state = model.state_dict()
