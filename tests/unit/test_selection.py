@@ -147,6 +147,19 @@ def test_l1_keeps_heads_whose_weights_were_made_larger():
     assert choose("l1", model)["decoder.layers.0.encoder_attn"] == [2, 5]
 
 
+@pytest.mark.parametrize(
+    "keep,projections",
+    [("l1", ["q_proj", "k_proj", "v_proj", "out_proj"]), ("reconstruction", ["out_proj"])],
+)
+def test_budget_over_the_model_does_not_prefer_layers_of_large_weights(keep, projections):
+    """The last attention of the model, so that its size changes nothing in the others."""
+    model = build_grouped()
+    with torch.no_grad():
+        for projection in projections:
+            getattr(model.decoder.layers[1].encoder_attn, projection).weight *= 8
+    assert choose(keep, model, over="model") == choose(keep, over="model")
+
+
 def by_slopes(model, samples, closed=()):
     """Importance of each head: |slope of a sentence's loss by the head's gate|, by finite differences."""
     model = model.eval().double()
