@@ -78,7 +78,7 @@ class StochasticGates(LearnedGates):
     def explore(self, passes: Passes) -> None:
         self._lambdas = torch.zeros(len(self.layers) if self.budget.over == "layer" else 1)
         super().explore(passes)
-        expected = float(sum(open_probability(location).sum() for location in self.location))
+        expected = float(sum(open_probability(location.detach()).sum() for location in self.location))
         logger.info(
             "%s: %.1f heads expected to be open, budget %d",
             self.rules.keep,
@@ -99,7 +99,7 @@ class StochasticGates(LearnedGates):
             heads = sum(location.numel() for location in members)
             for location, gradient in zip(members, torch.autograd.grad(expected, members)):
                 location.grad += self._lambdas[index].to(gradient) * gradient
-            surplus = (float(expected) - self.budget.heads * len(members)) / heads
+            surplus = (float(expected.detach()) - self.budget.heads * len(members)) / heads
             self._lambdas[index] = max(0.0, float(self._lambdas[index]) + self.lambda_lr * surplus)
 
 

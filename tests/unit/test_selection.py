@@ -1,5 +1,6 @@
 """Every way of choosing heads against an oracle on the same model and batches, and what holds for all of them."""
 
+import re
 from itertools import combinations
 from threading import Barrier, Thread
 
@@ -189,10 +190,16 @@ def by_slopes(model, samples, closed=()):
 
 
 def test_gradient_importance_is_the_slope_of_each_sentences_loss():
+    """Over the model, too, where layers are compared by scores of norm 1."""
     samples = batches(2)
     scores = by_slopes(build_grouped(), samples)
     kept = choose("gradient", samples=samples)
     assert kept == {name: sorted(score.topk(2).indices.tolist()) for name, score in scores.items()}
+    for heads in (2, 4, 6):
+        kept = choose("gradient", samples=samples, heads=heads, over="model")
+        found = sorted(float(score[head]) for name, score in scores.items() for head in kept[name])
+        highest = torch.cat(list(scores.values())).sort().values[-6 * heads :].tolist()
+        assert found == pytest.approx(highest, rel=1e-3)
 
 
 def test_rounds_score_anew_without_the_heads_that_are_gone():
@@ -282,9 +289,10 @@ def test_heads_without_output_go_first(keep, over):
 
 @pytest.mark.parametrize("keep", LEARNED_GATES)
 @pytest.mark.parametrize("over", ["layer", "model"])
-def test_gates_learn_which_heads_the_loss_needs(keep, over):
+def test_gates_learn_which_heads_the_loss_needs(keep, over, caplog):
     """The loss is the distance to what the model says with all its heads (its own loss wants none of an untrained
     model's heads)."""
+    caplog.set_level("INFO")
     whole = model_of_four_useful_heads().eval()
 
     def distance(model, sample):
@@ -295,6 +303,9 @@ def test_gates_learn_which_heads_the_loss_needs(keep, over):
     kept = choose(keep, model_of_four_useful_heads(), heads=4, over=over, limit=200, loss=distance)
     useful = sum(len({1, 2, 5, 6} & set(heads)) for heads in kept.values())
     assert useful >= 20, kept  # of 24; by chance 12
+    if keep == "l0":  # whose penalty is to leave as many gates open as the budget says
+        (expected,) = re.findall(r"([\d.]+) heads expected to be open, budget 24", caplog.text)
+        assert float(expected) == pytest.approx(24, abs=1)
 
 
 def test_learning_rate_of_gates_is_the_one_given(caplog):
