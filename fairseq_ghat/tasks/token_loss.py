@@ -7,7 +7,10 @@ from fairseq_ghat.pruning.passes import Loss
 
 
 def token_loss(task) -> Loss:
-    """From a model and a sample: summed negative log-likelihood of the target tokens, in nats, and their number."""
+    """From a model and a sample: summed negative log-likelihood of the target tokens, in nats, and their number.
+
+    An adaptive softmax has a criterion of its own, which need not compute every word's probability.
+    """
     plain = CrossEntropyCriterion(task, sentence_avg=False)
     adaptive = AdaptiveLoss(task, sentence_avg=False)
 
