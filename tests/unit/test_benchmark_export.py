@@ -1,6 +1,9 @@
 """Text that BLEU of the exports is taken of."""
 
 import pytest
+
+pytest.importorskip("ctranslate2", reason="ctranslate2 is not installed: pip install ctranslate2")
+
 from benchmark_export import text_of
 
 SENTENCEPIECE = {"subwords": "sentencepiece", "tokenizer": None, "target_lang": "en"}
