@@ -61,6 +61,13 @@ class CorpusServer:
                     self.send_error(416)
                     return
                 status = 206 if start else 200
+                end = len(content)
+                cut = server.cuts.get(name)
+                if cut and cut[1] > 0:
+                    cut[1] -= 1
+                    end = max(start, cut[0])
+                # Before the answer, after which a client may look at what was asked.
+                server.requests.append(Request(name, self.headers["Range"], status, end - start))
                 self.send_response(status)
                 if server.tags:
                     self.send_header("ETag", tag)
@@ -69,12 +76,6 @@ class CorpusServer:
                 if start:
                     self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
                 self.end_headers()
-                end = len(content)
-                cut = server.cuts.get(name)
-                if cut and cut[1] > 0:
-                    cut[1] -= 1
-                    end = max(start, cut[0])
-                server.requests.append(Request(name, self.headers["Range"], status, end - start))
                 self.wfile.write(content[start:end])
 
             def _start(self, tag):
