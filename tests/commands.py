@@ -3,9 +3,9 @@
 import os
 import random
 import re
-import socket
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import torch
@@ -117,30 +117,29 @@ def train_language_model(data, save_dir, *options, check=True):
 
 def train_on_workers(data, save_dir, *options, workers=2):
     """The same as train, by several processes on the CPU; returns their logs."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    distributed = (
-        "--ddp-backend legacy_ddp --distributed-backend gloo --distributed-no-spawn "
-        f"--distributed-world-size {workers} --distributed-init-method tcp://127.0.0.1:{port}"
-    )
-    command = train_command(data, save_dir, distributed, *options)
-    running = [
-        subprocess.Popen(
-            [*command, "--distributed-rank", str(rank)],
-            cwd=REPOSITORY,
-            env=environment(),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
+    # They meet in a file: another process may take a port that was found free.
+    with tempfile.TemporaryDirectory() as folder:
+        distributed = (
+            "--ddp-backend legacy_ddp --distributed-backend gloo --distributed-no-spawn "
+            f"--distributed-world-size {workers} --distributed-init-method file://{folder}/meeting"
         )
-        for rank in range(workers)
-    ]
-    try:
-        logs = [process.communicate(timeout=300)[0] for process in running]
-    finally:
-        for process in running:
-            process.kill()
+        command = train_command(data, save_dir, distributed, *options)
+        running = [
+            subprocess.Popen(
+                [*command, "--distributed-rank", str(rank)],
+                cwd=REPOSITORY,
+                env=environment(),
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+            for rank in range(workers)
+        ]
+        try:
+            logs = [process.communicate(timeout=300)[0] for process in running]
+        finally:
+            for process in running:
+                process.kill()
     for process, log in zip(running, logs):
         assert process.returncode == 0, log[-6000:]
     return logs

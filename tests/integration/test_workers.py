@@ -1,8 +1,6 @@
 """Several data-parallel workers against one: the same votes, the same sums, the same masks on every worker."""
 
-import os
 import re
-import socket
 
 import pytest
 import torch
@@ -68,21 +66,20 @@ def test_two_workers_train_vote_and_go_on(corpus, tmp_path):
 
 
 def in_two_processes(function, tmp_path):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    multiprocessing.spawn(function, args=(port, str(tmp_path)), nprocs=2)
+    """What function(rank) returns in each of two workers."""
+    multiprocessing.spawn(as_worker, args=(function, str(tmp_path)), nprocs=2)
     return [torch.load(tmp_path / f"{rank}.pt") for rank in range(2)]
 
 
-def joined(rank, port):
+def as_worker(rank, function, folder):
     torch.set_num_threads(1)
-    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
-    torch.distributed.init_process_group("gloo", rank=rank, world_size=2)
+    torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
+    torch.save(function(rank), f"{folder}/{rank}.pt")
+    # A thread of gloo that still holds a tensor aborts an interpreter that ends.
+    torch.distributed.destroy_process_group()
 
 
-def differing_masks(rank, port, folder):
-    joined(rank, port)
+def differing_masks(rank):
     model = build_grouped()
     layers = list(grouped_attentions(model).values())
     results = []
@@ -100,7 +97,7 @@ def differing_masks(rank, port, folder):
     add_up_over_workers(total)
     weight = torch.nn.Parameter(torch.tensor([0.5, 1.0 + rank * 1e-3]))
     agree_on([weight])
-    torch.save({"results": results, "total": total, "weight": weight.data}, f"{folder}/{rank}.pt")
+    return {"results": results, "total": total, "weight": weight.data}
 
 
 def test_workers_that_disagree_end_with_an_error_on_each(tmp_path):
@@ -117,9 +114,8 @@ class VotingTask(TinyTask):
         self.grouped_attentions = grouped_attentions(model)
 
 
-def default_ddp(rank, port, folder):
+def default_ddp(rank):
     """torch's DistributedDataParallel, as --ddp-backend pytorch_ddp uses it, without find_unused_parameters."""
-    joined(rank, port)
     model = build_grouped(dropout=0.0)
     wrapped = ModuleProxyWrapper(DistributedDataParallel(model))
     options = {"scale": "0.1", "group_objective": "classification"}
@@ -136,7 +132,7 @@ def default_ddp(rank, port, folder):
         loss, size, _ = wrapped_criterion(wrapped, padded_batch())
         (loss / size).backward()
         optimizer.step()
-    torch.save(model.state_dict(), f"{folder}/{rank}.pt")
+    return model.state_dict()
 
 
 def test_fairseq_2389_default_ddp_trains_over_the_vote(tmp_path):
