@@ -82,8 +82,8 @@ def train(run: Run) -> Command:
     if grouped:
         options["architecture"]["arch"] = f"ghat_{options['architecture']['arch']}"
         options["criterion"]["criterion"] = f"group_constrained_{options['criterion']['criterion']}"
-    task: Dict[str, Any] = {"user-dir": "fairseq_ghat"} if grouped else {}
-    task["task"] = f"{recipe.task}_v2s" if grouped else recipe.task
+    # fairseq's own model too: without the plug-in, torch's safe loading refuses the checkpoint that it goes on from.
+    task = {"user-dir": "fairseq_ghat", "task": f"{recipe.task}_v2s" if grouped else recipe.task}
     if recipe.languages:
         task.update(zip(("source-lang", "target-lang"), recipe.languages))
     if options["validation"].get("eval-bleu"):

@@ -128,6 +128,18 @@ def test_the_table_has_both_systems_and_their_speed(finished, capfd, monkeypatch
     assert ("case:lc" in out) == name.startswith("iwslt14")
 
 
+def test_the_same_command_again_goes_on_from_what_is_there(finished, monkeypatch):
+    """Also fairseq's own model, whose checkpoints torch's safe loading refuses without the plug-in."""
+    name, folder = finished
+    monkeypatch.chdir(REPOSITORY)
+    for one in runs(name, folder):
+        last = one / "checkpoint_last.pt"
+        before = last.read_bytes()
+        assert run(name, folder, "--systems", one.name, "--stages", "train") == 0
+        ends = re.findall(r"Loaded checkpoint \S+/checkpoint_last.pt \(epoch (\d+) ", (one / "train.log").read_text())
+        assert ends == [str(EPOCHS[name] + 1)] and last.read_bytes() == before
+
+
 def test_a_run_of_other_settings_is_not_gone_on_with(finished, capsys, monkeypatch):
     name, folder = finished
     monkeypatch.chdir(REPOSITORY)
