@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import tempfile
+from importlib import import_module
 from pathlib import Path
 
 import torch
@@ -51,6 +52,18 @@ def run(command, check=True, **env):
     else:
         assert done.returncode != 0, f"{' '.join(words)} was expected to fail"
     return done.stdout
+
+
+def refusal(command, capsys):
+    """What a ghat- command prints that is expected to fail; run in this process, which has torch imported."""
+    name, *arguments = command.split()
+    main = import_module(f"fairseq_ghat.cli.{name[len('ghat-') :]}").main
+    try:
+        status = main(arguments)
+    except SystemExit as ended:
+        status = ended.code
+    assert status, f"{command} was expected to fail"
+    return "".join(capsys.readouterr()) + str(status)
 
 
 def environment():

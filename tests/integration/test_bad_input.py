@@ -4,7 +4,7 @@ import os
 
 import pytest
 import torch
-from commands import MODEL, TRAIN, run, train
+from commands import MODEL, TRAIN, refusal, run, train
 
 from fairseq_ghat.checkpoints.files import read_checkpoint
 
@@ -79,11 +79,11 @@ def broken_files(voted_run, tmp_path):
         ("foreign.pt", "not a fairseq checkpoint"),
     ],
 )
-def test_broken_checkpoint_is_named_by_training_and_slimming(corpus, broken_files, name, message):
+def test_broken_checkpoint_is_named_by_training_and_slimming(corpus, broken_files, name, message, capsys):
     file = broken_files / name
     for log in (
         train(corpus, broken_files / "out", f"--restore-file {file}", check=False),
-        run(f"ghat-slim {file} {broken_files}/slim.pt", check=False),
+        refusal(f"ghat-slim {file} {broken_files}/slim.pt", capsys),
     ):
         assert f"{file}: {message}" in log
         assert TRAINING_STARTED not in log
@@ -110,14 +110,14 @@ def test_checkpoint_with_other_heads_of_the_same_shapes_is_refused(corpus, voted
     assert TRAINING_STARTED not in log
 
 
-def test_checkpoint_with_a_foreign_class_is_refused_by_its_name(corpus, voted_run, tmp_path):
+def test_checkpoint_with_a_foreign_class_is_refused_by_its_name(corpus, voted_run, tmp_path, capsys):
     """Safe loading stays on: nothing in the file is run, the class is named."""
     state = read_checkpoint(voted_run[0] / "checkpoint4.pt")
     state["extra_state"]["surprise"] = MakesFolder(tmp_path / "ran")
     torch.save(state, tmp_path / "surprise.pt")
     for log in (
         run(f"fairseq-generate {corpus} --user-dir fairseq_ghat --path {tmp_path}/surprise.pt --cpu", check=False),
-        run(f"ghat-slim {tmp_path}/surprise.pt {tmp_path}/slim.pt", check=False),
+        refusal(f"ghat-slim {tmp_path}/surprise.pt {tmp_path}/slim.pt", capsys),
     ):
         assert f"{os.mkdir.__module__}.mkdir" in log
     assert not (tmp_path / "ran").exists() and not (tmp_path / "slim.pt").exists()

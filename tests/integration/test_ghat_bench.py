@@ -7,7 +7,7 @@ import shutil
 import fairseq
 import pytest
 import torch
-from commands import MODEL, TRAIN, run, train_language_model
+from commands import MODEL, TRAIN, refusal, run, train_language_model
 
 from fairseq_ghat.checkpoints.files import read_checkpoint, write_checkpoint
 from fairseq_ghat.cli import bench
@@ -99,45 +99,45 @@ def test_wrong_options_are_refused_by_name(corpus, slim_file, options, message, 
     assert ended.value.code == 2 and message in capsys.readouterr().err
 
 
-def test_other_data_and_broken_files_are_refused(corpus, slim_file, tmp_path):
+def test_other_data_and_broken_files_are_refused(corpus, slim_file, tmp_path, capsys):
     slim = slim_file[0]
-    assert f"DATA {tmp_path}/none: no such folder" in run(f"ghat-bench {tmp_path}/none {slim} --cpu", check=False)
-    without = run(f"ghat-bench {tmp_path} {slim} --cpu", check=False)
+    assert f"DATA {tmp_path}/none: no such folder" in refusal(f"ghat-bench {tmp_path}/none {slim} --cpu", capsys)
+    without = refusal(f"ghat-bench {tmp_path} {slim} --cpu", capsys)
     assert f"DATA {tmp_path}: Could not infer language pair" in without
     shutil.copytree(corpus, tmp_path / "other")
     for side in ("xx", "yy"):
         with open(tmp_path / f"other/dict.{side}.txt", "a") as dictionary:
             dictionary.write("more 1\nwords 1\n")
-    refused = run(f"ghat-bench {tmp_path}/other {slim} --cpu", check=False)
+    refused = refusal(f"ghat-bench {tmp_path}/other {slim} --cpu", capsys)
     assert f"CHECKPOINT {slim}: does not fit DATA {tmp_path}/other" in refused
     (tmp_path / "broken.pt").write_bytes(slim.read_bytes()[:1000])
-    assert f"{tmp_path}/broken.pt" in run(f"ghat-bench {corpus} {tmp_path}/broken.pt --cpu", check=False)
+    assert f"{tmp_path}/broken.pt" in refusal(f"ghat-bench {corpus} {tmp_path}/broken.pt --cpu", capsys)
 
 
 @pytest.mark.skipif(fairseq.__version__ != "0.12.2", reason="fairseq generates here")
-def test_fairseq_4858_is_named_with_the_checkpoint(corpus, stock_file):
-    refused = run(f"ghat-bench {corpus} {stock_file} --cpu", check=False)
+def test_fairseq_4858_is_named_with_the_checkpoint(corpus, stock_file, capsys):
+    refused = refusal(f"ghat-bench {corpus} {stock_file} --cpu", capsys)
     assert f"CHECKPOINT {stock_file}: fairseq does not generate with it: Mask Type" in refused
 
 
-def test_models_of_another_direction_are_refused(corpus, slim_file, tmp_path):
+def test_models_of_another_direction_are_refused(corpus, slim_file, tmp_path, capsys):
     other = read_checkpoint(slim_file[0])
     other["cfg"]["task"].update(source_lang="yy", target_lang="xx")
     write_checkpoint(other, tmp_path / "other.pt")
-    refused = run(f"ghat-bench {corpus} {slim_file[0]} {tmp_path}/other.pt --cpu", check=False)
+    refused = refusal(f"ghat-bench {corpus} {slim_file[0]} {tmp_path}/other.pt --cpu", capsys)
     assert f"CHECKPOINT {tmp_path}/other.pt: its source_lang is yy; allowed is xx, that of {slim_file[0]}" in refused
 
 
-def test_split_without_a_fitting_sentence_is_refused(corpus, slim_file, tmp_path):
+def test_split_without_a_fitting_sentence_is_refused(corpus, slim_file, tmp_path, capsys):
     state = read_checkpoint(slim_file[0])
     state["cfg"]["model"].max_source_positions = 1
     write_checkpoint(state, tmp_path / "short.pt")
-    refused = run(f"ghat-bench {corpus} {tmp_path}/short.pt --cpu", check=False)
+    refused = refusal(f"ghat-bench {corpus} {tmp_path}/short.pt --cpu", capsys)
     assert "--gen-subset test: no sentence of it fits the positions of the models" in refused
 
 
-def test_language_models_are_sent_to_ghat_perplexity(corpus, text, tmp_path):
+def test_language_models_are_sent_to_ghat_perplexity(corpus, text, tmp_path, capsys):
     train_language_model(text, tmp_path, "--max-epoch 1 --no-epoch-checkpoints")
-    refused = run(f"ghat-bench {corpus} {tmp_path}/checkpoint_last.pt --cpu", check=False)
+    refused = refusal(f"ghat-bench {corpus} {tmp_path}/checkpoint_last.pt --cpu", capsys)
     assert "its task is language_modeling_v2s; allowed is translation(_v2s)" in refused
     assert "ghat-perplexity" in refused

@@ -5,7 +5,7 @@ import re
 import shutil
 
 import pytest
-from commands import ADAPTIVE, evaluated, run, train_language_model
+from commands import ADAPTIVE, evaluated, refusal, run, train_language_model
 
 
 @pytest.fixture(scope="module")
@@ -60,28 +60,28 @@ def test_figures_are_those_of_fairseq_eval_lm(text, checkpoints, window):
         ("--tokens-per-sample 0", "--tokens-per-sample 0: allowed is 1 or more"),
     ],
 )
-def test_bad_options_are_refused_by_name(text, checkpoints, options, message):
-    printed = run(f"ghat-perplexity {text} {checkpoints[0]} --cpu {options}", check=False)
+def test_bad_options_are_refused_by_name(text, checkpoints, options, message, capsys):
+    printed = refusal(f"ghat-perplexity {text} {checkpoints[0]} --cpu {options}", capsys)
     assert message.format(checkpoints[0]) in printed and "Traceback" not in printed
     assert "| checkpoint" not in printed
 
 
-def test_bad_checkpoint_at_the_end_is_refused_before_the_first_is_measured(text, checkpoints, tmp_path):
+def test_bad_checkpoint_at_the_end_is_refused_before_the_first_is_measured(text, checkpoints, tmp_path, capsys):
     train_language_model(text, tmp_path, "--tokens-per-sample 16 --max-epoch 1 --no-epoch-checkpoints")
     short = tmp_path / "checkpoint_last.pt"
-    printed = run(f"ghat-perplexity {text} {checkpoints[0]} {short} --cpu", check=False)
+    printed = refusal(f"ghat-perplexity {text} {checkpoints[0]} {short} --cpu", capsys)
     assert f"--tokens-per-sample 32: CHECKPOINT {short} has 16 positions; allowed is no more" in printed
     assert "blocks of" not in printed
 
 
-def test_translation_models_and_other_dictionaries_are_refused(text, corpus, checkpoints, voted_run, tmp_path):
-    printed = run(f"ghat-perplexity {text} {voted_run[0]}/checkpoint4.pt --cpu", check=False)
+def test_translation_models_and_other_dictionaries_are_refused(text, corpus, checkpoints, voted_run, tmp_path, capsys):
+    printed = refusal(f"ghat-perplexity {text} {voted_run[0]}/checkpoint4.pt --cpu", capsys)
     assert "its task is translation_v2s; allowed is language_modeling" in printed
-    printed = run(f"ghat-perplexity {corpus} {checkpoints[0]} --cpu", check=False)
+    printed = refusal(f"ghat-perplexity {corpus} {checkpoints[0]} --cpu", capsys)
     assert f"there is no {corpus}/dict.txt" in printed
     (tmp_path / "dict.txt").write_text("w1 3\n")
     for name in ("test.bin", "test.idx"):
         shutil.copy(text / name, tmp_path)
-    printed = run(f"ghat-perplexity {tmp_path} {checkpoints[0]} --cpu", check=False)
+    printed = refusal(f"ghat-perplexity {tmp_path} {checkpoints[0]} --cpu", capsys)
     assert f"CHECKPOINT {checkpoints[0]}: does not fit DATA {tmp_path}, whose dictionary has 5 types" in printed
     assert "Traceback" not in printed

@@ -5,7 +5,7 @@ import re
 
 import pytest
 import torch
-from commands import run
+from commands import refusal, run
 
 from fairseq_ghat.checkpoints.files import read_checkpoint
 
@@ -64,6 +64,6 @@ def test_arch_without_a_checkpoint():
         ("x.pt", "x.pt: no such checkpoint file"),
     ],
 )
-def test_bad_options_are_refused_by_name(options, message):
-    printed = run(f"ghat-stats {options}", check=False)
+def test_bad_options_are_refused_by_name(options, message, capsys):
+    printed = refusal(f"ghat-stats {options}", capsys)
     assert message in printed and "Traceback" not in printed

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from commands import generated, hypotheses, run, train
+from commands import generated, hypotheses, refusal, run, train
 
 from fairseq_ghat.checkpoints.files import read_checkpoint
 from fairseq_ghat.pruning.head_masks import masks_in_state
@@ -80,9 +80,9 @@ def test_random_heads_follow_the_seed(corpus, stock_checkpoint, tmp_path):
         ("{voted}/slim.pt {data} {folder}/out.pt", "slim.pt: it was voted on already"),
     ],
 )
-def test_bad_input_leaves_no_file(corpus, stock_checkpoint, voted_run, slim_file, tmp_path, arguments, message):
+def test_bad_input_leaves_no_file(corpus, stock_checkpoint, voted_run, slim_file, tmp_path, arguments, message, capsys):
     filled = arguments.format(stock=stock_checkpoint, data=corpus, folder=tmp_path, voted=voted_run[0])
     before = stock_checkpoint.read_bytes()
-    log = run(f"ghat-vote {filled} --cpu", check=False)
+    log = refusal(f"ghat-vote {filled} --cpu", capsys)
     assert re.search(message, log) and "Traceback" not in log
     assert list(tmp_path.iterdir()) == [] and stock_checkpoint.read_bytes() == before

@@ -7,6 +7,7 @@ from commands import (
     ADAPTIVE,
     generated,
     hypotheses,
+    refusal,
     run,
     train,
     train_language_model,
@@ -87,8 +88,8 @@ def test_two_workers_choose_the_same_heads(corpus, tmp_path):
         ("--select best", "invalid choice: 'best'"),
     ],
 )
-def test_bad_choices_are_refused_before_any_work(corpus, stock_checkpoint, tmp_path, options, message):
-    log = run(f"ghat-vote {stock_checkpoint} {corpus} {tmp_path}/out.pt {options} --cpu", check=False)
+def test_bad_choices_are_refused_before_any_work(corpus, stock_checkpoint, tmp_path, options, message, capsys):
+    log = refusal(f"ghat-vote {stock_checkpoint} {corpus} {tmp_path}/out.pt {options} --cpu", capsys)
     assert re.search(message, log) and "Traceback" not in log
     assert list(tmp_path.iterdir()) == []
 
