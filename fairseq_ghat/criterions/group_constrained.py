@@ -19,6 +19,7 @@ from fairseq.logging import metrics
 
 from fairseq_ghat.core.group_classification import classification_constraint, own_group_probability
 from fairseq_ghat.core.group_constraint import DIVERSITIES, group_constraint
+from fairseq_ghat.criterions.constraint_metrics import CONSTRAINT_METRICS
 from fairseq_ghat.criterions.group_loss_scale import GroupLossScale
 from fairseq_ghat.modules.feature_grams import FeatureGrams
 from fairseq_ghat.modules.feature_sink import target_padding
@@ -29,8 +30,6 @@ from fairseq_ghat.pruning.head_masks import is_voted
 logger = logging.getLogger(__name__)
 
 OBJECTIVES = ("metric", "classification")
-# Logged beside the task's own loss, each averaged over batches by their sample size.
-_LOGGED = ("homogeneity", "diversity", "group_probability", "constraint")
 
 
 @dataclass
@@ -166,7 +165,7 @@ class GroupConstraintMixin:
         size = sum(log.get("constrained_size", 0) for log in logging_outputs)
         if utils.item(size) == 0:
             return
-        for name in _LOGGED:
+        for name in CONSTRAINT_METRICS:
             if not any(name in log for log in logging_outputs):
                 continue
             total = sum(log.get(name, 0) for log in logging_outputs)

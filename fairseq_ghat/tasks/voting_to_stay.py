@@ -6,6 +6,7 @@ from typing import Dict, Optional
 
 from torch import Tensor
 
+from fairseq_ghat.criterions.constraint_metrics import forget_constraint_metrics
 from fairseq_ghat.models.checkpoint_match import task_state_to_resume
 from fairseq_ghat.modules.grouped_attention import grouped_attentions
 from fairseq_ghat.pruning.head_masks import heads_per_layer, is_voted
@@ -185,7 +186,10 @@ class VotingToStayMixin:
             self._masters_outdated = True
         restart_best_score()
         set_aside_best_checkpoints(self.cfg.save_dir)
-        constraint = "off" if str(self.cfg.constrain_stage) == "1" else "on"
+        constraint = "on"
+        if str(self.cfg.constrain_stage) == "1":
+            constraint = "off"
+            forget_constraint_metrics()
         logger.info("vote: done; constraint %s, best score and patience restarted; %s", constraint, _heads(model))
 
     def train_step(self, sample, model, criterion, optimizer, update_num, ignore_grad=False, **kwargs):

@@ -28,7 +28,10 @@ def test_constraint_is_logged_beside_the_task_loss_until_the_vote(voted_run):
     for line in lines[2:]:
         assert "homogeneity" not in line and "constraint" not in line
         assert "stage voted | heads 2,2,2,2,2,2" in line
-    assert re.search(r"train_inner \|.*homogeneity=", log)
+    before, after = (re.findall(r"\| train(?:_inner)? \|.*", part) for part in log.split("vote: done"))
+    assert len(before) == 4 and all("homogeneity" in line and "constraint" in line for line in before)
+    assert len(after) == 4 and all("loss" in line and "ppl" in line and "None" not in line for line in after)
+    assert not any("homogeneity" in line or "constraint" in line for line in after)
 
 
 def test_vote_is_announced_layer_by_layer_with_progress(voted_run):
