@@ -1,7 +1,9 @@
-"""A toy translation corpus, a training run on it, and a toy text, made once through fairseq's own commands."""
+"""A toy corpus, runs on it and a toy text, made once through fairseq's own commands; a web server of archives."""
 
 import pytest
 from commands import MODEL, TRAIN, preprocess_toy_corpus, preprocess_toy_text, run, train
+from corpora import catalogue, download
+from corpus_server import serving
 
 
 @pytest.fixture(scope="session")
@@ -46,3 +48,20 @@ def stock_checkpoint(corpus, tmp_path_factory):
         f"--criterion label_smoothed_cross_entropy --max-epoch 2 --no-epoch-checkpoints {MODEL} {TRAIN}"
     )
     return save_dir / "checkpoint_last.pt"
+
+
+@pytest.fixture
+def miniature(monkeypatch):
+    """The archives here are not the published ones: nothing is known of their sizes and checksums."""
+    monkeypatch.setattr(catalogue, "LINES", {})
+    monkeypatch.setattr(catalogue, "SHA256", {})
+
+
+@pytest.fixture
+def server(tmp_path, monkeypatch):
+    """A web server of tmp_path/site, asked without delay or proxy."""
+    monkeypatch.setattr(download, "WAIT", 0.0)
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    (tmp_path / "site").mkdir()
+    with serving(tmp_path / "site") as server:
+        yield server
