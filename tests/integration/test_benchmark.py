@@ -128,6 +128,7 @@ def test_the_table_has_both_systems_and_their_speed(finished, capfd, monkeypatch
     assert ("case:lc" in out) == name.startswith("iwslt14")
 
 
+@pytest.mark.parametrize("finished", ["multi30k.de-en"], indirect=True)  # one set is enough
 def test_the_same_command_again_goes_on_from_what_is_there(finished, monkeypatch):
     """Also fairseq's own model, whose checkpoints torch's safe loading refuses without the plug-in."""
     name, folder = finished
@@ -148,6 +149,7 @@ def test_a_run_of_other_settings_is_not_gone_on_with(finished, capsys, monkeypat
     assert re.search(r"transformer is a run of other settings \(.*0.5.*\); give another", capsys.readouterr().err)
 
 
+@pytest.mark.parametrize("finished", ["multi30k.de-en"], indirect=True)  # one set is enough
 def test_a_run_that_never_began_is_no_obstacle_to_other_settings(finished, tmp_path, monkeypatch):
     name, folder = finished
     monkeypatch.chdir(REPOSITORY)

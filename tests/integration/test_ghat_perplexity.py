@@ -23,17 +23,17 @@ def checkpoints(text, tmp_path_factory):
     return [folder / "ours/checkpoint_last.pt", folder / "slim.pt", folder / "stock/checkpoint_last.pt"]
 
 
-@pytest.mark.parametrize("window", [0, 24])
-def test_figures_are_those_of_fairseq_eval_lm(text, checkpoints, window):
+@pytest.mark.parametrize("window,subsets", [(0, "test"), (24, "valid,test")])
+def test_figures_are_those_of_fairseq_eval_lm(text, checkpoints, window, subsets):
     paths = " ".join(map(str, checkpoints))
-    command = f"ghat-perplexity {text} {paths} --gen-subset valid,test --context-window {window} --cpu"
+    command = f"ghat-perplexity {text} {paths} --gen-subset {subsets} --context-window {window} --cpu"
     printed = run(command)
     assert f"blocks of 32 tokens, context window {window}, stride {32 - window}" in printed
     rows = re.findall(r"^\| (\S+) +\| (valid|test) +\| ([\d,]+) +\| ([\d.]+) +\| ([\d.]+) +\|", printed, re.MULTILINE)
     as_json = run(f"{command} --json")
     figures = json.loads(as_json[as_json.index("{") :])  # what is before it went to standard error
     assert (figures["block"], figures["context_window"], figures["stride"]) == (32, window, 32 - window)
-    assert len(rows) == 6
+    assert [row[:2] for row in rows] == [(str(path), one) for path in checkpoints for one in subsets.split(",")]
     for path, subset, tokens, bits, perplexity in rows:
         log = evaluated(text, path, subset, window, task="language_modeling")  # it takes fairseq's own models too
         assert (bits, perplexity) == re.search(r"Loss \(base 2\): ([\d.]+), Perplexity: ([\d.]+)", log).groups()
