@@ -9,6 +9,7 @@ import tempfile
 from importlib import import_module
 from pathlib import Path
 
+import pytest
 import torch
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -55,15 +56,12 @@ def run(command, check=True, **env):
 
 
 def refusal(command, capsys):
-    """What a ghat- command prints that is expected to fail; run in this process, which has torch imported."""
+    """What a ghat- command prints that must end with status 2; run in this process, which has torch imported."""
     name, *arguments = command.split()
-    main = import_module(f"fairseq_ghat.cli.{name[len('ghat-') :]}").main
-    try:
-        status = main(arguments)
-    except SystemExit as ended:
-        status = ended.code
-    assert status, f"{command} was expected to fail"
-    return "".join(capsys.readouterr()) + str(status)
+    with pytest.raises(SystemExit) as ended:
+        import_module(f"fairseq_ghat.cli.{name[len('ghat-') :]}").main(arguments)
+    assert ended.value.code == 2
+    return "".join(capsys.readouterr())
 
 
 def environment():

@@ -186,9 +186,8 @@ class VotingToStayMixin:
             self._masters_outdated = True
         restart_best_score()
         set_aside_best_checkpoints(self.cfg.save_dir)
-        constraint = "on"
-        if str(self.cfg.constrain_stage) == "1":
-            constraint = "off"
+        constraint = "off" if str(self.cfg.constrain_stage) == "1" else "on"
+        if constraint == "off":
             forget_constraint_metrics()
         logger.info("vote: done; constraint %s, best score and patience restarted; %s", constraint, _heads(model))
 
