@@ -42,6 +42,7 @@ setup(
             "ghat-stats = fairseq_ghat.cli.stats:main",
             "ghat-bench = fairseq_ghat.cli.bench:main",
             "ghat-export = fairseq_ghat.cli.export:main",
+            "ghat-options = fairseq_ghat.cli.options:main",
         ]
     },
 )

@@ -4,7 +4,7 @@
 #   bash examples/benchmark.sh multi30k.de-en                 a small one: an hour or two on a CPU
 #   bash examples/benchmark.sh iwslt14.de-en --dry-run        only shows the commands
 #
-# Arguments are those of examples/benchmark.py (--help).
+# Arguments are those of scripts/benchmark.py (--help).
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/../scripts/environment.sh"
-exec python "$repository/examples/benchmark.py" "$@"
+exec python "$repository/scripts/benchmark.py" "$@"

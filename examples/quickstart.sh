@@ -26,7 +26,7 @@ source examples/steps.sh
 
 step "data"
 if [ "$CORPUS" = grammar ]; then
-    show python examples/corpus/make_corpus.py "$WORK/grammar" --train 7000
+    show python scripts/experiments/corpora/demo/make_corpus.py "$WORK/grammar" --train 7000
     show python scripts/prepare_data.py own "$WORK" --source "$WORK/grammar" --languages de en --vocab 1000
 else
     show python scripts/prepare_data.py multi30k.de-en "$WORK" ${DATA_DIR:+--source "$DATA_DIR"}
@@ -49,7 +49,7 @@ train_stages --task translation --arch transformer --criterion label_smoothed_cr
 step "translation of the test set"
 generate() {  # generate NAME CHECKPOINT
     # --required-batch-size-multiple 1: with its default of 8, fairseq-fixed leaves out the last sentences.
-    logged "$WORK/$1.generate.log" "Translated" python examples/with_log.py fairseq-generate "$WORK/bin" \
+    logged "$WORK/$1.generate.log" "Translated" python scripts/with_log.py fairseq-generate "$WORK/bin" \
         --user-dir fairseq_ghat --path "$2" --source-lang de --target-lang en --gen-subset test --beam 5 \
         --batch-size 128 --required-batch-size-multiple 1 --remove-bpe sentencepiece --no-progress-bar $device
 }
@@ -59,7 +59,7 @@ generate voted "$WORK/ght-ps/checkpoint_last.pt"
 generate slim "$WORK/slim.pt"
 
 step "result"
-python examples/stage_table.py --reference "$WORK/raw/test.en" \
+python scripts/stage_table.py --reference "$WORK/raw/test.en" \
     --stage plain "$WORK/plain.generate.log" "$WORK/plain/checkpoint_last.pt" \
     --stage grouped "$WORK/grouped.generate.log" "$WORK/ght/checkpoint_last.pt" \
     --stage voted "$WORK/voted.generate.log" "$WORK/ght-ps/checkpoint_last.pt" \

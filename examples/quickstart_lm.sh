@@ -27,7 +27,7 @@ source examples/steps.sh
 step "data"
 if [ "$CORPUS" = pydoc ]; then
     # A small text: in pieces of words, scored by one softmax that shares its weights with the embedding.
-    show python examples/corpus/make_english_text.py "$WORK/topics"
+    show python scripts/experiments/corpora/demo/make_english_text.py "$WORK/topics"
     show python scripts/prepare_data.py own "$WORK" --source "$WORK/topics" --languages en --vocab 2000
     vocabulary=(--share-decoder-input-output-embed) loss=cross_entropy subwords=(--remove-bpe sentencepiece)
 else
@@ -56,7 +56,7 @@ into "$WORK/perplexity.json" ghat-perplexity "$WORK/bin" "$WORK/plain/checkpoint
     --context-window $((block / 2)) ${subwords[@]+"${subwords[@]}"} --json $device
 
 step "result"
-python examples/perplexity_table.py "$WORK/perplexity.json" --stage plain "$WORK/plain/checkpoint_last.pt" \
+python scripts/perplexity_table.py "$WORK/perplexity.json" --stage plain "$WORK/plain/checkpoint_last.pt" \
     --stage grouped "$WORK/ght/checkpoint_last.pt" --stage voted "$WORK/ght-ps/checkpoint_last.pt" \
     --stage slim "$WORK/slim.pt" | tee "$WORK/table.txt"
 printf 'finished in %d s after the install; everything is in %s\n' $((SECONDS - started)) "$WORK"

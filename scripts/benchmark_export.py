@@ -26,16 +26,15 @@ from fairseq.tasks.translation import TranslationTask
 from sacrebleu.metrics import BLEU
 
 from fairseq_ghat.checkpoints.files import CheckpointError
-from fairseq_ghat.cli.console import progress_line, quiet_libraries
+from fairseq_ghat.checkpoints.stock_conversion import NotGroupable, as_grouped_checkpoint
+from fairseq_ghat.cli.console import markdown_table, progress_line, quiet_libraries
 from fairseq_ghat.cli.measured_models import NotMeasurable, checkpoint_of_task, describe_machine, task_and_model
+from fairseq_ghat.evaluation.generation_log import read_lines
 from fairseq_ghat.export.agreement import Disagreement, first_pairs
 from fairseq_ghat.export.ctranslate2_model import write_model
-from fairseq_ghat.metrics.alternating_runs import describe_interval, ratios, run_by_turns, spread
-from fairseq_ghat.metrics.generation_log import read_lines
-from fairseq_ghat.metrics.heads import describe_heads
-from fairseq_ghat.metrics.tables import markdown_table
-from fairseq_ghat.models.grouped_checkpoint import NotGroupable, as_grouped_checkpoint
 from fairseq_ghat.modules.grouped_attention import grouped_attentions
+from fairseq_ghat.profiling.interleaved_runs import describe_interval, ratios, run_by_turns, spread
+from fairseq_ghat.profiling.parameters import describe_heads
 
 
 def main(argv=None) -> int:

@@ -22,23 +22,21 @@ import torch
 from fairseq.criterions.label_smoothed_cross_entropy import LabelSmoothedCrossEntropyCriterion
 from fairseq.models.transformer import TransformerModel
 
-from fairseq_ghat.cli.console import progress_line
+from fairseq_ghat.cli.console import markdown_table, progress_line
 from fairseq_ghat.cli.measured_models import describe_machine, measuring_device
-from fairseq_ghat.core.feature_gram import feature_gram
+from fairseq_ghat.core.gram_matrix import feature_gram
 from fairseq_ghat.core.group_constraint import group_constraint
 from fairseq_ghat.criterions.group_constrained import (
     GroupConstrainedLabelSmoothedCrossEntropy,
     GroupConstrainedLabelSmoothedCrossEntropyConfig,
 )
-from fairseq_ghat.metrics.alternating_runs import describe_interval, ratios, run_by_turns, spread
-from fairseq_ghat.metrics.peak_memory import peak_bytes
-from fairseq_ghat.metrics.tables import markdown_table
 from fairseq_ghat.models.ghat_transformer import GHATTransformerModel, ghat_base_architecture
-from fairseq_ghat.models.without_data import OnlyDictionaries
-from fairseq_ghat.modules.feature_grams import FEATURES
-from fairseq_ghat.modules.feature_sink import FeatureSink, target_padding
+from fairseq_ghat.modules.feature_collectors import FEATURES, FeatureSink, target_padding
 from fairseq_ghat.modules.grouped_attention import grouped_attentions
-from fairseq_ghat.pruning.head_masks import set_head_masks
+from fairseq_ghat.profiling.interleaved_runs import describe_interval, ratios, run_by_turns, spread
+from fairseq_ghat.profiling.peak_memory import peak_bytes
+from fairseq_ghat.profiling.without_data import OnlyDictionaries
+from fairseq_ghat.pruning.masks import set_head_masks
 
 STOCK, UNCONSTRAINED, STAGE_2 = "fairseq's transformer", "ours, no constraint", "ours, stage 2"
 GROWING = ("width", "layers", "heads", "groups", "tokens", "length")

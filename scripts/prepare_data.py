@@ -17,16 +17,16 @@ import sys
 from pathlib import Path
 from typing import Any, Dict, Optional, Sequence
 
-from corpora import cnn_dailymail, iwslt14, multi30k, own_text, scitldr, wikitext, wmt14
-from corpora.binarise import binarise, require_fairseq
-from corpora.catalogue import CORPORA, Corpus, own_corpus
-from corpora.errors import CorpusError
-from corpora.folders import built, remove, remove_file, write_json
-from corpora.moses_bpe import MosesBpe
-from corpora.sentencepieces import SentencePieces
-from corpora.sources import check_sums, fetch, find
-from corpora.subwords import Encoder, Line, encode_splits, training_lines
-from corpora.text_files import SPLITS
+from experiments.corpora import cnn_dailymail, iwslt14, multi30k, own_text, scitldr, wikitext, wmt14
+from experiments.corpora.binarise import binarise, require_fairseq
+from experiments.corpora.catalogue import CORPORA, Corpus, own_corpus
+from experiments.corpora.errors import CorpusError
+from experiments.corpora.folders import built, remove, remove_file, write_json
+from experiments.corpora.moses_bpe import MosesBpe
+from experiments.corpora.sentencepieces import SentencePieces
+from experiments.corpora.sources import check_sums, fetch, find
+from experiments.corpora.subwords import Encoder, Line, encode_splits, training_lines
+from experiments.corpora.text_files import SPLITS
 
 BUILDERS = {
     "iwslt14": iwslt14.build,

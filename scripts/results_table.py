@@ -1,4 +1,4 @@
-"""Puts runs of examples/benchmark.py side by side, as the paper's Tables 1, 4 and 6, with the published rows.
+"""Puts runs of scripts/benchmark.py side by side, as the paper's Tables 1, 4 and 6, with the published rows.
 
     python scripts/results_table.py work/runs/iwslt14.de-en/* --bench work/runs/iwslt14.de-en/bench.json
 
@@ -15,9 +15,9 @@ from typing import Any, Dict, List, Optional, Tuple
 
 import yaml
 
-from fairseq_ghat.metrics.generation_log import GenerationLogError, read_generation_log
-from fairseq_ghat.metrics.scoring import BadReferences, SystemScore, read_references, score_systems
-from fairseq_ghat.metrics.tables import markdown_table
+from fairseq_ghat.cli.console import markdown_table
+from fairseq_ghat.evaluation.generation_log import GenerationLogError, read_generation_log
+from fairseq_ghat.evaluation.scoring import BadReferences, SystemScore, read_references, score_systems
 
 PUBLISHED = Path(__file__).with_name("published.yaml")
 # kind -> title of its table, unit of speed, which of the FLOPs the paper counts.

@@ -167,7 +167,7 @@ def generated(data, checkpoint, *options):
 def evaluated(data, checkpoint, subset="valid", window=0, task="language_modeling_v2s", check=True):
     """Log of fairseq-eval-lm, on blocks of 32 tokens."""
     return run(
-        f"python examples/with_log.py fairseq-eval-lm {data} --user-dir fairseq_ghat --task {task} "
+        f"python scripts/with_log.py fairseq-eval-lm {data} --user-dir fairseq_ghat --task {task} "
         f"--path {checkpoint} --gen-subset {subset} --tokens-per-sample 32 --context-window {window} "
         "--max-tokens 256 --cpu",
         check=check,

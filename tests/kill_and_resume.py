@@ -17,7 +17,7 @@ from pathlib import Path
 from commands import REPOSITORY, environment, preprocess_toy_corpus, same_weights, train_command
 
 from fairseq_ghat.checkpoints.files import read_checkpoint
-from fairseq_ghat.pruning.head_masks import masks_in_state
+from fairseq_ghat.pruning.masks import masks_in_state
 
 # A wide feed-forward layer makes checkpoints large enough for a kill to hit the middle of writing one.
 OPTIONS = (

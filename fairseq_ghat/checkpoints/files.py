@@ -1,15 +1,16 @@
 """Reads and writes checkpoint files: safely, whole, and with errors that name the file."""
 
+import os
 import pickle
 import re
 import zipfile
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Dict, Optional, Union
+from typing import Any, BinaryIO, Dict, Iterator, Optional, Union
 
 import torch
 
 from fairseq_ghat.checkpoints.safe_loading import checkpoint_globals
-from fairseq_ghat.checkpoints.whole_file import whole_file
 
 
 class CheckpointError(RuntimeError):
@@ -99,3 +100,19 @@ def write_checkpoint(state: Dict[str, Any], path: Union[str, Path]) -> None:
     """Writes a checkpoint whole or not at all."""
     with whole_file(path) as file:
         torch.save(state, file)
+
+
+@contextmanager
+def whole_file(path: Union[str, Path]) -> Iterator[BinaryIO]:
+    """A file to write into, beside the path; renamed to it at the end, and gone if anything fails."""
+    path = Path(path)
+    beside = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        with open(beside, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(beside, path)
+    finally:
+        if beside.exists():
+            beside.unlink()

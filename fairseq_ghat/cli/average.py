@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from fairseq_ghat.checkpoints.averaging import average_checkpoints
-from fairseq_ghat.checkpoints.best import best_checkpoints
+from fairseq_ghat.checkpoints.best_of_run import best_checkpoints
 from fairseq_ghat.checkpoints.files import CheckpointError, write_checkpoint
 
 

@@ -14,7 +14,8 @@ from fairseq.dataclass.configs import GenerationConfig
 from fairseq.tasks.translation import TranslationTask
 
 from fairseq_ghat.checkpoints.files import CheckpointError
-from fairseq_ghat.cli.console import add_run_options, progress_line, quiet_libraries
+from fairseq_ghat.checkpoints.stock_conversion import NotGroupable, as_grouped_checkpoint
+from fairseq_ghat.cli.console import add_run_options, markdown_table, progress_line, quiet_libraries
 from fairseq_ghat.cli.measured_models import (
     NotMeasurable,
     check_data,
@@ -23,12 +24,10 @@ from fairseq_ghat.cli.measured_models import (
     measuring_device,
     task_and_model,
 )
-from fairseq_ghat.metrics.alternating_runs import describe_interval, ratios, run_by_turns, spread
-from fairseq_ghat.metrics.generation_speed import Generation, TimedGenerator
-from fairseq_ghat.metrics.heads import describe_heads, heads_in_checkpoint
-from fairseq_ghat.metrics.peak_memory import peak_bytes, resident_bytes
-from fairseq_ghat.metrics.tables import markdown_table
-from fairseq_ghat.models.grouped_checkpoint import NotGroupable, as_grouped_checkpoint
+from fairseq_ghat.profiling.interleaved_runs import describe_interval, ratios, run_by_turns, spread
+from fairseq_ghat.profiling.parameters import describe_heads, heads_in_checkpoint
+from fairseq_ghat.profiling.peak_memory import peak_bytes, resident_bytes
+from fairseq_ghat.profiling.speed import Generation, TimedGenerator
 
 
 def parser() -> argparse.ArgumentParser:

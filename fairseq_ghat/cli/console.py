@@ -4,7 +4,7 @@ import logging
 import sys
 import warnings
 from argparse import ArgumentParser
-from typing import Callable, Optional, TextIO
+from typing import Callable, List, Optional, Sequence, TextIO
 
 
 def add_run_options(parser: ArgumentParser) -> None:
@@ -31,3 +31,12 @@ def progress_line(silent: bool = False) -> Callable[[str], None]:
     if silent or not sys.stderr.isatty():
         return lambda text: None
     return lambda text: print(f"\r\033[K{text}", end="" if text else "\r", file=sys.stderr, flush=True)
+
+
+def markdown_table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table in markdown whose columns also line up as plain text."""
+    widths = [max(len(row[column]) for row in [titles, *rows]) for column in range(len(titles))]
+    lines: List[str] = []
+    for row in (titles, ["-" * width for width in widths], *rows):
+        lines.append("| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths)) + " |")
+    return "\n".join(lines)

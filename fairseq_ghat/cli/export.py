@@ -8,11 +8,11 @@ from pathlib import Path
 from fairseq.tasks.translation import TranslationTask
 
 from fairseq_ghat.checkpoints.files import CheckpointError
+from fairseq_ghat.checkpoints.stock_conversion import NotGroupable, as_grouped_checkpoint
 from fairseq_ghat.cli.console import quiet_libraries
 from fairseq_ghat.cli.measured_models import NotMeasurable, check_data, checkpoint_of_task, task_and_model
-from fairseq_ghat.metrics.heads import describe_heads
-from fairseq_ghat.models.grouped_checkpoint import NotGroupable, as_grouped_checkpoint
 from fairseq_ghat.modules.grouped_attention import grouped_attentions
+from fairseq_ghat.profiling.parameters import describe_heads
 
 QUANTIZATIONS = ("float32", "float16", "bfloat16", "int16", "int8")
 

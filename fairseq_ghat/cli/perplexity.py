@@ -12,7 +12,7 @@ from fairseq.logging import progress_bar
 from fairseq.tasks.language_modeling import LanguageModelingTask
 
 from fairseq_ghat.checkpoints.files import CheckpointError
-from fairseq_ghat.cli.console import add_run_options, quiet_libraries
+from fairseq_ghat.cli.console import add_run_options, markdown_table, quiet_libraries
 from fairseq_ghat.cli.measured_models import (
     NotMeasurable,
     checkpoint_of_task,
@@ -20,10 +20,8 @@ from fairseq_ghat.cli.measured_models import (
     measuring_device,
     task_and_model,
 )
-from fairseq_ghat.metrics.heads import describe_heads, heads_in_checkpoint
-from fairseq_ghat.metrics.parameters import non_embedding_parameters
-from fairseq_ghat.metrics.perplexity import SUBWORDS, Perplexity, measure_perplexity
-from fairseq_ghat.metrics.tables import markdown_table
+from fairseq_ghat.evaluation.perplexity import SUBWORDS, Perplexity, measure_perplexity
+from fairseq_ghat.profiling.parameters import describe_heads, heads_in_checkpoint, non_embedding_parameters
 
 
 def parser() -> argparse.ArgumentParser:

@@ -8,10 +8,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Dict, List
 
-from fairseq_ghat.cli.console import quiet_libraries
-from fairseq_ghat.metrics.generation_log import GenerationLogError, is_generation_log, read_generation_log, read_lines
-from fairseq_ghat.metrics.scoring import METRICS, BadReferences, SystemScore, read_references, score_systems
-from fairseq_ghat.metrics.tables import markdown_table
+from fairseq_ghat.cli.console import markdown_table, quiet_libraries
+from fairseq_ghat.evaluation.generation_log import (
+    GenerationLogError,
+    is_generation_log,
+    read_generation_log,
+    read_lines,
+)
+from fairseq_ghat.evaluation.scoring import METRICS, BadReferences, SystemScore, read_references, score_systems
 
 
 def parser() -> argparse.ArgumentParser:

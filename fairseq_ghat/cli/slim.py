@@ -7,8 +7,7 @@ from pathlib import Path
 
 from fairseq_ghat.checkpoints.files import CheckpointError, read_checkpoint, write_checkpoint
 from fairseq_ghat.cli.out_file import check_out
-from fairseq_ghat.metrics.heads import describe_heads
-from fairseq_ghat.metrics.parameters import attention_weights, non_embedding_parameters
+from fairseq_ghat.profiling.parameters import attention_weights, describe_heads, non_embedding_parameters
 from fairseq_ghat.pruning.slimming import NotSlimmable, slim_checkpoint
 
 

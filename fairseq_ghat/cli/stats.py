@@ -8,13 +8,11 @@ import sys
 from typing import Any, Dict
 
 from fairseq_ghat.checkpoints.files import CheckpointError, read_checkpoint
-from fairseq_ghat.cli.console import quiet_libraries
-from fairseq_ghat.metrics.heads import describe_heads
-from fairseq_ghat.metrics.parameters import attention_weights, non_embedding_parameters
-from fairseq_ghat.metrics.tables import markdown_table
-from fairseq_ghat.models.grouped_checkpoint import NotGroupable
-from fairseq_ghat.models.without_data import build_arch, build_from_checkpoint
-from fairseq_ghat.pruning.head_masks import heads_per_layer
+from fairseq_ghat.checkpoints.stock_conversion import NotGroupable
+from fairseq_ghat.cli.console import markdown_table, quiet_libraries
+from fairseq_ghat.profiling.parameters import attention_weights, describe_heads, non_embedding_parameters
+from fairseq_ghat.profiling.without_data import build_arch, build_from_checkpoint
+from fairseq_ghat.pruning.masks import heads_per_layer
 
 
 def parser() -> argparse.ArgumentParser:
@@ -72,7 +70,7 @@ def stats(model, length: int) -> Dict[str, Any]:
 
     Parameters are those held, masked heads included; FLOPs are those of the heads that are computed.
     """
-    from fairseq_ghat.metrics.flops import count_flops
+    from fairseq_ghat.profiling.flops import count_flops
 
     weights = model.state_dict()
     flops = count_flops(model, length)

@@ -10,6 +10,7 @@ from typing import Optional
 from fairseq import checkpoint_utils, utils
 
 from fairseq_ghat.checkpoints.files import CheckpointError, read_checkpoint, write_checkpoint
+from fairseq_ghat.checkpoints.stock_conversion import NotGroupable, as_grouped_checkpoint
 from fairseq_ghat.cli.console import add_run_options, quiet_libraries
 from fairseq_ghat.cli.measured_models import NotMeasurable, check_data, measuring_device
 from fairseq_ghat.cli.out_file import check_out
@@ -17,17 +18,16 @@ from fairseq_ghat.core.head_budget import BUDGETS
 from fairseq_ghat.core.hidden_units import DISTANCES
 from fairseq_ghat.core.voting import VOTE_BY
 from fairseq_ghat.criterions.group_constrained import OBJECTIVES
-from fairseq_ghat.models.grouped_checkpoint import NotGroupable, as_grouped_checkpoint
-from fairseq_ghat.modules.feature_grams import FEATURES
+from fairseq_ghat.modules.feature_collectors import FEATURES
 from fairseq_ghat.modules.group_classifiers import GroupClassifiers
 from fairseq_ghat.modules.grouped_attention import grouped_attentions
-from fairseq_ghat.pruning.head_masks import is_voted
+from fairseq_ghat.pruning.importance.registry import SELECTIONS
+from fairseq_ghat.pruning.masks import is_voted
 from fairseq_ghat.pruning.refit import REFITS
-from fairseq_ghat.pruning.selection import SELECTIONS
 from fairseq_ghat.pruning.slimming import for_inference
-from fairseq_ghat.pruning.voting_pass import vote
-from fairseq_ghat.tasks.voting_batches import voting_passes
-from fairseq_ghat.tasks.voting_schedule import VotingToStayConfig, check_removable, check_selection, voting_rules
+from fairseq_ghat.pruning.vote import vote
+from fairseq_ghat.training.calibration_data import voting_passes
+from fairseq_ghat.training.schedule import VotingToStayConfig, check_removable, check_selection, voting_rules
 
 
 def parser() -> argparse.ArgumentParser:

@@ -13,8 +13,9 @@ from typing import List, Sequence
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
-from fairseq_ghat.core.feature_gram import centre_cosines, head_centre_cosines, no_autocast
+from fairseq_ghat.core.gram_matrix import centre_cosines, head_centre_cosines, no_autocast
 from fairseq_ghat.core.hidden_units import hidden_unit_labels
 
 DIVERSITIES = ("cosine", "squared")
@@ -94,3 +95,19 @@ def group_constraint(
         labels=labels,
         layers=sum(gram.size(0) for gram in grams),
     )
+
+
+def classification_constraint(logits: Tensor, labels: Tensor, alpha: float, beta: float) -> Tensor:
+    """L_z of each layer. logits (L, H, C), labels (L, H) -> (L,); the second term is 0 for one group."""
+    groups = logits.size(-1)
+    log_probability = F.log_softmax(logits, dim=-1)
+    own = log_probability.gather(-1, labels.unsqueeze(-1)).squeeze(-1)
+    loss = -alpha * own.mean(-1)
+    if groups > 1:
+        loss = loss + beta / (groups - 1) * (log_probability.sum(-1) - own).mean(-1)
+    return loss
+
+
+def own_group_probability(logits: Tensor, labels: Tensor) -> Tensor:
+    """p(z_i | e_i), the pattern score of the classification form. (L, H, C), (L, H) -> (L, H)."""
+    return torch.softmax(logits, dim=-1).gather(-1, labels.unsqueeze(-1)).squeeze(-1)

@@ -5,7 +5,7 @@ from typing import Callable, List, Optional
 import torch
 from torch import Tensor
 
-from fairseq_ghat.core.feature_gram import group_membership, head_centre_cosines
+from fairseq_ghat.core.gram_matrix import group_membership, head_centre_cosines
 from fairseq_ghat.core.hidden_units import hidden_unit_labels
 
 VOTE_BY = ("count", "score")

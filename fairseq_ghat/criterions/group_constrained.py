@@ -17,15 +17,16 @@ from fairseq.criterions.label_smoothed_cross_entropy import (
 from fairseq.dataclass import ChoiceEnum
 from fairseq.logging import metrics
 
-from fairseq_ghat.core.group_classification import classification_constraint, own_group_probability
-from fairseq_ghat.core.group_constraint import DIVERSITIES, group_constraint
-from fairseq_ghat.criterions.constraint_metrics import CONSTRAINT_METRICS
-from fairseq_ghat.criterions.group_loss_scale import GroupLossScale
-from fairseq_ghat.modules.feature_grams import FeatureGrams
-from fairseq_ghat.modules.feature_sink import target_padding
+from fairseq_ghat.core.group_constraint import (
+    DIVERSITIES,
+    classification_constraint,
+    group_constraint,
+    own_group_probability,
+)
+from fairseq_ghat.modules.feature_collectors import FeatureGrams, PooledFeatures, target_padding
 from fairseq_ghat.modules.group_classifiers import GroupClassifiers
-from fairseq_ghat.modules.pooled_features import PooledFeatures
-from fairseq_ghat.pruning.head_masks import is_voted
+from fairseq_ghat.pruning.masks import is_voted
+from fairseq_ghat.training.grouping import CONSTRAINT_METRICS, GroupLossScale
 
 logger = logging.getLogger(__name__)
 

@@ -8,8 +8,8 @@ from fairseq.models.transformer import (
     transformer_wmt_en_de_big,
 )
 
-from fairseq_ghat.models.checkpointed_heads import CheckpointedHeads
-from fairseq_ghat.models.grouping_options import add_grouping_args, set_grouping_defaults
+from fairseq_ghat.checkpoints.checkpointed_model import CheckpointedHeads
+from fairseq_ghat.modules.grouping import add_grouping_args, set_grouping_defaults
 from fairseq_ghat.modules.transformer_layers import GroupedDecoder, GroupedEncoder
 
 

@@ -9,8 +9,8 @@ from fairseq.models.transformer_lm import (
     transformer_lm_baevski_wiki103,
 )
 
-from fairseq_ghat.models.checkpointed_heads import CheckpointedHeads
-from fairseq_ghat.models.grouping_options import add_grouping_args, set_grouping_defaults
+from fairseq_ghat.checkpoints.checkpointed_model import CheckpointedHeads
+from fairseq_ghat.modules.grouping import add_grouping_args, set_grouping_defaults
 from fairseq_ghat.modules.transformer_layers import GroupedDecoder
 
 

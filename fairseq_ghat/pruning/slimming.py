@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from fairseq_ghat.modules.grouped_attention import HEAD_MASK, NO_VOTE_YET, feature_rows, grouped_attentions
-from fairseq_ghat.pruning.head_masks import masks_in_state
+from fairseq_ghat.pruning.masks import masks_in_state
 
 # Attribute of the model config that names, for every attention layer, the original indexes of its heads.
 KEPT_HEADS = "kept_heads"

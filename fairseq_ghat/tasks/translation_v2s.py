@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from fairseq.tasks import register_task
 from fairseq.tasks.translation import TranslationConfig, TranslationTask
 
-from fairseq_ghat.tasks.voting_schedule import VotingToStayConfig
 from fairseq_ghat.tasks.voting_to_stay import VotingToStayMixin
+from fairseq_ghat.training.schedule import VotingToStayConfig
 
 
 @dataclass

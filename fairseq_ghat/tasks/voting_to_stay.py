@@ -6,22 +6,23 @@ from typing import Dict, Optional
 
 from torch import Tensor
 
-from fairseq_ghat.criterions.constraint_metrics import forget_constraint_metrics
-from fairseq_ghat.models.checkpoint_match import task_state_to_resume
+from fairseq_ghat.checkpoints.resuming import task_state_to_resume
 from fairseq_ghat.modules.grouped_attention import grouped_attentions
-from fairseq_ghat.pruning.head_masks import heads_per_layer, is_voted
+from fairseq_ghat.pruning.masks import heads_per_layer, is_voted
 from fairseq_ghat.pruning.slimming import KEPT_HEADS
-from fairseq_ghat.pruning.voting_pass import vote
-from fairseq_ghat.tasks.best_score import (
+from fairseq_ghat.pruning.vote import vote
+from fairseq_ghat.training.calibration_data import voting_passes
+from fairseq_ghat.training.distributed import agree_on, check_same_masks, unwrapped
+from fairseq_ghat.training.early_stopping import (
     patience_state,
     restart_best_score,
     restore_patience,
     set_aside_best_checkpoints,
 )
-from fairseq_ghat.tasks.hidden_unit_history import HiddenUnitHistory
-from fairseq_ghat.tasks.master_copies import renew_master_copies
-from fairseq_ghat.tasks.voting_batches import voting_passes
-from fairseq_ghat.tasks.voting_schedule import (
+from fairseq_ghat.training.fp32_master_weights import renew_master_copies
+from fairseq_ghat.training.grouping import forget_constraint_metrics
+from fairseq_ghat.training.hidden_unit_history import HiddenUnitHistory
+from fairseq_ghat.training.schedule import (
     check_removable,
     check_schedule,
     is_due,
@@ -29,7 +30,6 @@ from fairseq_ghat.tasks.voting_schedule import (
     votes,
     voting_rules,
 )
-from fairseq_ghat.tasks.workers import agree_on, check_same_masks, unwrapped
 
 logger = logging.getLogger(__name__)
 

@@ -2,8 +2,8 @@
 
 import pytest
 from commands import MODEL, TRAIN, preprocess_toy_corpus, preprocess_toy_text, run, train
-from corpora import catalogue, download
 from corpus_server import serving
+from experiments.corpora import catalogue, download
 
 
 @pytest.fixture(scope="session")

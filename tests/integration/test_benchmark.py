@@ -8,13 +8,13 @@ import miniature_archives
 import prepare_data
 import pytest
 from commands import REPOSITORY
-from corpora import catalogue
+from experiments.corpora import catalogue
 from sacrebleu.metrics import BLEU
 
 from fairseq_ghat import load
 from fairseq_ghat.checkpoints.files import read_checkpoint
-from fairseq_ghat.metrics.generation_log import read_generation_log, read_lines
-from fairseq_ghat.metrics.heads import heads_in_checkpoint
+from fairseq_ghat.evaluation.generation_log import read_generation_log, read_lines
+from fairseq_ghat.profiling.parameters import heads_in_checkpoint
 
 SMALL = (
     "--encoder-layers 1 --decoder-layers 1 --encoder-embed-dim 32 --decoder-embed-dim 32 --encoder-ffn-embed-dim 64 "

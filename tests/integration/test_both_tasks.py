@@ -10,7 +10,7 @@ from fairseq import checkpoint_utils
 from fairseq.sequence_generator import SequenceGenerator
 
 from fairseq_ghat.checkpoints.files import read_checkpoint
-from fairseq_ghat.pruning.head_masks import masks_in_state
+from fairseq_ghat.pruning.masks import masks_in_state
 
 TASKS = ["translation", "language modelling", "language modelling, adaptive"]
 

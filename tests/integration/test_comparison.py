@@ -3,15 +3,15 @@
 import json
 import re
 
-import compare_selection
+import compare_heads
 import pytest
 from commands import MODEL, REPOSITORY, TRAIN, train, train_language_model
-from selection import steps
+from experiments.comparison import steps
 
 from fairseq_ghat.checkpoints.files import read_checkpoint
 from fairseq_ghat.cli import perplexity, score
-from fairseq_ghat.pruning.head_masks import masks_in_state
-from fairseq_ghat.pruning.selection import SELECTIONS
+from fairseq_ghat.pruning.importance.registry import SELECTIONS
+from fairseq_ghat.pruning.masks import masks_in_state
 
 pytest.importorskip("matplotlib", reason="matplotlib is not installed: pip install matplotlib")
 
@@ -33,7 +33,7 @@ ROWS = {
 
 
 def compare(*words, options):
-    return compare_selection.main([*map(str, words), "--cpu", "--", *options.split()])
+    return compare_heads.main([*map(str, words), "--cpu", "--", *options.split()])
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from fairseq.sequence_generator import SequenceGenerator
 
 from fairseq_ghat.checkpoints.files import read_checkpoint
 from fairseq_ghat.models.ghat_transformer import GHATTransformerModel
-from fairseq_ghat.pruning.head_masks import masks_in_state
+from fairseq_ghat.pruning.masks import masks_in_state
 
 
 @pytest.fixture(scope="module")

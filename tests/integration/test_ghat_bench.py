@@ -51,7 +51,7 @@ def test_does_the_work_of_fairseq_generate_and_compares_with_the_first(corpus, s
     by_kind = figures["checkpoints"]
     for found, path in zip(by_kind, (stock_file, stock_file, voted, slim)):
         log = run(
-            f"python examples/with_log.py fairseq-generate {corpus} --user-dir fairseq_ghat --path {path} --beam 4 "
+            f"python scripts/with_log.py fairseq-generate {corpus} --user-dir fairseq_ghat --path {path} --beam 4 "
             f"--batch-size 8 --required-batch-size-multiple 1 {LENGTHS} --cpu"
         )
         sentences, tokens = re.search(r"Translated ([\d,]+) sentences \(([\d,]+) tokens\)", log).groups()

@@ -15,7 +15,7 @@ from commands import (
 )
 
 from fairseq_ghat.checkpoints.files import read_checkpoint
-from fairseq_ghat.pruning.head_masks import masks_in_state
+from fairseq_ghat.pruning.masks import masks_in_state
 
 
 def masks_of(path):

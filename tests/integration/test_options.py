@@ -10,7 +10,7 @@ import torch
 from commands import generated, hypotheses, run, train
 
 from fairseq_ghat.checkpoints.files import read_checkpoint
-from fairseq_ghat.pruning.head_masks import masks_in_state
+from fairseq_ghat.pruning.masks import masks_in_state
 
 OPTIONS = {
     "--fp16 --fp16-no-flatten-grads": "works",

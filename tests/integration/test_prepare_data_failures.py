@@ -2,7 +2,7 @@
 
 import miniature_archives
 import prepare_data
-from corpora import catalogue
+from experiments.corpora import catalogue
 from prepared_text import prepare, read, rows
 
 
@@ -111,7 +111,7 @@ def test_after_a_failure_nothing_passes_for_prepared(tmp_path, server, miniature
 
 def test_failure_of_fairseq_shows_the_end_of_its_log(tmp_path, server, miniature, monkeypatch, capsys):
     miniature_archives.wikitext(server.folder, "103")
-    monkeypatch.setattr("corpora.binarise.options", lambda corpus, text: ["--no-such-option"])
+    monkeypatch.setattr("experiments.corpora.binarise.options", lambda corpus, text: ["--no-such-option"])
     message = fails(capsys, "wikitext-103", tmp_path / "out", "--source", server.folder)
     assert "fairseq-preprocess ended with status 2" in message and "--no-such-option" in message
     out = tmp_path / "out"

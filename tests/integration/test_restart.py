@@ -12,7 +12,7 @@ import pytest
 from commands import REPOSITORY, environment, same_weights, train, train_command
 
 from fairseq_ghat.checkpoints.files import read_checkpoint
-from fairseq_ghat.pruning.head_masks import masks_in_state
+from fairseq_ghat.pruning.masks import masks_in_state
 
 
 def last(save_dir):

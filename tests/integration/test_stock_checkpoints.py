@@ -10,7 +10,7 @@ import torch
 from commands import MODEL, TRAIN, generated, hypotheses, run, same_weights
 
 from fairseq_ghat.checkpoints.files import read_checkpoint
-from fairseq_ghat.pruning.head_masks import masks_in_state
+from fairseq_ghat.pruning.masks import masks_in_state
 
 FORMS = ["configuration", "namespace"]
 STRANGERS = Path(__file__).parents[3] / "shared/data/fairseq_checkpoint_symmath"

@@ -6,7 +6,7 @@ import pytest
 from commands import REPOSITORY, train
 
 from fairseq_ghat.checkpoints.files import read_checkpoint
-from fairseq_ghat.pruning.head_masks import masks_in_state
+from fairseq_ghat.pruning.masks import masks_in_state
 
 UNVOTED = ("GHT", "beta = 0", "alpha = 0")
 

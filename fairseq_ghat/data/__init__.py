@@ -1,0 +1,1 @@
+"""The folder that scripts/prepare_data.py makes."""

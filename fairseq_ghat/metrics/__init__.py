@@ -1,1 +1,0 @@
-"""Measurements of models and of generation logs."""

@@ -1,0 +1,1 @@
+"""Size and cost of models: parameters, FLOPs, speed and memory."""

@@ -1,0 +1,1 @@
+"""What the task and the criterion do together during training, beside the parts that fairseq registers."""

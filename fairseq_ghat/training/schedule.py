@@ -1,0 +1,236 @@
+"""Options of the vote, and the combinations that cannot work."""
+
+from dataclasses import dataclass, field
+from typing import Mapping, Optional
+
+from fairseq.dataclass import ChoiceEnum
+from omegaconf import II
+
+from fairseq_ghat.core.head_budget import BUDGETS, HeadBudget
+from fairseq_ghat.core.voting import VOTE_BY
+from fairseq_ghat.modules.grouped_attention import GroupedAttention
+from fairseq_ghat.pruning.importance.base import VotingRules
+from fairseq_ghat.pruning.importance.registry import KEEP_HEADS, LEARNED_GATES, SELECTIONS
+from fairseq_ghat.pruning.refit import REFITS
+
+CONSTRAIN_STAGES = ("1", "2", "both")
+
+
+@dataclass
+class VotingToStayConfig:
+    """Options of the vote, for dataclasses of tasks to inherit.
+
+    The fields from max_epoch on are not flags of ours: fairseq fills them from its own flags.
+    """
+
+    vote_epoch: Optional[int] = field(
+        default=None,
+        metadata={
+            "help": "vote at the beginning of this epoch: the epochs before it train with the group constraint, "
+            "this and later ones fine-tune the heads that stay (default: never); with --vote-tolerance, the "
+            "earliest epoch to vote at"
+        },
+    )
+    vote_tolerance: Optional[float] = field(
+        default=None,
+        metadata={
+            "help": "vote once the hidden units have converged: when the normalised Gram matrices of no layer "
+            "changed by more than this, relatively, from one epoch to the next (default: see --vote-epoch)"
+        },
+    )
+    vote_by: ChoiceEnum(VOTE_BY) = field(
+        default="count", metadata={"help": "decide by the number of votes, or by the sum of pattern scores"}
+    )
+    keep_heads: ChoiceEnum(KEEP_HEADS) = field(
+        default="pillars",
+        metadata={
+            "help": "heads that stay: pillars, the winner of each group; by another way of choosing; or all of them; "
+            "whatever is random follows --seed"
+        },
+    )
+    vote_heads: Optional[int] = field(
+        default=None,
+        metadata={"help": "heads that stay in each attention (default: as many as --head-groups)"},
+    )
+    vote_budget: ChoiceEnum(BUDGETS) = field(
+        default="layer",
+        metadata={
+            "help": "layer: so many heads stay in every attention; model: so many on average, wherever they are worth "
+            "most, and at least one in each"
+        },
+    )
+    remove_sublayers: bool = field(
+        default=False,
+        metadata={"help": "with --vote-budget model: an attention may lose all its heads, then its sublayer is gone"},
+    )
+    select_batches: Optional[int] = field(
+        default=None,
+        metadata={
+            "help": "batches that the vote looks at, chosen at random; for learned gates (l0, subset) their updates "
+            "(default: all of the training set once)"
+        },
+    )
+    gate_lr: Optional[float] = field(
+        default=None, metadata={"help": "learning rate of learned gates (default: 0.1 for l0, 0.2 for subset)"}
+    )
+    constrain_stage: ChoiceEnum(CONSTRAIN_STAGES) = field(
+        default="1", metadata={"help": "apply the group constraint before the vote (1), after it (2) or in both"}
+    )
+    refit: ChoiceEnum(REFITS) = field(
+        default="output",
+        metadata={
+            "help": "output: at the vote, fit the output projection of the heads that stay by least squares, so that "
+            "it reproduces the attention output of all heads; none: the paper's plain removal"
+        },
+    )
+    max_epoch: int = II("optimization.max_epoch")
+    train_subset: str = II("dataset.train_subset")
+    max_tokens: Optional[int] = II("dataset.max_tokens")
+    batch_size: Optional[int] = II("dataset.batch_size")
+    required_batch_size_multiple: int = II("dataset.required_batch_size_multiple")
+    num_workers: int = II("dataset.num_workers")
+    save_dir: str = II("checkpoint.save_dir")
+    log_format: Optional[str] = II("common.log_format")
+    log_interval: int = II("common.log_interval")
+    no_progress_bar: bool = II("common.no_progress_bar")
+    seed: int = II("common.seed")
+    fp16: bool = II("common.fp16")
+    store_ema: bool = II("ema.store_ema")
+    ema_fp32: bool = II("ema.ema_fp32")
+    ddp_backend: str = II("distributed_training.ddp_backend")
+
+
+def votes(cfg) -> bool:
+    """Whether a vote is planned. cfg: VotingToStayConfig."""
+    return cfg.vote_epoch is not None or cfg.vote_tolerance is not None
+
+
+def voting_rules(cfg) -> VotingRules:
+    """How heads are chosen. cfg: VotingToStayConfig."""
+    return VotingRules(
+        by=str(cfg.vote_by),
+        keep=str(cfg.keep_heads),
+        refit=str(cfg.refit),
+        seed=cfg.seed,
+        heads=cfg.vote_heads,
+        over=str(cfg.vote_budget),
+        may_empty=cfg.remove_sublayers,
+        gate_lr=cfg.gate_lr,
+    )
+
+
+def needs_gradients(cfg) -> bool:
+    """Whether a vote is planned that takes gradients of the task's loss. cfg: VotingToStayConfig."""
+    return votes(cfg) and str(cfg.keep_heads) != "all" and SELECTIONS[str(cfg.keep_heads)].gradients
+
+
+def check_schedule(cfg) -> None:
+    """Refuses what cannot work, before anything is built. cfg: VotingToStayConfig.
+
+    Raises:
+        ValueError: names the flag, the value found and what is allowed.
+    """
+    last = cfg.max_epoch if isinstance(cfg.max_epoch, int) and cfg.max_epoch > 0 else None
+    if cfg.vote_epoch is not None and (cfg.vote_epoch < 1 or (last is not None and cfg.vote_epoch > last)):
+        allowed = f"1 to --max-epoch {last}" if last else "1 or later"
+        raise ValueError(f"--vote-epoch {cfg.vote_epoch}: allowed is {allowed}")
+    if cfg.vote_tolerance is not None:
+        if not 0 < cfg.vote_tolerance < float("inf"):
+            raise ValueError(f"--vote-tolerance {cfg.vote_tolerance}: allowed is a number > 0")
+        if last is not None and last < 3:
+            raise ValueError(
+                f"--vote-tolerance {cfg.vote_tolerance}: two epochs must be compared first, so the earliest vote is at "
+                f"the beginning of epoch 3; allowed is --max-epoch 3 or more, found {last}"
+            )
+    if not votes(cfg):
+        for flag, value, default in (
+            ("--keep-heads", str(cfg.keep_heads), "pillars"),
+            ("--constrain-stage", str(cfg.constrain_stage), "1"),
+            ("--vote-heads", cfg.vote_heads, None),
+            ("--vote-budget", str(cfg.vote_budget), "layer"),
+            ("--select-batches", cfg.select_batches, None),
+            ("--gate-lr", cfg.gate_lr, None),
+        ):
+            if value != default:
+                raise ValueError(
+                    f"{flag} {value}: allowed only with --vote-epoch or --vote-tolerance, there is no vote"
+                )
+    check_selection(cfg)
+    if cfg.ddp_backend == "fully_sharded":
+        raise ValueError(
+            "--ddp-backend fully_sharded: not with grouped attention, whose heads lie across the shards of a weight; "
+            "allowed is pytorch_ddp (c10d), legacy_ddp (no_c10d) or slowmo"
+        )
+    if votes(cfg) and cfg.fp16 and cfg.store_ema and not cfg.ema_fp32:
+        raise ValueError(
+            "--store-ema with --fp16: a shadow model in half precision is too coarse to follow the vote; add --ema-fp32"
+        )
+
+
+def check_selection(cfg) -> None:
+    """Raises ValueError for options of choosing that are out of range or do not go together; names the flag.
+
+    cfg: VotingToStayConfig.
+    """
+    keep, over = str(cfg.keep_heads), str(cfg.vote_budget)
+    for flag, value, allowed in (
+        ("--select-batches", cfg.select_batches, "1 or more"),
+        ("--gate-lr", cfg.gate_lr, "a number > 0"),
+    ):
+        if value is not None and not value > 0:
+            raise ValueError(f"{flag} {value}: allowed is {allowed}")
+    if cfg.gate_lr is not None and keep not in LEARNED_GATES:
+        raise ValueError(f"--gate-lr {cfg.gate_lr}: allowed only with --keep-heads {' or '.join(LEARNED_GATES)}")
+    if cfg.remove_sublayers and over != "model":
+        raise ValueError("--remove-sublayers: allowed only with --vote-budget model")
+    if over == "model" and (keep == "all" or SELECTIONS[keep].groups):
+        raise ValueError(
+            f"--vote-budget model: not with --keep-heads {keep}, which keeps the same number in every attention"
+        )
+
+
+def check_removable(cfg, attentions: Mapping[str, GroupedAttention]) -> None:
+    """Raises ValueError if a vote is planned that could remove no head, or none of some layer; names the flag.
+
+    cfg: VotingToStayConfig.
+    """
+    keep = str(cfg.keep_heads)
+    if not votes(cfg) or keep == "all":
+        return
+    groups = next(iter(attentions.values())).grouping.groups
+    sizes = [layer.num_heads for layer in attentions.values()]
+    if SELECTIONS[keep].groups:
+        if groups >= min(sizes):
+            raise ValueError(
+                f"--head-groups {groups} with a vote: one head stays in each group, "
+                f"so a vote removes none of {min(sizes)} heads; allowed is 1 to {min(sizes) - 1}"
+            )
+        if cfg.vote_heads not in (None, groups):
+            raise ValueError(
+                f"--vote-heads {cfg.vote_heads}: --keep-heads {keep} keeps one head of each group; allowed is "
+                f"{groups}, the --head-groups"
+            )
+        return
+    heads = groups if cfg.vote_heads is None else cfg.vote_heads
+    if str(cfg.constrain_stage) != "1" and (str(cfg.vote_budget) == "model" or heads < groups):
+        raise ValueError(
+            f"--constrain-stage {cfg.constrain_stage}: the heads that stay must still form --head-groups {groups} "
+            f"groups; allowed is 1, or --vote-heads {groups} or more in every attention"
+        )
+    try:
+        HeadBudget(heads, str(cfg.vote_budget), cfg.remove_sublayers).check(sizes)
+    except ValueError as error:
+        raise ValueError(f"--vote-heads {heads}: {error}") from None
+
+
+def is_due(cfg, epoch: int, change: Optional[float]) -> bool:
+    """Whether to vote at the beginning of this epoch.
+
+    Args:
+        cfg: VotingToStayConfig.
+        epoch: that begins, 1-based.
+        change: relative change of the hidden units over the last two epochs; None if not known yet.
+    """
+    if not votes(cfg) or epoch < (cfg.vote_epoch or 1):
+        return False
+    return cfg.vote_tolerance is None or (change is not None and change < cfg.vote_tolerance)

@@ -1,0 +1,1 @@
+"""Ways of choosing heads, compared: the parts of scripts/compare_heads.py."""

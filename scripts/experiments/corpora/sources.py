@@ -1,0 +1,99 @@
+"""Where the files of a corpus come from: a folder, its publisher's address, or another address."""
+
+import os
+from pathlib import Path
+from typing import Dict, List, Optional, Sequence
+
+from experiments.corpora import catalogue
+from experiments.corpora.catalogue import Corpus, SourceFile
+from experiments.corpora.download import download, reject
+from experiments.corpora.errors import CorpusError, NotThere
+from experiments.corpora.folders import sha256_of
+from experiments.corpora.text_files import unpacked_sha256
+
+
+def find(corpus: Corpus, folder: Path, deep: bool = True) -> Dict[str, Path]:
+    """The files of the corpus in a folder (deep: or anywhere below it), each under the name the corpus knows it by.
+
+    Of files of the same name, that in the highest folder is taken. Raises CorpusError, listing what is missing, or
+    naming two files between which there is nothing to choose.
+    """
+    wanted = {name for files in corpus.alternatives for file in files for name in file.addresses}
+    places: Dict[str, List[Path]] = {name: [] for name in wanted}
+    for here, below, names in os.walk(folder):
+        below[:] = sorted(below) if deep else []
+        for name in wanted.intersection(names):
+            places[name].append(Path(here) / name)
+    missing = []
+    for files in corpus.alternatives:
+        found = {file.name: _one(places, file) for file in files}
+        if all(found.values()):
+            return {name: path for name, path in found.items() if path is not None}
+        lacking = [" or ".join(file.addresses) for file in files if found[file.name] is None]
+        missing.append(", ".join(lacking))
+    raise CorpusError(f"{folder}: has no {'; nor '.join(missing)}")
+
+
+def _one(places: Dict[str, List[Path]], file: SourceFile) -> Optional[Path]:
+    for name in file.addresses:
+        found = sorted(places[name], key=lambda path: (len(path.parts), path))
+        if len(found) > 1 and len(found[0].parts) == len(found[1].parts):
+            raise CorpusError(f"{found[0]} and {found[1]}: two files of one name; give the folder of one of them")
+        if found:
+            return found[0]
+    return None
+
+
+def fetch(corpus: Corpus, address: Optional[str], folder: Path) -> Dict[str, Path]:
+    """The files of the corpus in a folder of downloads, each downloaded if it is not there yet.
+
+    `address`, if given, replaces that of every file. Raises CorpusError as `download` does.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    # What is there already decides between files that would do.
+    alternatives = sorted(corpus.alternatives, key=lambda files: not all(_there(file, folder) for file in files))
+    note = f" ({corpus.note})" if corpus.note and not address else ""
+    first: Optional[NotThere] = None
+    for files in alternatives:
+        try:
+            return {file.name: _there(file, folder) or _fetch_one(corpus, file, address, folder) for file in files}
+        except NotThere as error:
+            first = first or error
+        except CorpusError as error:
+            raise CorpusError(f"{error}{note}") from error
+    raise CorpusError(f"{first}{note}")
+
+
+def _there(file: SourceFile, folder: Path) -> Optional[Path]:
+    return next((folder / name for name in file.addresses if (folder / name).is_file()), None)
+
+
+def _fetch_one(corpus: Corpus, file: SourceFile, address: Optional[str], folder: Path) -> Path:
+    """Downloads the file under the first of its names that the site has."""
+    absent: List[NotThere] = []
+    for name, published in file.addresses.items():
+        url = f"{(address or published).rstrip('/')}/{name}"
+        try:
+            download(url, folder / name, catalogue.SHA256.get(corpus.name, {}).get(name))
+            return folder / name
+        except NotThere as error:
+            absent.append(error)
+    raise absent[0]
+
+
+def check_sums(corpus: Corpus, files: Sequence[Path], downloads: Path) -> Dict[str, str]:
+    """SHA-256 of each file by its name. Raises CorpusError where one, or its unpacked content, is not as published.
+
+    A file among the downloads is then renamed, so that the next run fetches it again; others are left alone.
+    """
+    known = catalogue.SHA256.get(corpus.name, {})
+    sums = {}
+    for path in files:
+        found = sums[path.name] = sha256_of(path)
+        expected = known.get(path.name)
+        if expected is None and path.stem in known:
+            found, expected = unpacked_sha256(path), known[path.stem]
+        if expected not in (None, found):
+            fate = f"; {reject(path, path)}" if path.parent == downloads else ""
+            raise CorpusError(f"{path}: SHA-256 is {found}, expected {expected}{fate}")
+    return sums

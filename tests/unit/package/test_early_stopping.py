@@ -1,0 +1,59 @@
+"""What fairseq forgets at the vote and keeps over a restart."""
+
+from argparse import Namespace
+
+import pytest
+from fairseq import checkpoint_utils
+from fairseq_cli import train as fairseq_train
+
+from fairseq_ghat.training.early_stopping import (
+    patience_state,
+    restart_best_score,
+    restore_patience,
+    set_aside_best_checkpoints,
+)
+
+PATIENCE_2 = Namespace(checkpoint=Namespace(patience=2, maximize_best_checkpoint_metric=False))
+
+
+@pytest.fixture(autouse=True)
+def nothing_remembered():
+    restart_best_score()
+    yield
+    restart_best_score()
+
+
+def test_fairseq_1302_worse_scores_count_as_best_after_the_vote():
+    """facebookresearch/fairseq#1302: the earlier, better score of the unpruned model is not kept."""
+    assert not fairseq_train.should_stop_early(PATIENCE_2, 1.0)
+    assert not fairseq_train.should_stop_early(PATIENCE_2, 5.0)  # one run without improvement
+    checkpoint_utils.save_checkpoint.best = 1.0
+    restart_best_score()
+    assert not hasattr(checkpoint_utils.save_checkpoint, "best")
+    assert not fairseq_train.should_stop_early(PATIENCE_2, 5.0)
+    assert not fairseq_train.should_stop_early(PATIENCE_2, 6.0)
+    assert fairseq_train.should_stop_early(PATIENCE_2, 6.0)  # patience counts from the vote
+
+
+def test_patience_goes_on_after_a_restart_where_it_was():
+    assert patience_state() == {}
+    fairseq_train.should_stop_early(PATIENCE_2, 1.0)
+    fairseq_train.should_stop_early(PATIENCE_2, 2.0)
+    state = patience_state()
+    assert state == {"best": 1.0, "num_runs": 1}
+    restart_best_score()  # a new process remembers nothing
+    restore_patience(state)
+    assert fairseq_train.should_stop_early(PATIENCE_2, 3.0)
+
+
+def test_best_checkpoints_of_the_unpruned_model_are_set_aside(tmp_path):
+    for name in ("checkpoint_best.pt", "checkpoint.best_loss_4.2.pt", "checkpoint_last.pt", "checkpoint3.pt"):
+        (tmp_path / name).write_text(name)
+    for _ in range(2):  # a vote that is repeated after a kill renames what is left, and no more
+        set_aside_best_checkpoints(str(tmp_path))
+        assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {
+            "before_vote.checkpoint_best.pt": "checkpoint_best.pt",
+            "before_vote.checkpoint.best_loss_4.2.pt": "checkpoint.best_loss_4.2.pt",
+            "checkpoint_last.pt": "checkpoint_last.pt",
+            "checkpoint3.pt": "checkpoint3.pt",
+        }

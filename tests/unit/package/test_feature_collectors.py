@@ -1,0 +1,104 @@
+"""Feature Gram matrices collected from a model against features recomputed by hand from its inputs."""
+
+import pytest
+import torch
+from tiny_models import build_grouped, build_stock, padded_batch
+
+from fairseq_ghat.modules.feature_collectors import FeatureGrams
+from fairseq_ghat.modules.grouped_attention import grouped_attentions
+
+PAD = 1
+
+
+def record_inputs(model):
+    """Inputs of every attention layer of the next forward pass, by layer name."""
+    calls = {}
+    for name, attention in grouped_attentions(model).items():
+        attention.register_forward_pre_hook(
+            lambda _, args, kwargs, name=name: calls.__setitem__(name, kwargs), with_kwargs=True
+        )
+    return calls
+
+
+def slow_features(attention, call, feature, batch):
+    """Feature maps (H, F) of one layer, sentence by sentence, padding positions left out."""
+    query, key = call["query"], call["key"]
+    src_ok = batch["net_input"]["src_tokens"].ne(PAD)
+    tgt_ok = batch["net_input"]["prev_output_tokens"].ne(PAD)
+    cross = attention.encoder_decoder_attention
+    decoder = cross or call.get("attn_mask") is not None
+    query_ok = tgt_ok if decoder else src_ok
+    key_ok = tgt_ok if decoder and not cross else src_ok
+    heads, width = attention.num_heads, attention.head_dim
+    per_head = [[] for _ in range(heads)]
+    for b in range(query.size(1)):
+        q = attention.q_proj(query[query_ok[b], b]) * attention.scaling
+        k, v = attention.k_proj(key[key_ok[b], b]), attention.v_proj(key[key_ok[b], b])
+        for h in range(heads):
+            part = slice(h * width, (h + 1) * width)
+            scores = q[:, part] @ k[:, part].T
+            if decoder and not cross:
+                scores = scores + torch.triu(torch.full_like(scores, float("-inf")), 1)
+            weights = scores.softmax(-1)
+            found = {"value": v[:, part], "attention": weights, "output": weights @ v[:, part]}[feature]
+            per_head[h].append(found.flatten())
+    return torch.stack([torch.cat(parts) for parts in per_head])
+
+
+@pytest.mark.parametrize("feature", ["value", "attention", "output"])
+@pytest.mark.parametrize("training", [True, False])
+def test_grams_of_all_layers_equal_features_without_padding(feature, training, batch):
+    model = build_grouped(group_feature=feature).train(training)
+    calls = record_inputs(model)
+    with FeatureGrams(model, batch["net_input"]["prev_output_tokens"].eq(PAD)) as grams:
+        model(**batch["net_input"])
+    (stack,) = grams.stacks()
+    names = {attention: name for name, attention in grouped_attentions(model).items()}
+    assert [names[layer] for layer in grams.layer_stacks()[0]] == list(grouped_attentions(model))
+    assert stack.shape == (6, 8, 8)  # 2 encoder self, 2 decoder self, 2 decoder cross
+    for gram, layer in zip(stack, grams.layer_stacks()[0]):
+        features = slow_features(layer, calls[names[layer]], feature, batch)
+        torch.testing.assert_close(gram, features @ features.T, rtol=1e-4, atol=1e-4)
+
+
+def test_more_padding_changes_nothing():
+    batch = padded_batch()
+    wider = padded_batch()
+    wider["net_input"]["src_tokens"] = torch.nn.functional.pad(batch["net_input"]["src_tokens"], (4, 0), value=PAD)
+    wider["net_input"]["prev_output_tokens"] = torch.nn.functional.pad(
+        batch["net_input"]["prev_output_tokens"], (0, 3), value=PAD
+    )
+    for feature in ("value", "attention", "output"):
+        model = build_grouped(group_feature=feature).eval()
+        stacks = []
+        for sample in (batch, wider):
+            with FeatureGrams(model, sample["net_input"]["prev_output_tokens"].eq(PAD)) as grams:
+                model(**sample["net_input"])
+            stacks.append(grams.stacks()[0])
+        torch.testing.assert_close(stacks[0], stacks[1], rtol=1e-4, atol=1e-4)
+
+
+def test_collecting_does_not_change_the_output_and_ends_with_the_context(batch):
+    model = build_grouped(group_feature="output").eval()
+    plain = model(**batch["net_input"])[0]
+    with FeatureGrams(model) as grams:
+        collected = model(**batch["net_input"])[0]
+    count = len(grams.layer_stacks()[0])
+    model(**batch["net_input"])
+    torch.testing.assert_close(collected, plain)
+    assert all(a.feature_sinks == [] for a in grouped_attentions(model).values())
+    assert len(grams.layer_stacks()[0]) == count == 6
+
+
+def test_layers_with_other_head_counts_come_in_their_own_stack(batch):
+    model = build_grouped(decoder_attention_heads=4)
+    with FeatureGrams(model) as grams:
+        model(**batch["net_input"])
+    assert sorted(stack.shape for stack in grams.stacks()) == [(2, 8, 8), (4, 4, 4)]
+    heads = [gram.size(-1) for stack in grams.stacks() for gram in stack]
+    assert heads == [layer.num_heads for layers in grams.layer_stacks() for layer in layers]
+
+
+def test_model_without_grouped_attention_is_refused():
+    with pytest.raises(RuntimeError, match="TransformerModel has no grouped attention.*ghat_transformer"):
+        FeatureGrams(build_stock())

@@ -1,0 +1,145 @@
+"""Which checkpoint fairseq-train will load, and what a slim one says of its heads."""
+
+import argparse
+
+import pytest
+import torch
+from tiny_models import build_grouped
+
+from fairseq_ghat.checkpoints.files import CheckpointError, write_checkpoint
+from fairseq_ghat.checkpoints.resuming import (
+    checkpoint_to_restore,
+    explain_mismatch,
+    kept_heads_to_restore,
+    task_state_to_resume,
+)
+
+
+def command_line(tmp_path, restore_file="checkpoint_last.pt", finetune_from_model=None):
+    return argparse.Namespace(
+        save_dir=str(tmp_path), restore_file=restore_file, finetune_from_model=finetune_from_model
+    )
+
+
+def saved(path, **options):
+    write_checkpoint({"model": {"w": torch.zeros(1)}, "args": argparse.Namespace(**options)}, path)
+    return str(path)
+
+
+def test_last_checkpoint_goes_before_the_model_to_start_from(tmp_path):
+    start = saved(tmp_path / "start.pt", arch="x")
+    assert checkpoint_to_restore(command_line(tmp_path)) is None
+    assert checkpoint_to_restore(command_line(tmp_path, finetune_from_model=start)) == start
+    last = saved(tmp_path / "checkpoint_last.pt", arch="x")
+    assert checkpoint_to_restore(command_line(tmp_path, finetune_from_model=start)) == last
+
+
+def test_restore_file_is_taken_as_given(tmp_path):
+    saved(tmp_path / "checkpoint_last.pt", arch="x")
+    other = saved(tmp_path / "other.pt", arch="x")
+    assert checkpoint_to_restore(command_line(tmp_path, restore_file=other)) == other
+
+
+def test_outside_training_there_is_nothing_to_restore():
+    assert checkpoint_to_restore(argparse.Namespace()) is None
+
+
+@pytest.mark.parametrize("flag", ["restore_file", "finetune_from_model"])
+def test_missing_file_is_named_with_its_flag(tmp_path, flag):
+    with pytest.raises(CheckpointError, match=f"--{flag.replace('_', '-')} gone.pt: no such file"):
+        checkpoint_to_restore(command_line(tmp_path, **{flag: "gone.pt"}))
+
+
+def test_heads_of_slim_full_and_stock_checkpoints(tmp_path):
+    kept = {"encoder.layers.0.self_attn": [1, 5]}
+    for options, expected in (({"kept_heads": kept}, kept), ({"kept_heads": None}, None), ({"arch": "stock"}, None)):
+        saved(tmp_path / "checkpoint_last.pt", **options)
+        assert kept_heads_to_restore(command_line(tmp_path)) == expected
+
+
+@pytest.mark.parametrize(
+    "name,trained,asked",
+    [("encoder_attention_heads", 4, 8), ("activation_fn", "gelu", "relu"), ("no_scale_embedding", True, False)],
+)
+def test_options_that_no_shape_shows_must_be_those_of_the_checkpoint(tmp_path, name, trained, asked):
+    """4 heads of 16 features have weights of the same shapes as 8 of 8."""
+    saved(tmp_path / "checkpoint_last.pt", **{name: trained})
+    here = command_line(tmp_path)
+    setattr(here, name, asked)
+    message = f"--{name.replace('_', '-')}: {asked} here, but .*checkpoint_last.pt was trained with {trained};"
+    with pytest.raises(CheckpointError, match=message):
+        kept_heads_to_restore(here)
+    setattr(here, name, trained)
+    assert kept_heads_to_restore(here) is None
+
+
+def test_weights_that_differ_are_not_loaded_into_one(caplog):
+    """Tied as asked, separate as trained: the shapes fit. The other way round nothing is lost."""
+    separate, tied = build_grouped(share_all_embeddings=False), build_grouped(share_all_embeddings=True)
+    message = "encoder.embed_tokens.weight and decoder.embed_tokens.weight are one weight here and differ"
+    with pytest.raises(CheckpointError, match=message):
+        tied.load_state_dict(separate.state_dict())
+    assert message in caplog.text
+    assert not torch.equal(tied.encoder.embed_tokens.weight, separate.decoder.embed_tokens.weight)
+    separate.load_state_dict(tied.state_dict())
+    for name, weight in separate.state_dict().items():
+        assert torch.equal(weight, tied.state_dict()[name])
+
+
+def test_mismatch_names_missing_layers_and_head_counts():
+    model = build_grouped()
+    state = model.state_dict()
+    del state["decoder.layers.1.encoder_attn.q_proj.weight"]
+    state["encoder.layers.0.self_attn.q_proj.weight"] = torch.zeros(24, 64)
+    lines = explain_mismatch(model, state)
+    assert len(lines) == 2
+    assert "encoder.layers.0.self_attn: the model expects 8 heads of 8 features" in lines[0]
+    assert "the checkpoint holds 3" in lines[0]
+    assert lines[1].endswith("has 8 heads, the checkpoint has no such layer")
+
+
+def test_matching_state_needs_no_words():
+    assert explain_mismatch(build_grouped(), build_grouped().state_dict()) == []
+
+
+def run_folder(tmp_path, **updates):
+    """Whole checkpoints of a run, named checkpoint<key>.pt, with the number of updates of each."""
+    for name, count in updates.items():
+        state = {"model": {"w": torch.zeros(1)}, "args": argparse.Namespace(arch="x"), "task_state": {"mine": count}}
+        write_checkpoint({**state, "optimizer_history": [{"num_updates": count}]}, tmp_path / f"checkpoint{name}.pt")
+
+
+def test_fairseq_2684_truncated_last_checkpoint_names_the_newest_whole_one(tmp_path):
+    """facebookresearch/fairseq#2684: killed while saving."""
+    run_folder(tmp_path, _best=300, _1_200=200, _last=400)
+    last = tmp_path / "checkpoint_last.pt"
+    last.write_bytes(last.read_bytes()[:-100])
+    (tmp_path / "checkpoint9.pt").write_bytes(b"half")
+    message = (
+        f"{last}: cannot be read .*Newest whole checkpoint: `cp {tmp_path}/checkpoint_best.pt {last}` goes on from it"
+    )
+    with pytest.raises(CheckpointError, match=message):
+        kept_heads_to_restore(command_line(tmp_path))
+
+
+def test_truncated_checkpoint_without_a_whole_one_beside_it(tmp_path):
+    (tmp_path / "checkpoint_last.pt").write_bytes(b"half")
+    with pytest.raises(CheckpointError, match="cannot be read") as caught:
+        kept_heads_to_restore(command_line(tmp_path))
+    assert "Newest whole" not in str(caught.value)
+
+
+def test_state_of_the_task_comes_back_where_a_run_goes_on(tmp_path):
+    run_folder(tmp_path, _last=7)
+    assert task_state_to_resume(command_line(tmp_path)) == {"mine": 7}
+
+
+@pytest.mark.parametrize("flag", ["reset_dataloader", "reset_meters"])
+def test_state_of_the_task_does_not_come_back_in_a_fresh_start(tmp_path, flag):
+    assert task_state_to_resume(command_line(tmp_path)) == {}
+    run_folder(tmp_path, _start=7)
+    start = str(tmp_path / "checkpoint_start.pt")
+    assert task_state_to_resume(command_line(tmp_path, finetune_from_model=start)) == {}
+    args = command_line(tmp_path, restore_file=start)
+    setattr(args, flag, True)
+    assert task_state_to_resume(args) == {}

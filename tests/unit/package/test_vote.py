@@ -1,0 +1,190 @@
+"""The voting pass: a frozen model, votes as counted by hand from each batch, and nothing else changed."""
+
+import pytest
+import torch
+from tiny_models import build_grouped, padded_batch
+
+from fairseq_ghat.core.group_constraint import own_group_probability
+from fairseq_ghat.core.hidden_units import hidden_unit_labels
+from fairseq_ghat.core.voting import VoteTally
+from fairseq_ghat.modules.feature_collectors import FeatureGrams, PooledFeatures
+from fairseq_ghat.modules.group_classifiers import GroupClassifiers
+from fairseq_ghat.modules.grouped_attention import grouped_attentions
+from fairseq_ghat.pruning.calibration import Passes
+from fairseq_ghat.pruning.importance.base import VotingRules
+from fairseq_ghat.pruning.masks import heads_per_layer, is_voted, masks_in_state
+from fairseq_ghat.pruning.vote import vote
+
+PAD = 1
+
+
+def batches(count=5):
+    made = []
+    for seed in range(count):
+        sample = padded_batch()
+        generator = torch.Generator().manual_seed(seed)
+        noise = torch.randint(4, 54, sample["net_input"]["src_tokens"].shape, generator=generator)
+        src = sample["net_input"]["src_tokens"]
+        sample["net_input"]["src_tokens"] = torch.where(src > 3, noise, src)
+        made.append(sample)
+    return made
+
+
+PILLARS = VotingRules()
+
+
+def run_vote(model, samples, rules=PILLARS, classifiers=None, **options):
+    passes = Passes(lambda shuffle: samples, lambda: len(samples), PAD, **options)
+    return vote(model, passes, rules, classifiers)
+
+
+def test_masks_are_those_of_a_tally_over_the_same_batches():
+    model, samples = build_grouped(dropout=0.5, head_groups=3).train(), batches()
+    tally = VoteTally(6, 8, 3)
+    model.eval()
+    with torch.no_grad():
+        for sample in samples:
+            with FeatureGrams(model, sample["net_input"]["prev_output_tokens"].eq(PAD)) as grams:
+                model(**sample["net_input"])
+            tally.add(grams.stacks()[0])
+    model.train()
+    run_vote(model, samples)
+    expected = [mask.nonzero().flatten().tolist() for mask in tally.elect()]
+    assert list(masks_in_state(model.state_dict()).values()) == expected
+    assert set(heads_per_layer(model).values()) == {3}
+
+
+def test_order_of_batches_does_not_matter():
+    masks = []
+    for samples in (batches(), batches()[::-1]):
+        model = build_grouped()
+        run_vote(model, samples)
+        masks.append(masks_in_state(model.state_dict()))
+    assert masks[0] == masks[1]
+
+
+@pytest.mark.parametrize("workers", [2, 3])
+def test_workers_that_add_up_their_shares_vote_like_one(workers):
+    """Each worker passes over its share; the sums are exchanged tensor by tensor, as all_reduce does."""
+    samples, whole = batches(12), build_grouped()
+    alone = run_vote(whole, samples)
+    exchanged = []
+    for rank in range(workers):
+        sent = []
+        run_vote(build_grouped(), samples[rank::workers], add_up=lambda tensor, sent=sent: sent.append(tensor.clone()))
+        exchanged.append(sent)
+    totals = [sum(tensors) for tensors in zip(*exchanged)]
+    for rank in range(workers):
+        model, pending = build_grouped(), iter(totals)
+        kept = run_vote(model, samples[rank::workers], add_up=lambda tensor, p=pending: tensor.copy_(next(p)))
+        assert kept == alone
+        for name, value in whole.named_parameters():  # the refit too is that of all the data
+            torch.testing.assert_close(model.get_parameter(name), value, rtol=1e-4, atol=1e-6)
+
+
+def test_worker_without_any_batch_takes_part():
+    """Fewer batches than workers: the sums of the others decide."""
+    sent = []
+    alone = run_vote(build_grouped(), batches(2), add_up=lambda tensor: sent.append(tensor.clone()))
+    pending = iter(sent)
+    assert run_vote(build_grouped(), [{}], add_up=lambda tensor: tensor.copy_(next(pending))) == alone
+
+
+def test_each_way_of_keeping_heads_differs_and_follows_the_seed():
+    kept = {}
+    for keep in ("pillars", "random-in-group", "random", "all"):
+        for seed in (1, 2):
+            model = build_grouped()
+            kept[keep, seed] = run_vote(model, batches(), rules=VotingRules(keep=keep, seed=seed))
+            assert kept[keep, seed] == masks_in_state(model.state_dict())
+            assert is_voted(model)
+            assert run_vote(build_grouped(), batches(), rules=VotingRules(keep=keep, seed=seed)) == kept[keep, seed]
+    assert kept["pillars", 1] == kept["pillars", 2]
+    assert kept["random", 1] != kept["random", 2] and kept["random-in-group", 1] != kept["random-in-group", 2]
+    assert kept["pillars", 1] != kept["random-in-group", 1] != kept["random", 1] != kept["pillars", 1]
+    assert set(map(len, kept["random", 1].values())) == set(map(len, kept["random-in-group", 1].values())) == {2}
+    assert all(heads == list(range(8)) for heads in kept["all", 1].values())
+
+
+def test_random_heads_and_all_heads_need_no_look_at_the_data():
+    for keep in ("random", "all"):
+        run_vote(build_grouped(), iter_never(), rules=VotingRules(keep=keep, refit="none"))
+
+
+def iter_never():
+    raise AssertionError("the data were looked at")
+    yield
+
+
+def test_random_members_come_from_the_final_groups():
+    tally = VoteTally(6, 8, 3)
+    model = build_grouped(head_groups=3)
+    model.eval()
+    with torch.no_grad():
+        for sample in batches():
+            with FeatureGrams(model, sample["net_input"]["prev_output_tokens"].eq(PAD)) as grams:
+                model(**sample["net_input"])
+            tally.add(grams.stacks()[0])
+    labels = tally.final_labels()
+    for seed in range(5):
+        kept = run_vote(build_grouped(head_groups=3), batches(), rules=VotingRules(keep="random-in-group", seed=seed))
+        for layer, heads in enumerate(kept.values()):
+            assert sorted(labels[layer][heads].tolist()) == [0, 1, 2]
+
+
+def test_classifiers_decide_by_their_probability():
+    """Eq. 4 A: in every batch the head with the highest p(z | e) of its group gets the vote."""
+    model, samples = build_grouped(), batches()
+    attentions = grouped_attentions(model)
+    classifiers = GroupClassifiers({name: layer.head_dim for name, layer in attentions.items()}, 2)
+    generator = torch.Generator().manual_seed(0)
+    for parameter in classifiers.parameters():
+        parameter.data.copy_(torch.randn(parameter.shape, generator=generator))
+    tally = VoteTally(6, 8, 2)
+    model.eval()
+    with torch.no_grad():
+        for sample in samples:
+            padding = sample["net_input"]["prev_output_tokens"].eq(PAD)
+            with FeatureGrams(model, padding) as grams, PooledFeatures(model, padding) as pooled:
+                model(**sample["net_input"])
+            logits = classifiers(list(attentions), pooled.pooled(list(attentions.values())))
+            labels = hidden_unit_labels(grams.stacks()[0], 2)
+            probability = own_group_probability(logits, labels)
+            tally.add(grams.stacks()[0], lambda labels, probability=probability: probability)
+    kept = run_vote(model, samples, classifiers=classifiers)
+    assert list(kept.values()) == [mask.nonzero().flatten().tolist() for mask in tally.elect()]
+    assert kept != run_vote(build_grouped(), samples)
+
+
+def test_weights_gradients_modes_and_random_state_are_untouched():
+    model = build_grouped(dropout=0.5).train()
+    model.encoder.layers[0].eval()  # a part that was frozen before stays so
+    before = {name: value.clone() for name, value in model.named_parameters()}
+    random_state = torch.get_rng_state()
+    run_vote(model, batches(), rules=VotingRules(refit="none"))
+    assert all(torch.equal(before[name], value) for name, value in model.named_parameters())
+    assert all(parameter.grad is None for parameter in model.parameters())
+    assert model.training and model.decoder.training and not model.encoder.layers[0].training
+    assert torch.equal(random_state, torch.get_rng_state())
+
+
+def test_encoder_and_decoder_with_other_head_counts_vote_apart():
+    model = build_grouped(decoder_attention_heads=4)
+    run_vote(model, batches())
+    for name, attention in grouped_attentions(model).items():
+        assert attention.heads_held == (8 if name.startswith("encoder") else 4)
+        assert attention.heads_computed == 2
+
+
+def test_empty_samples_of_uneven_shards_are_passed_over():
+    whole, holes = build_grouped(), build_grouped()
+    run_vote(whole, batches())
+    run_vote(holes, [{}, *batches(), {}])
+    assert masks_in_state(whole.state_dict()) == masks_in_state(holes.state_dict())
+
+
+def test_no_data_leaves_the_model_as_it_was():
+    model = build_grouped()
+    with pytest.raises(ValueError, match="saw no data"):
+        run_vote(model, [])
+    assert not is_voted(model)

@@ -1,0 +1,309 @@
+"""The comparison as a command: what it would run, what it refuses, and what it makes of stand-ins for the programs."""
+
+import json
+import shlex
+import shutil
+from pathlib import Path
+
+import compare_heads
+import pytest
+import torch
+from experiments.recipes.commands import Command, CommandFailed
+from fairseq import options
+from fairseq.data import Dictionary, indexed_dataset
+from sacrebleu.metrics import BLEU
+from tiny_models import build_grouped
+
+from fairseq_ghat.checkpoints.files import read_checkpoint, write_checkpoint
+from fairseq_ghat.cli import vote
+
+REPOSITORY = Path(__file__).resolve().parents[3]
+TRAIN = (
+    "--task translation_v2s --arch ghat_transformer_tiny --optimizer adam --lr 0.001 --max-tokens 400 "
+    "--criterion group_constrained_label_smoothed_cross_entropy --share-all-embeddings"
+)
+SENTENCES = ["two cats sleep here now", "a dog walks home alone", "it is fine by me"]
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """Data of 3 sentences, raw references and a checkpoint of 8 heads; commands start in the repository."""
+    data = tmp_path / "bin"
+    data.mkdir()
+    dictionary = Dictionary()
+    for sentence in SENTENCES:
+        dictionary.encode_line(sentence, add_if_not_exist=True)
+    for language in ("de", "en"):
+        dictionary.save(str(data / f"dict.{language}.txt"))
+        built = indexed_dataset.make_builder(str(data / f"test.de-en.{language}.bin"), "mmap", len(dictionary))
+        for sentence in SENTENCES:
+            built.add_item(dictionary.encode_line(sentence).int())
+        built.finalize(str(data / f"test.de-en.{language}.idx"))
+    (tmp_path / "test.en").write_text("\n".join(SENTENCES) + "\n")
+    words = [str(data), *TRAIN.split(), "--source-lang", "de", "--target-lang", "en"]
+    args = options.parse_args_and_arch(options.get_training_parser("translation_v2s"), words)
+    history = [{"optimizer_name": "FairseqAdam", "lr_scheduler_state": {}, "num_updates": 7}]
+    state = {"model": build_grouped().state_dict(), "args": args, "cfg": None, "optimizer_history": history}
+    write_checkpoint({**state, "extra_state": {"train_iterator": {"epoch": 2}}}, tmp_path / "trained.pt")
+    monkeypatch.chdir(REPOSITORY)
+    return tmp_path
+
+
+def arguments(folder, *more, train=TRAIN, checkpoint="trained.pt"):
+    where = [str(folder / "bin"), str(folder / checkpoint), str(folder / "out")]
+    return [*where, *map(str, more), "--cpu", "--", *train.split()]
+
+
+def dry_run(folder, capsys, *more, **kwargs):
+    """The command lines of a dry run, in order."""
+    assert compare_heads.main(arguments(folder, *more, "--dry-run", **kwargs)) == 0
+    found = []
+    for block in capsys.readouterr().out.strip().split("\n\n"):
+        text = "\n".join(line for line in block.splitlines() if not line.startswith(("#", "mkdir ")))
+        words = shlex.split(text.replace("\\\n", ""))
+        found.append(words[: next(i for i, word in enumerate(words) if word in (">", ">>"))])
+    return found
+
+
+def test_a_dry_run_shows_commands_that_the_programs_own_parsers_take(folder, capsys):
+    found = dry_run(
+        folder, capsys, "--methods", "pillars", "disagreement", "--keep", 2, 4, "--continue-epochs", 2, "--epochs", 3
+    )
+    trained, voted, generated = [], [], []
+    for words in found:
+        words = [str(REPOSITORY / word) if word == "fairseq_ghat" else word for word in words]
+        if words[0] == "fairseq-train":
+            parser = options.get_training_parser("translation_v2s")
+            trained.append(options.parse_args_and_arch(parser, words[1:]))
+        elif words[0] == "ghat-vote":
+            voted.append(vote.parser().parse_args(words[1:]))
+        else:
+            assert words[:3] == ["python", "scripts/with_log.py", "fairseq-generate"]
+            generated.append(options.parse_args_and_arch(options.get_generation_parser(), words[3:]))
+    starts, tuned = trained[:4], trained[4:]
+    assert [(args.head_groups, args.group_alpha, args.group_beta, args.group_loss_scale) for args in starts] == [
+        (2, 0.5, 0.5, "0"),
+        (2, 0.5, 0.5, "0.03"),
+        (4, 0.5, 0.5, "0.03"),
+        (8, 0, 1, "0.03"),
+    ]
+    assert {args.max_epoch for args in starts} == {2} and {args.max_epoch for args in tuned} == {3}
+    rows = ["pillars", "disagreement", "pillars", "disagreement"]  # the last two after the constraint of each
+    assert [(args.keep_heads, args.vote_heads) for args in voted] == [(row, keep) for keep in (2, 4) for row in rows]
+    assert [args.finetune_from_model for args in tuned] == [args.out for args in voted]
+    assert len(generated) == 4 + 2 * len(voted)
+    assert {args.required_batch_size_multiple for args in generated} == {1}
+    assert not (folder / "out").exists()
+
+
+def test_by_default_all_methods_are_compared_that_know_the_budget(folder, capsys):
+    for budget, left_out in (("layer", set()), ("model", {"pillars", "random-in-group"})):
+        votes = [words for words in dry_run(folder, capsys, "--budget", budget) if words[0] == "ghat-vote"]
+        methods = [words[words.index("--select") + 1] for words in votes]
+        assert set(methods) == set(compare_heads.SELECTIONS) - left_out and len(methods) == len(set(methods))
+
+
+class Programs:
+    """Stands in for fairseq and ours: voted and tuned checkpoints, and translations that tell which one made them.
+
+    Attributes:
+        ran: stages of the commands, in order. failing: the stage that ends with an error, after half a line.
+    """
+
+    def __init__(self, monkeypatch):
+        self.ran, self.failing = [], None
+        monkeypatch.setattr(Command, "run", lambda command: self.run(command))
+
+    def run(self, command):
+        argv = command.argv
+        self.ran.append(command.stage)
+        if command.stage == self.failing:
+            (command.log or command.output).write_text("half\nthe reason\n")
+            raise CommandFailed(f"{command.stage}: {argv[0]} ended with status 1")
+        if argv[0] == "ghat-vote":
+            state = read_checkpoint(argv[1])
+            keep = int(argv[argv.index("--vote-heads") + 1])
+            mask = torch.tensor([2] * keep + [0] * (8 - keep))
+            masks = {name: mask for name in state["model"] if name.endswith(".head_mask")}
+            write_checkpoint({**state, "model": {**state["model"], **masks}}, argv[3])
+        elif argv[0] == "fairseq-train":
+            folder = Path(argv[argv.index("--save-dir") + 1])
+            shutil.copy(argv[argv.index("--finetune-from-model") + 1], folder / "checkpoint_last.pt")
+        else:
+            command.output.write_text(log_of(argv[argv.index("--path") + 1]))
+
+
+def log_of(checkpoint):
+    """A log of fairseq-generate: fine-tuned, all but `random` are perfect; references are in capitals."""
+    said = list(SENTENCES)
+    if "/random/" in checkpoint:
+        said[0] = "two cats sleep now"
+    if checkpoint.endswith("voted.pt"):
+        said[1] = "a dog walks home"
+    lines = [f"T-{i}\t{SENTENCES[i].upper()}\nH-{i}\t-1\t{text}" for i, text in enumerate(said)]
+    speed = "2026 | INFO | Translated 3 sentences (9 tokens) in 0.5s (6.00 sentences/s, 99.00 tokens/s)"
+    return "\n".join([*lines, speed]) + "\n"
+
+
+@pytest.fixture
+def programs(monkeypatch):
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed: pip install matplotlib")
+    return Programs(monkeypatch)
+
+
+def compare(folder, *more, **kwargs):
+    return compare_heads.main(arguments(folder, "--reference", folder / "test.en", *more, **kwargs))
+
+
+def bleu(said):
+    return BLEU().corpus_score(said, [SENTENCES]).score
+
+
+def test_the_files_have_the_scores_of_every_row(folder, programs, capsys):
+    assert compare(folder, "--methods", "random", "pillars", "l1", "--keep", 2, "--seeds", 1, 2) == 0
+    out = folder / "out"
+    found = json.loads((out / "results.json").read_text())
+    rows = {row["title"]: row for row in found["rows"]}
+    assert list(rows) == ["pillars", "l1", "random"]  # of equal scores in the order given, the worst last
+    worse = bleu(["two cats sleep now", *SENTENCES[1:]])
+    assert rows["random"]["after_fine_tuning"]["scores"] == [pytest.approx(worse)] * 2
+    voted = bleu([SENTENCES[0], "a dog walks home", SENTENCES[2]])
+    assert rows["l1"]["after_the_vote"] == {"scores": [voted] * 2, "mean": voted, "standard_deviation": 0}
+    assert found["all_heads"] == [{"title": "all heads", "score": pytest.approx(100)}]
+    assert (rows["l1"]["p_value"], rows["pillars"]["p_value"]) == (1, None)
+    assert rows["random"]["attentions_x_heads"] == "6 x 2" and found["heads"] == 8
+    table = (out / "table.md").read_text()
+    assert table.strip() in capsys.readouterr().out
+    cells = {line.split("|")[1].strip(): line for line in table.splitlines() if line.startswith("|")}
+    assert rows["random"]["paper"] in cells["random"] and f"| {worse:.2f} ± 0.00 " in cells["random"]
+    assert (out / "heads.png").is_file() and (out / "heads.svg").is_file()
+
+
+def test_references_of_the_data_have_no_case_in_common_unless_told(folder, programs):
+    """Without --reference those of the log, which are in capitals here."""
+    assert compare_heads.main(arguments(folder, "--methods", "l1")) == 0
+    assert json.loads((folder / "out/results.json").read_text())["all_heads"][0]["score"] == 0
+    shutil.rmtree(folder / "out")
+    assert compare_heads.main(arguments(folder, "--methods", "l1", "--lowercase")) == 0
+    found = json.loads((folder / "out/results.json").read_text())
+    assert found["all_heads"][0]["score"] == pytest.approx(100) and "case:lc" in found["signature"]
+
+
+def test_what_is_finished_is_not_run_again_and_more_can_be_added(folder, programs, capsys):
+    assert compare(folder, "--methods", "pillars") == 0
+    first, table = list(programs.ran), (folder / "out/table.md").read_text()
+    assert len(first) == 1 + 4
+    assert compare(folder, "--methods", "pillars") == 0
+    assert programs.ran == first and (folder / "out/table.md").read_text() == table
+    capsys.readouterr()
+    assert compare(folder, "--methods", "pillars", "random") == 0
+    assert [stage.split(",")[0] for stage in programs.ran[5:]] == ["random"] * 4
+    assert capsys.readouterr().out.count(": there already") == 5
+
+
+def test_a_failed_step_shows_its_command_and_output_and_is_gone_on_with(folder, programs, capsys):
+    programs.failing = "pillars, 2 heads, refit output, seed 1: fine-tuning"
+    assert compare(folder, "--methods", "pillars") == 1
+    said = capsys.readouterr().err
+    assert f"error: {programs.failing}: fairseq-train ended with status 1" in said
+    assert "--finetune-from-model" in said and said.endswith("half\nthe reason\n")
+    assert not (folder / "out/table.md").exists()
+    programs.failing = None
+    assert compare(folder, "--methods", "pillars") == 0
+    # Begun again at the step that failed.
+    assert programs.ran.count("pillars, 2 heads, refit output, seed 1: vote") == 1
+    assert len(programs.ran) == 4 + 2
+
+
+def test_other_settings_are_refused(folder, programs, capsys):
+    assert compare(folder, "--methods", "pillars") == 0
+    ran = list(programs.ran)
+    with pytest.raises(SystemExit):
+        compare(folder, "--methods", "pillars", "--epochs", 3)
+    assert "out: is a comparison of other settings (--epochs: 1 there, 3 now)" in capsys.readouterr().err
+    assert programs.ran == ran
+
+
+def refused(capsys, words):
+    with pytest.raises(SystemExit) as end:
+        compare_heads.main([str(word) for word in words])
+    assert end.value.code == 2
+    return capsys.readouterr().err.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    "more,message",
+    [
+        (["--methods", "pillars", "l3"], "--methods l3: allowed is pillars, random-in-group, random, l1, "),
+        (["--methods", "all"], "--methods all: allowed is pillars, "),
+        (["--keep", 0], "--keep 0: allowed is 1 or more"),
+        (["--keep", 2, 8], "--keep 8: allowed is 1 to 7 of 8 heads in an attention"),
+        (["--seeds", 0], "--seeds 0: allowed is 1 or more"),
+        (["--epochs", -1], "--epochs -1: allowed is 0 or more"),
+        (["--continue-epochs", -1], "--continue-epochs -1: allowed is 0 or more"),
+        (["--gct-methods", "l1"], "--gct-methods l1: allowed with --continue-epochs 1 or more"),
+        (["--gct-methods", "l3", "--continue-epochs", 1], "--gct-methods l3: allowed is "),
+        (["--methods", "pillars", "--budget", "model"], "allowed with --budget model is random, l1, "),
+        (["--refit", "all"], "argument --refit: invalid choice: 'all'"),
+        (["--reference", "none.en"], "--reference none.en: no such file"),
+        (["--reference", "README.md"], "--reference README.md: has "),
+        (["--vote-args", "--max-tokens 5 --seed 3"], "--vote-args --seed: is set by the comparison itself"),
+        (
+            ["--vote-args", "--max-token many"],
+            "--vote-args: ghat-vote does not take them: argument --max-tok",
+        ),
+        (["--generate-args", "--path=x.pt"], "--generate-args --path=x.pt: is set by the comparison itself"),
+        (["--generate-args", "--gen-subset tset"], "--generate-args --gen-subset tset: DATA "),
+        (["--generate-args", "--gen-subset valid,test"], "--gen-subset valid,test: allowed is one split"),
+        (["--generate-args", "--beams 4"], "--generate-args: fairseq-generate does not take them: "),
+    ],
+    ids=lambda value: " ".join(map(str, value)) if isinstance(value, list) else "",
+)
+def test_bad_options_are_refused_before_any_work(folder, programs, capsys, more, message):
+    assert message in refused(capsys, arguments(folder, *more))
+    assert programs.ran == [] and not (folder / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "change,message",
+    [
+        (("ghat_transformer_tiny", "transformer"), "-- --arch transformer: allowed is ghat_transformer"),
+        (("--lr 0.001", "--lr 0.001 --max-epoch 3"), "-- --max-epoch: is set by the comparison itself"),
+        (
+            ("--lr", "--no-such-option"),
+            "--: fairseq-train does not take them: unrecognized arguments: --no",
+        ),
+        (("translation_v2s", "language_modeling_v2s"), "-- --task language_modeling_v2s: CHECKPOINT was trained for t"),
+        (("group_constrained_", ""), "--criterion label_smoothed_cross_entropy: allowed with --continue-epochs is"),
+    ],
+    ids=["arch", "ours", "unknown", "task", "criterion"],
+)
+def test_bad_options_of_training_are_refused_before_any_work(folder, programs, capsys, change, message):
+    words = arguments(folder, "--methods", "l1", "--continue-epochs", 1, train=TRAIN.replace(*change))
+    assert message in refused(capsys, words)
+    assert programs.ran == [] and not (folder / "out").exists()
+
+
+def test_bad_checkpoints_and_data_are_refused_before_any_work(folder, programs, capsys):
+    assert "CHECKPOINT " in refused(capsys, arguments(folder, checkpoint="none.pt"))
+    (folder / "broken.pt").write_bytes(b"PK")
+    assert "broken.pt: cannot be read as a checkpoint" in refused(capsys, arguments(folder, checkpoint="broken.pt"))
+    state = read_checkpoint(folder / "trained.pt")
+    mask = {"encoder.layers.0.self_attn.head_mask": torch.tensor([2, 2, 0, 0, 0, 0, 0, 0])}
+    write_checkpoint({**state, "model": {**state["model"], **mask}}, folder / "voted.pt")
+    assert "voted.pt: it was voted on already" in refused(capsys, arguments(folder, checkpoint="voted.pt"))
+    state["args"].task = "denoising"
+    write_checkpoint(state, folder / "other.pt")
+    assert "its task is denoising; allowed is translation" in refused(capsys, arguments(folder, checkpoint="other.pt"))
+    shutil.rmtree(folder / "bin")
+    assert "bin: no such folder" in refused(capsys, arguments(folder))
+    assert programs.ran == [] and not (folder / "out").exists()
+
+
+def test_what_is_missing_is_said_before_any_work(folder, programs, capsys, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr("importlib.util.find_spec", lambda name: None)
+        assert "matplotlib is not installed: pip install matplotlib" in refused(capsys, arguments(folder))
+    monkeypatch.chdir(folder)
+    assert "is not the root of the repository" in refused(capsys, arguments(folder))
+    assert programs.ran == [] and not (folder / "out").exists()

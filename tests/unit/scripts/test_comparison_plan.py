@@ -1,0 +1,61 @@
+"""Which starts and votes a comparison has, and where they lie."""
+
+from pathlib import Path
+
+import pytest
+from experiments.comparison.plan import Comparison, pruned, starts
+
+
+def comparison(**more):
+    given = {"methods": ["random", "pillars", "disagreement"], "keeps": [2, 4], "seeds": [1, 2], "heads": 8}
+    given.update(more)
+    return Comparison("bin", "trained.pt", Path("out"), "translation", languages=("de", "en"), **given)
+
+
+def test_without_training_on_everything_begins_at_the_checkpoint():
+    what = comparison(gct_methods=[])
+    (start,) = starts(what)
+    assert (start.title, start.groups, start.model.checkpoint) == ("all heads", None, Path("trained.pt"))
+    votes = pruned(what)
+    assert {one.start for one in votes} == {start}
+    assert [(one.seed, one.keep, one.method) for one in votes] == [
+        (seed, keep, method) for seed in (1, 2) for keep in (2, 4) for method in what.methods
+    ]
+
+
+def test_trained_on_there_is_a_start_for_each_budget_of_the_constraint_and_one_for_disagreement():
+    what = comparison(continue_epochs=3, gct_methods=["pillars", "l1"], refits=["none"])
+    assert {(start.kind, start.groups): start.model.checkpoint.parent.name for start in starts(what)} == {
+        ("plain", None): "plain",
+        ("gct", 2): "gct-2",
+        ("gct", 4): "gct-4",
+        ("diversity", 8): "diversity",
+    }
+    rows = [(one.title, one.start.groups) for one in pruned(what) if (one.keep, one.seed) == (4, 2)]
+    assert rows == [
+        ("random", None),
+        ("pillars", None),
+        ("disagreement", None),
+        ("pillars, after GCT", 4),
+        ("l1, after GCT", 4),
+        ("disagreement, after its regularisation", 8),
+    ]
+
+
+def test_without_the_methods_there_are_no_starts_for_them():
+    what = comparison(methods=["random"], continue_epochs=3)
+    assert [start.kind for start in starts(what)] == ["plain"]
+
+
+def test_no_two_models_share_a_file():
+    what = comparison(continue_epochs=1, gct_methods=["pillars"], refits=["none", "output"])
+    models = [start.model for start in starts(what)]
+    models += [model for one in pruned(what) for model in (one.voted, one.tuned)]
+    files = [path for model in models for path in (model.checkpoint, model.output, model.score)]
+    # 3 methods, 1 after GCT and 1 after its regularisation; 2 budgets, 2 refits, 2 seeds; voted and tuned.
+    assert len(models) == 4 + 5 * 2 * 2 * 2 * 2 and len(set(files)) == 3 * len(models)
+
+
+@pytest.mark.parametrize("methods,baseline", [(["random", "pillars"], "pillars"), (["random", "l1"], "random")])
+def test_the_baseline_is_pillars_where_there_is_such_a_row(methods, baseline):
+    assert comparison(methods=methods).baseline == baseline

@@ -1,0 +1,98 @@
+"""The settings of the benchmarks: those of the paper's tables, merged as they say, refused where they are wrong."""
+
+import copy
+
+import pytest
+import yaml
+from experiments.recipes.settings import KINDS, SETTINGS, SettingsError, read_settings, recipe, sets_of
+
+# Tables 7 and 8: alpha, beta, feature of GHT and of GHT-PS.
+PAPER = {
+    "iwslt14.de-en": ((0.7, 0.5, "value"), (0.5, 0.7, "output")),
+    "iwslt14.it-en": ((0.3, 0.5, "value"), (0.3, 0.3, "attention")),
+    "iwslt14.en-de": ((0.3, 0.1, "attention"), (0.3, 0.7, "output")),
+    "iwslt14.en-it": ((0.3, 0.3, "value"), (0.3, 1, "value")),
+    "iwslt14.en-fr": ((0.7, 0.7, "value"), (0.5, 0.3, "attention")),
+    "wmt14.en-de": ((0.5, 0.5, "value"), (0.5, 0.5, "value")),
+    "wmt14.en-fr": ((0.3, 0.3, "value"), (0.3, 0.3, "value")),
+    "wikitext-103": ((0.5, 0.5, "value"), (0.5, 0.5, "value")),
+    "cnn-dailymail": ((0.5, 0.5, "value"), (0.5, 0.5, "value")),
+}
+
+
+@pytest.mark.parametrize("name", PAPER)
+def test_constraint_is_that_of_tables_7_and_8(name):
+    settings = read_settings()
+    for system, expected in zip(("ght", "ght-ps"), PAPER[name]):
+        grouping = recipe(settings, name, system).options["grouping"]
+        assert tuple(grouping[f"group-{what}"] for what in ("alpha", "beta", "feature")) == expected
+
+
+def test_every_set_is_of_one_kind():
+    settings = read_settings()
+    by_kind = {kind: sets_of(settings, kind) for kind in KINDS}
+    assert sorted(sum(by_kind.values(), [])) == sorted(sets_of(settings))
+    assert by_kind["summarization"] == ["cnn-dailymail", "scitldr"]
+
+
+def test_the_plain_transformer_has_nothing_of_ours():
+    plain = recipe(read_settings(), "iwslt14.de-en", "transformer")
+    assert not plain.grouped and not plain.votes
+    assert plain.languages == ("de", "en") and plain.references == "raw/test.en" and plain.lowercase
+
+
+def test_a_set_overrides_the_system_and_the_lite_one_takes_the_pruned_ones():
+    settings = read_settings()
+    pruned = recipe(settings, "multi30k.de-en", "ght-ps").options
+    assert pruned["vote"] == {"vote-epoch": 4, "refit": "output"}
+    assert pruned["grouping"] == {"head-groups": 2, "group-loss-scale": 0.03}
+    lite = recipe(settings, "wmt14.en-de", "ght-ps-lite").options
+    assert lite["architecture"]["decoder-ffn-embed-dim"] == 1024 and lite["architecture"]["arch"]
+    assert lite["grouping"] == recipe(settings, "wmt14.en-de", "ght-ps").options["grouping"]
+
+
+def test_a_recipe_does_not_change_the_settings():
+    settings = read_settings()
+    before = copy.deepcopy(settings)
+    recipe(settings, "iwslt14.de-en", "ght-ps-lite").options["optimizer"]["lr"] = 1
+    assert settings == before
+
+
+@pytest.mark.parametrize(
+    "arguments,message",
+    [
+        (("iwslt14.de-fr", "ght"), "SET iwslt14.de-fr: allowed is iwslt14.de-en, "),
+        (("iwslt14.de-en", "gth"), "--systems gth: allowed is transformer, ght, ght-ps"),
+    ],
+    ids=["set", "system"],
+)
+def test_unknown_names_are_refused(arguments, message):
+    with pytest.raises(SettingsError, match=message):
+        recipe(read_settings(), *arguments)
+
+
+@pytest.mark.parametrize(
+    "change,message",
+    [
+        (lambda s: s.pop("sets"), "wants systems, sets and recipes"),
+        (lambda s: s["systems"]["ght"].update(voting={}), "systems: ght has voting; allowed is architecture, "),
+        (lambda s: s["recipes"]["iwslt14"].update(kind="mt"), "iwslt14: kind is mt; allowed is translation, "),
+        (lambda s: s["recipes"]["iwslt14"].pop("optimizer"), "iwslt14 lacks optimizer"),
+        (lambda s: s["sets"]["scitldr"].update(recipe="sci"), "scitldr: there is no recipe sci"),
+    ],
+    ids=["part", "system", "kind", "label", "recipe"],
+)
+def test_a_settings_file_that_is_wrong_is_named(tmp_path, change, message):
+    content = yaml.safe_load(SETTINGS.read_text())
+    change(content)
+    path = tmp_path / "settings.yaml"
+    path.write_text(yaml.safe_dump(content))
+    with pytest.raises(SettingsError, match=f"settings.yaml: .*{message}|settings.yaml: {message}"):
+        read_settings(path)
+
+
+def test_a_file_that_is_no_yaml_is_named(tmp_path):
+    path = tmp_path / "settings.yaml"
+    path.write_text("sets: [")
+    with pytest.raises(SettingsError, match="settings.yaml: "):
+        read_settings(path)
