@@ -31,12 +31,12 @@ from fairseq_ghat.criterions.group_constrained import (
     GroupConstrainedLabelSmoothedCrossEntropyConfig,
 )
 from fairseq_ghat.models.ghat_transformer import GHATTransformerModel, ghat_base_architecture
-from fairseq_ghat.modules.feature_collectors import FEATURES, FeatureSink, target_padding
-from fairseq_ghat.modules.grouped_attention import grouped_attentions
+from fairseq_ghat.modules.grouped_attention import grouped_attentions, grouping_of
+from fairseq_ghat.modules.grouping import FEATURES
+from fairseq_ghat.modules.head_features import RecordedFeatures, target_padding
 from fairseq_ghat.profiling.interleaved_runs import describe_interval, ratios, run_by_turns, spread
 from fairseq_ghat.profiling.peak_memory import peak_bytes
 from fairseq_ghat.profiling.without_data import OnlyDictionaries
-from fairseq_ghat.pruning.masks import set_head_masks
 
 STOCK, UNCONSTRAINED, STAGE_2 = "fairseq's transformer", "ours, no constraint", "ours, stage 2"
 GROWING = ("width", "layers", "heads", "groups", "tokens", "length")
@@ -101,7 +101,8 @@ def build(model_class, args, task, feature="value"):
 def voted(model, groups):
     """The model after a vote that kept the first heads; which ones does not matter for speed."""
     layers = list(grouped_attentions(model).values())
-    set_head_masks({layer: torch.arange(layer.num_heads) < groups for layer in layers})
+    for layer in layers:
+        layer.set_head_mask(torch.arange(layer.num_heads) < groups)
     return model
 
 
@@ -195,28 +196,28 @@ def finish(device):
         torch.cuda.synchronize(device)
 
 
-class HandedOut(FeatureSink):
-    """Keeps the features that all layers hand out in a forward pass, as they lie in memory, and their padding."""
+class KeptFeatures(RecordedFeatures):
+    """Keeps the feature maps in use, as they lie in memory, and their padding."""
 
-    def __init__(self, model, target_padding):
-        super().__init__(model, target_padding)
-        self.features = []
+    features = ()
 
-    def receive(self, layer, value, attention, output, key_padding):
-        maps, padding = self.feature_in_use(layer, value, attention, output, key_padding)
-        self.features.append((maps.detach().requires_grad_(), padding))
+    def receive(self, layer, maps):
+        features, padding = self.in_use(layer, maps)
+        self.features = (*self.features, (features.detach().requires_grad_(), padding))
 
 
 def constraint_alone(side, batch, groups):
     """The constraint on the features of a batch, forward and backward."""
-    pad = side.criterion.padding_idx
-    with torch.no_grad(), HandedOut(side.model, target_padding(batch["net_input"], pad)) as handed_out:
+    padding = target_padding(batch["net_input"], side.criterion.padding_idx)
+    attentions = grouped_attentions(side.model)
+    with torch.no_grad(), KeptFeatures(attentions, grouping_of(side.model), padding) as kept:
         side.model(**batch["net_input"])
+    features = kept.features
 
     def work():
-        grams = torch.stack([feature_gram(maps, padding) for maps, padding in handed_out.features])
+        grams = torch.stack([feature_gram(maps, outside) for maps, outside in features])
         loss = group_constraint([grams], groups, 0.5, 0.5).loss
-        torch.autograd.grad(loss, [maps for maps, _ in handed_out.features])
+        torch.autograd.grad(loss, [maps for maps, _ in features])
 
     return work
 

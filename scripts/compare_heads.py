@@ -41,8 +41,8 @@ from experiments.comparison.table import table
 from fairseq_ghat.checkpoints.files import CheckpointError, whole_file
 from fairseq_ghat.cli.console import quiet_libraries
 from fairseq_ghat.core.head_budget import BUDGETS
-from fairseq_ghat.pruning.importance.registry import SELECTIONS
-from fairseq_ghat.pruning.refit import REFITS
+from fairseq_ghat.pruning.importance.registry import IMPORTANCES
+from fairseq_ghat.pruning.options import REFITS
 
 
 def parser() -> argparse.ArgumentParser:
@@ -54,7 +54,7 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("data", metavar="DATA", help="folder that fairseq-preprocess made")
     found.add_argument("checkpoint", metavar="CHECKPOINT", help="of a transformer or language model with all its heads")
     found.add_argument("out", metavar="OUT", type=Path, help="folder of all that is made")
-    found.add_argument("--methods", nargs="+", metavar="M", help=f"default: all of {', '.join(SELECTIONS)}")
+    found.add_argument("--methods", nargs="+", metavar="M", help=f"default: all of {', '.join(IMPORTANCES)}")
     found.add_argument("--keep", nargs="+", type=int, default=[2], metavar="K", help="heads that stay (default: 2)")
     found.add_argument("--seeds", nargs="+", type=int, default=[1], metavar="S", help="of vote and fine-tuning")
     found.add_argument("--refit", nargs="+", choices=REFITS, default=["output"], help="default: output")

@@ -1,17 +1,24 @@
-"""What all grouped models do with the heads a checkpoint keeps: built slim, and loaded with an explanation."""
+"""What all grouped models do with checkpoints: built slim where one is slim, and loaded with an explanation."""
 
 import logging
 
 from fairseq_ghat.checkpoints.files import CheckpointError
+from fairseq_ghat.checkpoints.model_options import KEPT_HEADS
 from fairseq_ghat.checkpoints.resuming import check_tied_weights, explain_mismatch, kept_heads_to_restore
-from fairseq_ghat.modules.grouping import check_grouping_args
-from fairseq_ghat.pruning.slimming import KEPT_HEADS, remove_heads
+from fairseq_ghat.modules.grouped_attention import remove_heads
+from fairseq_ghat.modules.grouping import Grouping, check_grouping_args
 
 logger = logging.getLogger(__name__)
 
 
-class CheckpointedHeads:
-    """Mixin of grouped models, before fairseq's model class."""
+class CheckpointedModel:
+    """Mixin of grouped models, before fairseq's model class.
+
+    Attributes:
+        grouping: how the heads of the model are grouped.
+    """
+
+    grouping: Grouping
 
     @classmethod
     def hub_models(cls):
@@ -31,6 +38,7 @@ class CheckpointedHeads:
         if not hasattr(args, KEPT_HEADS):
             setattr(args, KEPT_HEADS, kept_heads_to_restore(args))
         model = super().build_model(args, task)
+        model.grouping = Grouping.from_options(args)
         if args.kept_heads:
             remove_heads(model, args.kept_heads)
         return model

@@ -8,8 +8,8 @@ from typing import Any, Dict, List, Mapping, Optional
 import torch
 
 from fairseq_ghat.checkpoints.files import CheckpointError, newest_whole_checkpoint, read_checkpoint
+from fairseq_ghat.checkpoints.model_options import KEPT_HEADS, KeptHeads, model_options, options_by_name
 from fairseq_ghat.modules.grouped_attention import grouped_attentions
-from fairseq_ghat.pruning.slimming import KEPT_HEADS, KeptHeads, model_config
 
 # Options that change what a model computes, but not the shapes of its weights, so that no loading error tells.
 SHAPELESS = (
@@ -21,8 +21,15 @@ SHAPELESS = (
 )
 
 
-def checkpoint_to_restore(args) -> Optional[str]:
-    """The file fairseq-train will load, by fairseq's own rules, or None. args: the flat command line."""
+def checkpoint_to_restore(args: Namespace) -> Optional[str]:
+    """The file fairseq-train will load, by fairseq's own rules, or None.
+
+    Args:
+        args: the flat command line.
+
+    Raises:
+        CheckpointError: if a file that was named does not exist; names the flag.
+    """
     save_dir = getattr(args, "save_dir", None)
     restore_file = getattr(args, "restore_file", None)
     if save_dir is None or restore_file is None:
@@ -40,8 +47,11 @@ def checkpoint_to_restore(args) -> Optional[str]:
     return start_from
 
 
-def kept_heads_to_restore(args) -> Optional[KeptHeads]:
+def kept_heads_to_restore(args: Namespace) -> Optional[KeptHeads]:
     """Heads that a slim checkpoint about to be loaded holds, by attention layer; None if it is not slim.
+
+    Args:
+        args: the flat command line.
 
     Raises:
         CheckpointError: if the checkpoint is missing, truncated or not fairseq's; names flag or file, and the
@@ -58,13 +68,12 @@ def kept_heads_to_restore(args) -> Optional[KeptHeads]:
         if whole is None:
             raise
         raise CheckpointError(f"{error}. Newest whole checkpoint: `cp {whole} {path}` goes on from it") from error
-    options = model_config(state)
-    trained = vars(options) if isinstance(options, Namespace) else dict(options)
+    trained = options_by_name(model_options(state))
     _check_shapeless(args, trained, path)
     return trained.get(KEPT_HEADS)
 
 
-def _check_shapeless(args, trained: Mapping[str, Any], path: str) -> None:
+def _check_shapeless(args: Namespace, trained: Mapping[str, Any], path: str) -> None:
     """Raises CheckpointError if an option that no shape shows is another than the checkpoint's."""
     for name in SHAPELESS:
         if name in trained and hasattr(args, name) and str(getattr(args, name)) != str(trained[name]):
@@ -74,7 +83,7 @@ def _check_shapeless(args, trained: Mapping[str, Any], path: str) -> None:
             )
 
 
-def task_state_to_resume(args) -> Dict[str, Any]:
+def task_state_to_resume(args: Namespace) -> Dict[str, Any]:
     """State of the task in the checkpoint that fairseq-train will go on from; empty for a fresh start."""
     path = checkpoint_to_restore(args)
     fresh = path is None or path == getattr(args, "finetune_from_model", None)
@@ -109,10 +118,10 @@ def explain_mismatch(model, state_dict) -> List[str]:
         if weight is None:
             lines.append(f"{name}: the model has {attention.heads_held} heads, the checkpoint has no such layer")
         elif weight.shape != attention.q_proj.weight.shape:
-            found, width = weight.shape
+            features, width = weight.shape
             lines.append(
                 f"{name}: the model expects {attention.heads_held} heads of {attention.head_dim} features "
                 f"(query projection {tuple(attention.q_proj.weight.shape)}), "
-                f"the checkpoint holds {found / attention.head_dim:g} (query projection ({found}, {width}))"
+                f"the checkpoint holds {features / attention.head_dim:g} (query projection ({features}, {width}))"
             )
     return lines

@@ -10,17 +10,17 @@ from typing import Any, List, Mapping
 from fairseq.models import ARCH_CONFIG_REGISTRY, ARCH_MODEL_REGISTRY
 
 from fairseq_ghat.checkpoints.files import CheckpointError, read_checkpoint
+from fairseq_ghat.checkpoints.model_options import model_options
 from fairseq_ghat.checkpoints.stock_conversion import NotGroupable, as_grouped_checkpoint
-from fairseq_ghat.pruning.slimming import model_config
 
 
-def model_options(state: Mapping[str, Any]) -> List[str]:
+def training_options(state: Mapping[str, Any]) -> List[str]:
     """Words of the command line.
 
     Raises:
         NotGroupable: if the checkpoint holds another model.
     """
-    found = vars(model_config(as_grouped_checkpoint(state)))
+    found = vars(model_options(as_grouped_checkpoint(state)))
     defaults, flags = Namespace(), argparse.ArgumentParser(add_help=False, conflict_handler="resolve")
     ARCH_CONFIG_REGISTRY[found["arch"]](defaults)
     ARCH_MODEL_REGISTRY[found["arch"]].add_args(flags)
@@ -43,7 +43,7 @@ def main(argv=None) -> int:
     )
     args = command.parse_args(argv)
     try:
-        print(shlex.join(model_options(read_checkpoint(args.checkpoint))))
+        print(shlex.join(training_options(read_checkpoint(args.checkpoint))))
     except (CheckpointError, NotGroupable) as error:
         command.error(f"CHECKPOINT {args.checkpoint}: {error}")
     return 0

@@ -10,9 +10,9 @@ from typing import Any, Dict
 from fairseq_ghat.checkpoints.files import CheckpointError, read_checkpoint
 from fairseq_ghat.checkpoints.stock_conversion import NotGroupable
 from fairseq_ghat.cli.console import markdown_table, quiet_libraries
+from fairseq_ghat.modules.grouped_attention import heads_per_layer
 from fairseq_ghat.profiling.parameters import attention_weights, describe_heads, non_embedding_parameters
 from fairseq_ghat.profiling.without_data import build_arch, build_from_checkpoint
-from fairseq_ghat.pruning.masks import heads_per_layer
 
 
 def parser() -> argparse.ArgumentParser:

@@ -10,6 +10,7 @@ from typing import Optional
 from fairseq import checkpoint_utils, utils
 
 from fairseq_ghat.checkpoints.files import CheckpointError, read_checkpoint, write_checkpoint
+from fairseq_ghat.checkpoints.model_options import for_inference
 from fairseq_ghat.checkpoints.stock_conversion import NotGroupable, as_grouped_checkpoint
 from fairseq_ghat.cli.console import add_run_options, quiet_libraries
 from fairseq_ghat.cli.measured_models import NotMeasurable, check_data, measuring_device
@@ -18,16 +19,14 @@ from fairseq_ghat.core.head_budget import BUDGETS
 from fairseq_ghat.core.hidden_units import DISTANCES
 from fairseq_ghat.core.voting import VOTE_BY
 from fairseq_ghat.criterions.group_constrained import OBJECTIVES
-from fairseq_ghat.modules.feature_collectors import FEATURES
 from fairseq_ghat.modules.group_classifiers import GroupClassifiers
-from fairseq_ghat.modules.grouped_attention import grouped_attentions
-from fairseq_ghat.pruning.importance.registry import SELECTIONS
-from fairseq_ghat.pruning.masks import is_voted
-from fairseq_ghat.pruning.refit import REFITS
-from fairseq_ghat.pruning.slimming import for_inference
+from fairseq_ghat.modules.grouped_attention import grouped_attentions, grouping_of, is_voted
+from fairseq_ghat.modules.grouping import FEATURES
+from fairseq_ghat.pruning.calibration import calibration_of
+from fairseq_ghat.pruning.importance.registry import IMPORTANCES
+from fairseq_ghat.pruning.options import REFITS
 from fairseq_ghat.pruning.vote import vote
-from fairseq_ghat.training.calibration_data import voting_passes
-from fairseq_ghat.training.schedule import VotingToStayConfig, check_removable, check_selection, voting_rules
+from fairseq_ghat.training.schedule import VotingToStayConfig, check_removable, check_selection
 
 
 def parser() -> argparse.ArgumentParser:
@@ -47,10 +46,10 @@ def parser() -> argparse.ArgumentParser:
         "--select",
         "--keep-heads",
         dest="keep_heads",
-        choices=list(SELECTIONS),
+        choices=list(IMPORTANCES),
         default="pillars",
         help="way of choosing heads (default: pillars). "
-        + "; ".join(f"{name}: {way.by} ({way.paper})" for name, way in SELECTIONS.items()),
+        + "; ".join(f"{name}: {kind.summary} ({kind.paper})" for name, kind in IMPORTANCES.items()),
     )
     found.add_argument("--vote-heads", type=int, metavar="K", help="heads that stay in each attention (default: C)")
     found.add_argument(
@@ -101,7 +100,7 @@ def main(argv=None) -> int:
         classifiers = _classifiers(state, model) if args.group_objective == "classification" else None
         if is_voted(model):
             raise NotGroupable("it was voted on already")
-        check_removable(batching, grouped_attentions(model))
+        check_removable(batching, grouped_attentions(model), grouping_of(model).groups)
     except (CheckpointError, NotMeasurable) as error:
         command.error(str(error))
     except FileNotFoundError as error:
@@ -113,9 +112,9 @@ def main(argv=None) -> int:
     for module in (model, classifiers):
         if module is not None:
             module.to(device)
-    passes = voting_passes(task, model, batching, args.data, args.subset, epoch=1)
+    calibration = calibration_of(task, model, batching, args.data, args.subset)
     try:
-        kept = vote(model, passes, voting_rules(batching), classifiers)
+        kept = vote(calibration, batching, classifiers)
     except ValueError as error:
         command.error(str(error))
     write_checkpoint({**state, "model": utils.move_to_cpu(model.state_dict())}, out)
@@ -170,7 +169,7 @@ def _batching(state, args) -> VotingToStayConfig:
 
 def _groups(args) -> Optional[int]:
     """Groups of the vote: as many as heads stay, for a way of choosing that keeps one of each."""
-    if args.head_groups is None and SELECTIONS[args.keep_heads].groups:
+    if args.head_groups is None and IMPORTANCES[args.keep_heads].one_per_group:
         return args.vote_heads
     return args.head_groups
 
@@ -181,7 +180,7 @@ def _classifiers(state, model) -> GroupClassifiers:
     saved = {k[len(prefix) :]: v for k, v in (state.get("criterion") or {}).items() if k.startswith(prefix)}
     if not saved:
         raise NotGroupable("--group-objective classification: it was not trained with it, it holds no classifiers")
-    classifiers = GroupClassifiers.for_layers(grouped_attentions(model))
+    classifiers = GroupClassifiers.for_layers(grouped_attentions(model), grouping_of(model).groups)
     classifiers.load_state_dict(saved)
     return classifiers
 

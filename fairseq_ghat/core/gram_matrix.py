@@ -6,7 +6,7 @@ G = E E^T holds them all; the matrices of several batches add up to the matrix o
 """
 
 from contextlib import nullcontext
-from typing import Optional
+from typing import ContextManager, Optional, Tuple
 
 import torch
 from torch import Tensor
@@ -22,8 +22,8 @@ def feature_gram(features: Tensor, padding: Optional[Tensor] = None) -> Tensor:
     """Inner products of the feature maps of the heads of one layer.
 
     Args:
-        features: (B, H, X, Y), feature maps of H heads at X positions of B sentences; any floating type.
-        padding: (B, X), true at positions that do not count, or None.
+        features: feature maps of H heads at X positions of B sentences, (B, H, X, Y), of any floating type.
+        padding: true at positions that do not count, (B, X), or None.
 
     Returns:
         (H, H) in float32 at least, differentiable once. Runs outside autocast, so also under --fp16 and --amp.
@@ -70,7 +70,7 @@ def _positions_outside_sentences(features: Tensor) -> bool:
     return features.stride(2) > features.stride(0)
 
 
-def no_autocast(device: torch.device):
+def no_autocast(device: torch.device) -> ContextManager:
     """Context in which --amp casts nothing to half precision: sums over a whole batch overflow it."""
     # Autocast does not know the meta device, on which a model has shapes only.
     return nullcontext() if device.type == "meta" else torch.autocast(device_type=device.type, enabled=False)
@@ -81,26 +81,42 @@ def _at_least_float32(tensor: Tensor) -> torch.dtype:
 
 
 def squared_norms(gram: Tensor) -> Tensor:
-    """Squared norms of the feature maps, floored above zero. (..., H, H) -> (..., H)."""
+    """Squared norms of the feature maps, floored above zero.
+
+    Args:
+        gram: feature Gram matrices, (..., H, H).
+
+    Returns:
+        (..., H).
+    """
     norms = gram.diagonal(dim1=-2, dim2=-1)
     floor = norms.detach().mean(-1, keepdim=True) * _RELATIVE_FLOOR
     return torch.maximum(norms, floor + _ABSOLUTE_FLOOR)
 
 
 def group_membership(labels: Tensor, groups: int, dtype: torch.dtype) -> Tensor:
-    """One-hot group of every head. labels (..., H) of integers in 0..C-1 -> (..., H, C)."""
+    """One-hot group of every head.
+
+    Args:
+        labels: group of each head, (..., H) integers in 0..C-1.
+        groups: C.
+        dtype: of the result.
+
+    Returns:
+        (..., H, C).
+    """
     return (labels.unsqueeze(-1) == torch.arange(groups, device=labels.device)).to(dtype)
 
 
-def centre_products(gram: Tensor, membership: Tensor):
+def centre_products(gram: Tensor, membership: Tensor) -> Tuple[Tensor, Tensor]:
     """Inner products with the hidden units, the means of the members of each group (HUDS of the paper).
 
     Args:
-        gram: (..., H, H).
-        membership: (..., H, C), one-hot, every group non-empty.
+        gram: feature Gram matrices, (..., H, H).
+        membership: one-hot groups, every group non-empty, (..., H, C).
 
     Returns:
-        head_centre (..., H, C), <e_i, z_c>, and centre_centre (..., C, C), <z_c, z_d>.
+        Products of heads with centres <e_i, z_c>, (..., H, C), and of centres with centres <z_c, z_d>, (..., C, C).
     """
     mean_weights = membership / membership.sum(-2, keepdim=True).clamp_min(1)
     head_centre = gram @ mean_weights
@@ -108,7 +124,16 @@ def centre_products(gram: Tensor, membership: Tensor):
 
 
 def head_centre_cosines(gram: Tensor, labels: Tensor, groups: int) -> Tensor:
-    """Cosine of every head with the hidden unit of its own group. (..., H, H), (..., H) -> (..., H)."""
+    """Cosine of every head with the hidden unit of its own group.
+
+    Args:
+        gram: feature Gram matrices, (..., H, H).
+        labels: group of each head, (..., H).
+        groups: C.
+
+    Returns:
+        (..., H).
+    """
     membership = group_membership(labels, groups, gram.dtype)
     head_centre, centre_centre = centre_products(gram, membership)
     own = (head_centre * membership).sum(-1)
@@ -118,7 +143,16 @@ def head_centre_cosines(gram: Tensor, labels: Tensor, groups: int) -> Tensor:
 
 
 def centre_cosines(gram: Tensor, labels: Tensor, groups: int) -> Tensor:
-    """Cosines between the hidden units of a layer. (..., H, H), (..., H) -> (..., C, C)."""
+    """Cosines between the hidden units of a layer.
+
+    Args:
+        gram: feature Gram matrices, (..., H, H).
+        labels: group of each head, (..., H).
+        groups: C.
+
+    Returns:
+        (..., C, C).
+    """
     membership = group_membership(labels, groups, gram.dtype)
     _, centre_centre = centre_products(gram, membership)
     norms = squared_norms(centre_centre).sqrt()

@@ -1,6 +1,6 @@
-"""The group constraint, metric form (paper, Eq. 4 B).
+"""The group constraint (paper, Eq. 4), in its metric form (4 B) and its classification form (4 A).
 
-With phi = negative cosine similarity,
+Metric form: with phi = negative cosine similarity,
 
     L_z = alpha * mean over layers and heads of phi(e_i, z_group(i))            (homogenisation)
           - beta * mean over layers and group pairs of phi(z_c, z_d)            (diversification)
@@ -33,17 +33,32 @@ class GroupConstraint:
 
 
 def homogeneity(gram: Tensor, labels: Tensor, groups: int) -> Tensor:
-    """Mean cosine of the heads with their own hidden unit, per layer. (L, H, H), (L, H) -> (L,)."""
+    """Mean cosine of the heads with their own hidden unit, per layer.
+
+    Args:
+        gram: feature Gram matrices, (L, H, H).
+        labels: group of each head, (L, H).
+        groups: C.
+
+    Returns:
+        (L,).
+    """
     return head_centre_cosines(gram, labels, groups).mean(-1)
 
 
 def diversity(gram: Tensor, labels: Tensor, groups: int, form: str = "cosine") -> Tensor:
-    """How far apart the hidden units of a layer are, per layer. (L, H, H), (L, H) -> (L,).
+    """How far apart the hidden units of a layer are, per layer.
 
     Args:
+        gram: feature Gram matrices, (L, H, H).
+        labels: group of each head, (L, H).
+        groups: C.
         form: "cosine", the paper's: mean phi, highest (1) where centres are opposite; or "squared": mean of
             minus the squared cosine, highest (0) where they are orthogonal. A head that is the negative of
             another carries nothing new, so opposite centres need not mean different heads.
+
+    Returns:
+        (L,).
 
     Raises:
         ValueError: for another form.
@@ -69,9 +84,10 @@ def group_constraint(
     """Group constraint over all attention layers, hidden units found afresh (Eq. 4 B).
 
     Args:
-        grams: stacks (L_s, H_s, H_s) of feature Gram matrices, one stack per number of heads.
+        grams: feature Gram matrices, one stack (L_s, H_s, H_s) per number of heads.
         groups: C.
-        alpha, beta: weights of homogenisation and diversification.
+        alpha: weight of homogenisation.
+        beta: weight of diversification.
         distance: see hidden_unit_labels.
         diversity_form: see diversity.
 
@@ -98,7 +114,25 @@ def group_constraint(
 
 
 def classification_constraint(logits: Tensor, labels: Tensor, alpha: float, beta: float) -> Tensor:
-    """L_z of each layer. logits (L, H, C), labels (L, H) -> (L,); the second term is 0 for one group."""
+    """L_z of each layer in the classification form (Eq. 4 A).
+
+    A classifier p(z | e) tells the group of a head from its feature map:
+
+        L_z = - alpha          * mean over layers and heads of log p(own group)                  (homogenisation)
+              + beta / (C - 1) * mean over layers and heads of the sum of log p(other groups)    (diversification)
+
+    The groups are those of the same unsupervised discovery as in the metric form, numbered by their first head, so
+    that a number keeps its meaning from batch to batch while the groups stay the same.
+
+    Args:
+        logits: of the classifier, (L, H, C).
+        labels: group of each head, (L, H).
+        alpha: weight of homogenisation.
+        beta: weight of diversification; the term is 0 for one group.
+
+    Returns:
+        (L,).
+    """
     groups = logits.size(-1)
     log_probability = F.log_softmax(logits, dim=-1)
     own = log_probability.gather(-1, labels.unsqueeze(-1)).squeeze(-1)
@@ -109,5 +143,13 @@ def classification_constraint(logits: Tensor, labels: Tensor, alpha: float, beta
 
 
 def own_group_probability(logits: Tensor, labels: Tensor) -> Tensor:
-    """p(z_i | e_i), the pattern score of the classification form. (L, H, C), (L, H) -> (L, H)."""
+    """p(z_i | e_i), the pattern score of the classification form.
+
+    Args:
+        logits: of the classifier, (L, H, C).
+        labels: group of each head, (L, H).
+
+    Returns:
+        (L, H).
+    """
     return torch.softmax(logits, dim=-1).gather(-1, labels.unsqueeze(-1)).squeeze(-1)

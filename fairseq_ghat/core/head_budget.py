@@ -24,7 +24,7 @@ class HeadBudget:
     may_empty: bool = False
 
     def total(self, layers: int) -> int:
-        """Heads that stay in so many attention layers."""
+        """Heads that stay in a number of attention layers."""
         return self.heads * layers
 
     def floor(self) -> int:
@@ -34,7 +34,14 @@ class HeadBudget:
         return 0 if self.may_empty else 1
 
     def check(self, sizes: Sequence[int]) -> None:
-        """Raises ValueError if it removes no head, or more than there are. sizes: heads of each attention layer."""
+        """Refuses a budget that removes no head, or more than there are.
+
+        Args:
+            sizes: heads of each attention layer.
+
+        Raises:
+            ValueError: says what is allowed.
+        """
         if self.over not in BUDGETS:
             raise ValueError(f"a budget is over one of {', '.join(BUDGETS)}, got {self.over!r}")
         if self.may_empty and self.over == "layer":
@@ -53,18 +60,18 @@ def remove_lowest(
     Of equal scores the head with the higher index goes first, in the later layer.
 
     Args:
-        scores: (H,) of each attention layer; H may differ between layers.
-        alive: (H,) bool of each layer, heads still there.
+        scores: of the heads of each attention layer, (H,); H may differ between layers.
+        alive: heads still there in each layer, (H,) bool.
         budget: what stays in the end.
         at_most: heads to take away now; all down to the budget if None.
 
     Returns:
-        (H,) bool of each layer, on the CPU.
+        Heads left in each layer, (H,) bool, on the CPU.
 
     Raises:
         ValueError: if a score is not a number.
     """
-    if any(torch.isnan(of_layer).any() for of_layer in scores):
+    if any(bool(torch.isnan(layer_scores).any()) for layer_scores in scores):
         raise ValueError("the score of a head is not a number")
     left = [mask.cpu().clone() for mask in alive]
     counts = [int(mask.sum()) for mask in left]
@@ -76,8 +83,8 @@ def remove_lowest(
         to_go = min(to_go, at_most)
     order = sorted(
         (score, -layer, -head)
-        for layer, of_layer in enumerate(scores)
-        for head, score in enumerate(of_layer.double().tolist())
+        for layer, layer_scores in enumerate(scores)
+        for head, score in enumerate(layer_scores.double().tolist())
         if left[layer][head]
     )
     for _, layer, head in order:
@@ -91,5 +98,13 @@ def remove_lowest(
 
 
 def top_heads(scores: List[Tensor], budget: HeadBudget) -> List[Tensor]:
-    """The heads with the highest scores. scores: (H,) of each layer -> (H,) bool of each layer, on the CPU."""
-    return remove_lowest(scores, [torch.ones_like(of_layer, dtype=torch.bool) for of_layer in scores], budget)
+    """The heads with the highest scores.
+
+    Args:
+        scores: of the heads of each attention layer, (H,).
+        budget: what stays.
+
+    Returns:
+        Heads that stay in each layer, (H,) bool, on the CPU.
+    """
+    return remove_lowest(scores, [torch.ones_like(row, dtype=torch.bool) for row in scores], budget)

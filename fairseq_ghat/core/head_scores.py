@@ -1,4 +1,6 @@
-"""Scores of heads that need no training: the size of their weights, and how much they agree with each other."""
+"""Scores of heads that need no gradients: the size of their weights, and how much they agree with each other."""
+
+from typing import List
 
 from torch import Tensor
 
@@ -6,46 +8,52 @@ from fairseq_ghat.core.gram_matrix import cosine_gram
 
 
 def projection_l1(query: Tensor, key: Tensor, value: Tensor, output: Tensor, heads: int) -> Tensor:
-    """Sum of the absolute weights of each head in all four projections of an attention layer.
+    """Sum of the absolute weights of each head in its projections (Li et al. 2017, section 3.1, for filters).
 
     Args:
-        query, key, value: (H*D, E), the rows of a head are its own; output: (E, H*D), its columns.
+        query: weights of the query projection, (H*D, E); the rows of a head are its own.
+        key: weights of the key projection, (H*D, E).
+        value: weights of the value projection, (H*D, E).
+        output: weights of the output projection, (E, H*D); the columns of a head are its own.
         heads: H.
 
     Returns:
         (H,) float64.
     """
-    rows = sum(weight.double().abs().sum(1) for weight in (query, key, value))
+    rows = query.double().abs().sum(1) + key.double().abs().sum(1) + value.double().abs().sum(1)
     return (rows + output.double().abs().sum(0)).view(heads, -1).sum(1)
 
 
 def agreement(gram: Tensor, kept: Tensor) -> float:
-    """Mean cosine between the feature maps of the kept heads, each with itself included: the negative of Li et al.'s
-    disagreement, which the constraint with one group for each head maximises.
+    """Mean cosine between the feature maps of the kept heads, each with itself included.
+
+    It is the negative of the disagreement of Li et al. (2018, section 3.2), which the constraint with one group for
+    each head maximises.
 
     Args:
-        gram: (H, H) feature Gram matrix; kept: (H,) bool.
+        gram: feature Gram matrix, (H, H).
+        kept: heads that stay, (H,) bool.
     """
     return float(cosine_gram(gram[kept][:, kept]).mean())
 
 
 def redundancy_scores(gram: Tensor) -> Tensor:
-    """How early each head goes when the one that agrees most with the others left is taken away each time.
+    """Scores of heads taken away one by one, each time the one that agrees most with the others left.
 
     Args:
-        gram: (H, H).
+        gram: feature Gram matrix, (H, H).
 
     Returns:
-        (H,) float64: minus the mean cosine with the heads that were left, made to rise from each head to the next one
+        (H,) float64, minus the mean cosine with the heads that were left, made to rise from each head to the next one
         taken; comparable between layers. The last head has 2, more than any other can.
     """
     cosines = cosine_gram(gram.double())
-    left = list(range(gram.size(-1)))
+    left: List[int] = list(range(gram.size(-1)))
     scores = cosines.new_full((len(left),), 2.0)
     highest = -float("inf")
     while len(left) > 1:
-        of_left = cosines[left][:, left]
-        mean = (of_left.sum(1) - of_left.diagonal()) / (len(left) - 1)
+        among_left = cosines[left][:, left]
+        mean = (among_left.sum(1) - among_left.diagonal()) / (len(left) - 1)
         most = int(mean.argmax())
         highest = max(highest, -float(mean[most]))
         scores[left.pop(most)] = highest

@@ -126,8 +126,11 @@ def relative_change(before: Tensor, after: Tensor) -> Tensor:
     All cosines of heads with centres and of centres with centres are functions of the Gram matrix of
     unit-length feature maps, so a small change of it means that the hidden units stand still.
 
+    The hidden units have converged (rho of the paper, Algorithm 1) when this is small.
+
     Args:
-        before, after: (L, H, H) Gram matrices, each summed over an epoch; their scale does not matter.
+        before: Gram matrices summed over an epoch, (L, H, H); their scale does not matter.
+        after: those of the next epoch, (L, H, H).
 
     Returns:
         (L,) Frobenius norm of the difference over the norm of `before`, both of unit-length feature maps.

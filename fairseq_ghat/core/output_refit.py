@@ -1,4 +1,4 @@
-"""Refit of the output projection to the heads that stay, by least squares on the full attention output.
+"""Refit of the output projection to the heads that stay, by least squares, and the error that is left.
 
 With o the concatenated head outputs of a position and y = W o + b the attention output, dropping heads keeps
 only W_S o_S + b of the kept features S. What the kept heads can say about the removed ones R,
@@ -9,6 +9,8 @@ only W_S o_S + b of the kept features S. What the kept heads can say about the r
 is added to the projection: W_S + D and b + c. Only the second moments and the mean of o are needed; they add
 up over batches and workers. The paper does not have this step.
 """
+
+from typing import List, Optional, Tuple
 
 import torch
 from torch import Tensor
@@ -25,47 +27,59 @@ class SingularRefit(ValueError):
 class OutputMoments:
     """Count, sum and second moments of the head outputs of one attention layer, in float64.
 
+    Args:
+        features: F = H * D.
+        device: of the sums.
+
     Attributes:
-        count: () positions seen; total: (F,) sum of o; second: (F, F) sum of o o^T, with F = H * D.
+        count: positions seen, ().
+        total: sum of o, (F,).
+        second: sum of o o^T, (F, F).
     """
 
-    def __init__(self, features: int, device=None):
-        kind = {"dtype": torch.float64, "device": device}
-        self.count = torch.zeros((), **kind)
-        self.total, self.second = torch.zeros(features, **kind), torch.zeros(features, features, **kind)
+    def __init__(self, features: int, device: Optional[torch.device] = None):
+        self.count = torch.zeros((), dtype=torch.float64, device=device)
+        self.total = torch.zeros(features, dtype=torch.float64, device=device)
+        self.second = torch.zeros(features, features, dtype=torch.float64, device=device)
 
     def add(self, outputs: Tensor) -> None:
-        """outputs: (N, F) concatenated head outputs of N positions, without padding."""
+        """Adds positions.
+
+        Args:
+            outputs: concatenated head outputs of N positions, without padding, (N, F).
+        """
         outputs = outputs.double()
         self.count += outputs.size(0)
         self.total += outputs.sum(0)
         self.second += outputs.transpose(0, 1) @ outputs
 
-    def sums(self):
+    def sums(self) -> List[Tensor]:
         """The tensors that add up over workers, to be reduced in place."""
         return [self.count, self.total, self.second]
 
     def mean(self) -> Tensor:
-        """(F,)"""
+        """Mean of o, (F,)."""
         return self.total / self.count
 
     def covariance(self) -> Tensor:
-        """(F, F)"""
+        """Covariance of o, (F, F)."""
         mean = self.mean()
         return self.second / self.count - mean[:, None] * mean[None, :]
 
 
-def refit_output_projection(weight: Tensor, moments: OutputMoments, kept: Tensor, ridge: float = RIDGE):
+def refit_output_projection(
+    weight: Tensor, moments: OutputMoments, kept: Tensor, ridge: float = RIDGE
+) -> Tuple[Tensor, Tensor]:
     """Output projection of the kept features that best reproduces the full attention output.
 
     Args:
-        weight: (E, F) of the full output projection.
+        weight: of the full output projection, (E, F).
         moments: of the head outputs over the data.
-        kept: (F,) bool, features of the heads that stay.
+        kept: features of the heads that stay, (F,) bool.
         ridge: r over the mean variance of the kept features; draws D towards 0, which is plain dropping.
 
     Returns:
-        (E, K) new weights of the kept features and (E,) what to add to the bias, float64.
+        New weights of the kept features, (E, K), and what to add to the bias, (E,); float64.
 
     Raises:
         SingularRefit: with no more positions than kept features, or if the kept features do not span their
@@ -76,9 +90,9 @@ def refit_output_projection(weight: Tensor, moments: OutputMoments, kept: Tensor
     if moments.count <= kept.sum():
         raise SingularRefit(f"{int(moments.count)} positions are too few for {int(kept.sum())} kept features")
     covariance = moments.covariance()
-    of_kept = covariance[kept][:, kept]
-    penalty = ridge * of_kept.diagonal().mean()
-    regularised = of_kept + penalty * torch.eye(of_kept.size(0), dtype=of_kept.dtype, device=of_kept.device)
+    regularised = covariance[kept][:, kept]
+    penalty = ridge * regularised.diagonal().mean()
+    regularised.diagonal().add_(penalty)
     factor, failed = torch.linalg.cholesky_ex(regularised)
     if failed or not torch.isfinite(factor).all():
         raise SingularRefit("the outputs of the kept heads are linearly dependent or not finite")
@@ -89,10 +103,14 @@ def refit_output_projection(weight: Tensor, moments: OutputMoments, kept: Tensor
 
 
 def dropped_error(weight: Tensor, moments: OutputMoments, kept: Tensor) -> float:
-    """E ||W_R o_R||^2: the mean squared error of plain removal; that of all features is the power of the output.
+    """E ||W_R o_R||^2: the mean squared error of plain removal (He et al. 2017, Eq. 1).
+
+    That of no kept feature is the power of the output.
 
     Args:
-        weight: (E, F) of the output projection; moments: of the head outputs; kept: (F,) bool.
+        weight: of the output projection, (E, F).
+        moments: of the head outputs over the data.
+        kept: features that stay, (F,) bool.
     """
     second = moments.second / moments.count
     return _power(weight.double()[:, ~kept], second[~kept][:, ~kept])
@@ -101,7 +119,10 @@ def dropped_error(weight: Tensor, moments: OutputMoments, kept: Tensor) -> float
 def refitted_error(weight: Tensor, moments: OutputMoments, kept: Tensor) -> float:
     """E ||W_R o_R - D o_S - c||^2: the mean squared error of removal with the refit's D and c.
 
-    Args: as dropped_error.
+    Args:
+        weight: of the output projection, (E, F).
+        moments: of the head outputs over the data.
+        kept: features that stay, (F,) bool.
 
     Raises:
         SingularRefit: as refit_output_projection.

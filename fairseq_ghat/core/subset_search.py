@@ -17,10 +17,12 @@ def eliminate(heads: int, cost: Cost, down_to: int = 1) -> Tuple[List[int], List
     """Takes heads away one by one, each time the one without which the others cost least (lower index first).
 
     Args:
-        heads: H. cost: of the kept heads, (H,) bool. down_to: heads left in the end.
+        heads: H.
+        cost: called with the kept heads, (H,) bool.
+        down_to: heads left in the end.
 
     Returns:
-        the heads in the order they went, and the cost after each.
+        The heads in the order they went, and the cost after each.
     """
     kept = torch.ones(heads, dtype=torch.bool)
     order, costs = [], []
@@ -37,7 +39,9 @@ def best_subset(heads: int, size: int, cost: Cost) -> Tensor:
     """The subset that costs least, of all where there are at most MOST_SUBSETS, else what `eliminate` leaves.
 
     Args:
-        heads: H. size: heads to keep. cost: of the kept heads, (H,) bool.
+        heads: H.
+        size: heads to keep.
+        cost: called with the kept heads, (H,) bool.
 
     Returns:
         (H,) bool.

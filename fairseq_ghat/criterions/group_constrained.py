@@ -1,9 +1,9 @@
 """Criteria that add the group constraint to fairseq's task losses (Group-Constrained Training, Eq. 4)."""
 
 import logging
-from contextlib import ExitStack
+from contextlib import nullcontext
 from dataclasses import dataclass, field
-from typing import Optional
+from typing import Dict, Optional, Tuple, Union
 
 import torch
 from fairseq import utils
@@ -16,6 +16,7 @@ from fairseq.criterions.label_smoothed_cross_entropy import (
 )
 from fairseq.dataclass import ChoiceEnum
 from fairseq.logging import metrics
+from torch import Tensor
 
 from fairseq_ghat.core.group_constraint import (
     DIVERSITIES,
@@ -23,10 +24,10 @@ from fairseq_ghat.core.group_constraint import (
     group_constraint,
     own_group_probability,
 )
-from fairseq_ghat.modules.feature_collectors import FeatureGrams, PooledFeatures, target_padding
 from fairseq_ghat.modules.group_classifiers import GroupClassifiers
-from fairseq_ghat.pruning.masks import is_voted
-from fairseq_ghat.training.grouping import CONSTRAINT_METRICS, GroupLossScale
+from fairseq_ghat.modules.grouped_attention import record_features
+from fairseq_ghat.modules.head_features import RecordedFeatures, target_padding
+from fairseq_ghat.training.group_training import CONSTRAINT_METRICS, GroupTraining
 
 logger = logging.getLogger(__name__)
 
@@ -56,25 +57,75 @@ class GroupConstraintConfig:
     )
 
 
+class GroupLossScale:
+    """Weight of L_z beside the task loss, which fairseq sums over a batch and later divides by sample_size.
+
+    * a number lambda: task loss per token + lambda * L_z, whatever the batch size, --update-freq or workers.
+    * "batch", as the authors' code: L_z summed over the L attention layers, once per batch. Per token it
+      weighs L / tokens per batch, so it changes with the batch size.
+
+    Args:
+        value: of --group-loss-scale.
+
+    Raises:
+        ValueError: if the value is neither "batch" nor a finite number >= 0; names the flag.
+    """
+
+    def __init__(self, value: str):
+        self.value = value
+        self.factor: Optional[float] = None
+        if value == "batch":
+            return
+        try:
+            self.factor = float(value)
+        except ValueError:
+            self.factor = -1.0
+        if not 0 <= self.factor < float("inf"):
+            raise ValueError(f"--group-loss-scale {value}: allowed is 'batch' or a number >= 0")
+
+    def summed(self, constraint: Tensor, layers: int, sample_size: Union[int, Tensor]) -> Tensor:
+        """What to add to the summed task loss of a batch.
+
+        Args:
+            constraint: L_z, averaged over layers, ().
+            layers: L.
+            sample_size: what fairseq divides the loss of the batch by.
+        """
+        if self.factor is None:
+            return constraint * layers
+        return constraint * self.factor * sample_size
+
+
 class GroupConstraintMixin:
     """Adds the constraint to the loss of a fairseq criterion in its stage; the logged task loss is untouched.
 
-    The stage is read off the model: 1 before the vote, 2 after it. --constrain-stage belongs to the task.
+    The stage is read off the model: 1 before the vote, 2 after it.
 
     Attributes:
+        group_training: what the task shares (GroupTraining); one of its own under a task that never votes.
         classifiers: GroupClassifiers under --group-objective classification, else None. As parameters of the
             criterion they are trained and saved with it, and are never part of a model.
-        observe_grams: called with {layer: (H, H) Gram matrix} of each training batch if set.
+        needs_adaptive_softmax: whether the task loss is that of an adaptive softmax.
     """
+
+    needs_adaptive_softmax = False
 
     @classmethod
     def build_criterion(cls, cfg, task):
-        """As fairseq's: the criterion of the task first, then the constraint. cfg: holds a GroupConstraintConfig."""
+        """As fairseq's: the criterion of the task first, then the constraint.
+
+        Args:
+            cfg: holds a GroupConstraintConfig.
+            task: any of fairseq's; ours share what they know of the model.
+
+        Raises:
+            ValueError: if the criterion cannot do what the flags ask for; names the flag.
+        """
         criterion = super().build_criterion(cfg, task)
-        criterion.init_group_constraint(cfg, task)
+        criterion.init_group_constraint(cfg, getattr(task, "group_training", None) or GroupTraining())
         return criterion
 
-    def init_group_constraint(self, cfg, task):
+    def init_group_constraint(self, cfg, group_training: GroupTraining) -> None:
         """Raises ValueError naming the flag, for a weight, scale or objective that is not allowed."""
         for flag, value in (("--group-alpha", cfg.group_alpha), ("--group-beta", cfg.group_beta)):
             if not 0 <= value < float("inf"):
@@ -82,22 +133,29 @@ class GroupConstraintMixin:
         self.alpha, self.beta = cfg.group_alpha, cfg.group_beta
         self.scale = GroupLossScale(cfg.group_loss_scale)
         self.diversity = str(cfg.group_diversity)
-        stage = getattr(getattr(task, "cfg", None), "constrain_stage", "1")
-        self.constrained_stages = ("1", "2") if stage == "both" else (str(stage),)
-        self.observe_grams = None
+        self.group_training = group_training
+        group_training.constrained = True
+        group_training.check_recomputation()
+        options = group_training.model_options
+        if self.needs_adaptive_softmax and options and not getattr(options, "adaptive_softmax_cutoff", None):
+            raise ValueError(
+                "--criterion group_constrained_adaptive_loss: the model has no adaptive softmax; give it one with "
+                "--adaptive-softmax-cutoff, or take group_constrained_cross_entropy (facebookresearch/fairseq#1456)"
+            )
         self.classifiers: Optional[GroupClassifiers] = None
-        if str(cfg.group_objective) == "classification":
-            attentions = getattr(task, "grouped_attentions", None)
-            if not attentions:
+        if cfg.group_objective == "classification":
+            if not group_training.attentions:
                 raise ValueError(
                     "--group-objective classification: allowed only with a task that votes (--task translation_v2s)"
                 )
-            if next(iter(attentions.values())).grouping.feature == "attention":
+            if group_training.grouping.feature == "attention":
                 raise ValueError(
                     "--group-objective classification: allowed with --group-feature value or output; attention maps "
                     "have a size that changes with sentence length, so no classifier of fixed size can read them"
                 )
-            self.classifiers = GroupClassifiers.for_layers(attentions)
+            groups = group_training.grouping.groups
+            self.classifiers = GroupClassifiers.for_layers(group_training.attentions, groups)
+        group_training.classifiers = self.classifiers
 
     def forward(self, model, sample, reduce=True):
         """As fairseq's: returns the loss to minimise, the sample size and the logging output.
@@ -105,52 +163,47 @@ class GroupConstraintMixin:
         Raises:
             RuntimeError: if the model has no grouped attention, or runs under --checkpoint-activations.
         """
-        grams = FeatureGrams(model, target_padding(sample["net_input"], self.padding_idx))
-        voted = is_voted(model)
-        constrained = ("2" if voted else "1") in self.constrained_stages
-        observed = self.observe_grams is not None and self.training and not voted
-        pooled = PooledFeatures(model, grams.target_padding) if constrained and self.classifiers is not None else None
-        with ExitStack() as sinks:
-            if constrained or observed:
-                sinks.enter_context(grams)
-            if pooled is not None:
-                sinks.enter_context(pooled)
+        padding = target_padding(sample["net_input"], self.padding_idx)
+        features = record_features(model, padding, pooled=self.classifiers is not None)
+        voted = any(layer.voted for layer in features.layers)
+        constrained = self.group_training.applies(voted)
+        observed = self.group_training.history is not None and self.training and not voted
+        with features if constrained or observed else nullcontext():
             loss, sample_size, logging_output = super().forward(model, sample, reduce)
         if observed:
-            self.observe_grams({name: gram.detach() for name, gram in grams.by_name().items()})
-        if constrained and grams.layer_stacks():  # LayerDrop may skip every layer
-            constraint, logged, layers = self._constraint(grams, pooled, loss.requires_grad)
+            self.group_training.observed = {name: gram.detach() for name, gram in features.grams().items()}
+        if constrained and features.layer_stacks():  # LayerDrop may skip every layer
+            logged, layers = self._constraint(features, loss.requires_grad)
             for name, value in logged.items():
                 logging_output[name] = value.detach() * sample_size
             logging_output["constrained_size"] = sample_size
             if reduce:
-                loss = loss + self.scale.summed(constraint, layers, sample_size)
+                loss = loss + self.scale.summed(logged["constraint"], layers, sample_size)
         if self.classifiers is not None and loss.requires_grad:
             # Data-parallel training wants a gradient for every parameter at every step, also after the vote and
             # for layers that LayerDrop skipped.
             loss = loss + 0.0 * sum(parameter.sum() for parameter in self.classifiers.parameters())
         return loss, sample_size, logging_output
 
-    def _constraint(self, grams, pooled, training):
-        """L_z (), what is logged of it, and the number of layers."""
-        stacks = grams.stacks()
+    def _constraint(self, features: RecordedFeatures, training: bool) -> Tuple[Dict[str, Tensor], int]:
+        """What is logged of the constraint, L_z among it, and the number of layers."""
+        stacks, grouping = features.stacks(), features.grouping
         if torch.is_grad_enabled() and training and not all(gram.requires_grad for gram in stacks):
             raise RuntimeError(
                 "the group constraint does not reach the model under --checkpoint-activations; "
                 "train without it until the vote"
             )
-        grouping = grams.attentions[0].grouping
         metric = group_constraint(stacks, grouping.groups, self.alpha, self.beta, grouping.distance, self.diversity)
         logged = {"homogeneity": metric.homogeneity, "diversity": metric.diversity, "constraint": metric.loss}
-        if pooled is not None:
+        if self.classifiers is not None:
             losses, probabilities = [], []
-            for layers, labels in zip(grams.layer_stacks(), metric.labels):
-                logits = self.classifiers([grams.names[layer] for layer in layers], pooled.pooled(layers))
+            for layers, labels in zip(features.layer_stacks(), metric.labels):
+                logits = self.classifiers([features.names[layer] for layer in layers], features.pooled(layers))
                 losses.append(classification_constraint(logits, labels, self.alpha, self.beta))
                 probabilities.append(own_group_probability(logits, labels).mean(-1))
             logged["constraint"] = torch.cat(losses).mean()
             logged["group_probability"] = torch.cat(probabilities).mean()
-        return logged["constraint"], logged, metric.layers
+        return logged, metric.layers
 
     def load_state_dict(self, state_dict, strict=True):
         """As torch's; a checkpoint of a run without classifiers, such as a stock one, leaves them fresh."""

@@ -5,7 +5,8 @@ from typing import Dict, Tuple
 import torch
 from torch import Tensor
 
-from fairseq_ghat.modules.grouped_attention import VOTED_OUT, GroupedAttention
+from fairseq_ghat.modules.grouped_attention import GroupedAttention
+from fairseq_ghat.modules.head_slices import kept_features
 
 # projection -> its weight and bias
 Projections = Dict[str, Tuple[Tensor, Tensor]]
@@ -29,7 +30,7 @@ def padded_projections(layer: GroupedAttention, heads: int) -> Projections:
     """
     if layer.heads_computed > heads:
         raise ValueError(f"an attention layer of {layer.heads_computed} heads does not fit into {heads}")
-    kept = (layer.head_mask != VOTED_OUT).repeat_interleave(layer.head_dim).nonzero().squeeze(-1)
+    kept = kept_features(layer.head_mask, layer.head_dim)
     silent = (heads - layer.heads_computed) * layer.head_dim
     found: Projections = {}
     with torch.no_grad():

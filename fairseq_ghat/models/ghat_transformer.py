@@ -8,13 +8,13 @@ from fairseq.models.transformer import (
     transformer_wmt_en_de_big,
 )
 
-from fairseq_ghat.checkpoints.checkpointed_model import CheckpointedHeads
+from fairseq_ghat.checkpoints.checkpointed_model import CheckpointedModel
 from fairseq_ghat.modules.grouping import add_grouping_args, set_grouping_defaults
 from fairseq_ghat.modules.transformer_layers import GroupedDecoder, GroupedEncoder
 
 
 @register_model("ghat_transformer")
-class GHATTransformerModel(CheckpointedHeads, TransformerModel):
+class GHATTransformerModel(CheckpointedModel, TransformerModel):
     """Transformer with grouped encoder self, decoder self and cross attention.
 
     Computes what fairseq's `transformer` of the same shape computes, and loads its checkpoints as they are.
@@ -28,7 +28,7 @@ class GHATTransformerModel(CheckpointedHeads, TransformerModel):
 
     @classmethod
     def build_model(cls, args, task):
-        """See CheckpointedHeads."""
+        """See CheckpointedModel."""
         ghat_base_architecture(args)
         return super().build_model(args, task)
 
@@ -46,14 +46,14 @@ class GHATTransformerModel(CheckpointedHeads, TransformerModel):
         """As fairseq's: an interface whose calls may ask for alignments that the checkpoint's options do not."""
         interface = super().from_pretrained(*args, **kwargs)
         for model in interface.models:
-            model.decoder.step_attention = True
+            model.decoder.set_step_weights(True)
         return interface
 
     def prepare_for_inference_(self, cfg):
         """As fairseq's; decoding steps then compute attention weights only if an option of generation uses them."""
         super().prepare_for_inference_(cfg)
         used_by = ("print_alignment", "replace_unk")
-        self.decoder.step_attention = any(getattr(cfg.generation, name, None) for name in used_by)
+        self.decoder.set_step_weights(any(getattr(cfg.generation, name, None) for name in used_by))
 
 
 # ---------------------------------------------------------------------- architectures

@@ -9,7 +9,7 @@ from fairseq.models.transformer_lm import (
     transformer_lm_baevski_wiki103,
 )
 
-from fairseq_ghat.checkpoints.checkpointed_model import CheckpointedHeads
+from fairseq_ghat.checkpoints.checkpointed_model import CheckpointedModel
 from fairseq_ghat.modules.grouping import add_grouping_args, set_grouping_defaults
 from fairseq_ghat.modules.transformer_layers import GroupedDecoder
 
@@ -30,7 +30,7 @@ class _BuiltByFairseq(TransformerLanguageModel):
 
 
 @register_model("ghat_transformer_lm")
-class GHATTransformerLanguageModel(CheckpointedHeads, _BuiltByFairseq):
+class GHATTransformerLanguageModel(CheckpointedModel, _BuiltByFairseq):
     """Decoder-only transformer with grouped self-attention.
 
     Computes what fairseq's `transformer_lm` of the same shape computes, and loads its checkpoints as they are.
@@ -44,7 +44,7 @@ class GHATTransformerLanguageModel(CheckpointedHeads, _BuiltByFairseq):
 
     @classmethod
     def build_model(cls, args, task):
-        """See CheckpointedHeads.
+        """See CheckpointedModel.
 
         Raises:
             ValueError: for --character-embeddings, which are left out.

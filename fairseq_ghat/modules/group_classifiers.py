@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from fairseq_ghat.core.gram_matrix import no_autocast
 from fairseq_ghat.modules.grouped_attention import GroupedAttention
 
 
@@ -26,20 +27,26 @@ class GroupClassifiers(nn.Module):
         self.biases = nn.ParameterDict({_key(name): torch.zeros(groups) for name in head_dims})
 
     @classmethod
-    def for_layers(cls, attentions: Mapping[str, GroupedAttention]) -> "GroupClassifiers":
-        """For the attention layers of a model, which all have the same number of groups."""
-        dims = {name: layer.head_dim for name, layer in attentions.items()}
-        return cls(dims, next(iter(attentions.values())).grouping.groups)
+    def for_layers(cls, attentions: Mapping[str, GroupedAttention], groups: int) -> "GroupClassifiers":
+        """For the attention layers of a model, by their names, and C groups."""
+        return cls({name: layer.head_dim for name, layer in attentions.items()}, groups)
 
     def forward(self, layers: List[str], pooled: List[Tensor]) -> Tensor:
-        """Logits (L, H, C) of the groups from the pooled features (H, D) of each named layer; float32 at least."""
-        with torch.autocast(device_type=pooled[0].device.type, enabled=False):
-            return torch.stack(
-                [
-                    F.linear(e, self.weights[_key(name)].to(e.dtype), self.biases[_key(name)].to(e.dtype))
-                    for name, e in zip(layers, pooled)
-                ]
-            )
+        """Logits of the groups.
+
+        Args:
+            layers: names of L attention layers.
+            pooled: pooled features of the heads of each, (H, D).
+
+        Returns:
+            (L, H, C), in float32 at least.
+        """
+        with no_autocast(pooled[0].device):
+            logits = []
+            for name, features in zip(layers, pooled):
+                weight, bias = self.weights[_key(name)], self.biases[_key(name)]
+                logits.append(F.linear(features, weight.to(features.dtype), bias.to(features.dtype)))
+            return torch.stack(logits)
 
 
 def _key(layer: str) -> str:

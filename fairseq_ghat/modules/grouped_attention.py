@@ -1,8 +1,7 @@
 """Multi-head attention with grouped heads (GHA and GHA-PS of the paper)."""
 
 import re
-from dataclasses import dataclass
-from typing import Dict, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, cast
 
 import torch
 import torch.nn.functional as F
@@ -10,37 +9,21 @@ from fairseq import utils
 from fairseq.modules import MultiheadAttention
 from torch import Tensor, nn
 
+from fairseq_ghat.modules.grouping import Grouping
+from fairseq_ghat.modules.head_features import HeadMaps, RecordedFeatures
+from fairseq_ghat.modules.head_slices import INPUT_PROJECTIONS, OUTPUT_PROJECTION, kept_features, slice_parameter
+
 HEAD_MASK = "head_mask"
 # Values of a head mask. Two tell that a vote has taken place, also where every head stays.
 VOTED_OUT, NO_VOTE_YET, VOTED_TO_STAY = 0.0, 1.0, 2.0
 
 
-@dataclass(frozen=True)
-class Grouping:
-    """How the heads of a model are grouped.
-
-    Attributes:
-        groups: C, the number of groups in each attention layer.
-        feature: the feature map in use: "value", "attention" or "output".
-        distance: of K-means, "euclidean" or "cosine".
-    """
-
-    groups: int
-    feature: str
-    distance: str
-
-    @classmethod
-    def from_config(cls, cfg) -> "Grouping":
-        """From a model config that holds head_groups, group_feature and group_distance."""
-        return cls(cfg.head_groups, cfg.group_feature, cfg.group_distance)
-
-
 class GroupedAttention(MultiheadAttention):
     """fairseq's multi-head attention, the same numbers, with three things more.
 
-    It passes the feature maps of its heads to `feature_sinks` while there are any (FeatureSink); it computes
-    only the heads that `head_mask` keeps, by gathering their rows and columns of the projections; and its
-    projections can be cut down to some of the heads (`remove_heads`).
+    It hands over the feature maps of its heads where asked (RecordedFeatures); it computes only the heads that
+    `head_mask` keeps, by gathering their rows and columns of the projections; and its projections can be cut down to
+    some of the heads (`remove_heads`).
 
     Letters: B sentences, T queries, S keys, E model width, K heads computed, D head width.
 
@@ -48,19 +31,24 @@ class GroupedAttention(MultiheadAttention):
         num_heads: k, the heads the layer was made with; stays when heads are masked or removed.
         head_mask: buffer of one number per head the projections still hold: VOTED_OUT, NO_VOTE_YET or
             VOTED_TO_STAY. Floating, since a shadow model (--store-ema) blends all of a state dict.
+        recorder: takes the feature maps of each forward pass; None while nobody records.
+        step_weights: whether a decoding step hands out attention weights when asked, as fairseq's always does.
 
     Raises:
         ValueError: for xFormers attention, bias_kv or zero attention, which bypass the heads' features.
     """
 
-    def __init__(self, *args, grouping: Grouping, **kwargs):
+    head_mask: Tensor
+    _kept_features: Optional[Tensor]
+
+    def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
         if self.use_xformers:
             raise ValueError("grouped attention does not work with --*-xformers-att-config")
         if self.bias_k is not None or self.add_zero_attn:
             raise ValueError("grouped attention does not work with add_bias_kv or add_zero_attn")
-        self.grouping = grouping
-        self.feature_sinks = []
+        self.recorder: Optional[RecordedFeatures] = None
+        self.step_weights = True
         self.register_buffer(HEAD_MASK, torch.full((self.num_heads,), NO_VOTE_YET))
         self._voted = False
         # Feature indexes (K*D) of the heads that stay; None while all do.
@@ -86,14 +74,26 @@ class GroupedAttention(MultiheadAttention):
         return self._voted
 
     def check_head_mask(self, mask: Tensor, may_be_empty: bool = False) -> None:
-        """Raises ValueError if the mask has another length, or keeps no head and may not be empty."""
+        """Refuses a mask that does not fit.
+
+        Args:
+            mask: (heads_held,), non-zero for heads that stay.
+            may_be_empty: whether no head need stay.
+
+        Raises:
+            ValueError: if the mask has another length, or keeps no head and may not be empty.
+        """
         if mask.shape != self.head_mask.shape:
             raise ValueError(f"head mask of {mask.numel()} heads for {self.heads_held} heads")
         if not may_be_empty and not bool(mask.any()):
             raise ValueError("a head mask must keep at least one head")
 
     def set_head_mask(self, mask: Tensor, may_be_empty: bool = False) -> None:
-        """Keeps the heads where mask (heads_held,) is non-zero.
+        """Computes only the heads of a mask from now on.
+
+        Args:
+            mask: (heads_held,), non-zero for heads that stay.
+            may_be_empty: whether no head need stay.
 
         Raises:
             ValueError: as check_head_mask.
@@ -106,21 +106,26 @@ class GroupedAttention(MultiheadAttention):
         if self.head_mask.is_meta:  # a model built for its shapes alone: there are no values to follow
             return
         kept = self.head_mask != VOTED_OUT
-        self._kept_features = None if bool(kept.all()) else kept.repeat_interleave(self.head_dim).nonzero().squeeze(-1)
+        self._kept_features = None if bool(kept.all()) else kept_features(kept, self.head_dim)
         self._voted = self.heads_held < self.num_heads or bool((self.head_mask != NO_VOTE_YET).any())
 
     def remove_heads(self, kept: Sequence[int]) -> None:
-        """Cuts the projections down to the given heads, for good. kept: head indexes, increasing."""
-        rows = feature_rows(kept, self.head_dim)
-        for proj in (self.q_proj, self.k_proj, self.v_proj):
-            proj.weight = nn.Parameter(proj.weight.detach()[rows].clone())
-            if proj.bias is not None:
-                proj.bias = nn.Parameter(proj.bias.detach()[rows].clone())
-            proj.out_features = rows.numel()
-        self.out_proj.weight = nn.Parameter(self.out_proj.weight.detach()[:, rows].clone())
-        self.out_proj.in_features = rows.numel()
+        """Cuts the projections down to the heads that stay, for good.
+
+        Args:
+            kept: indexes of the heads, increasing.
+        """
+        mask = torch.zeros(self.heads_held, dtype=torch.bool, device="cpu")
+        mask[list(kept)] = True
+        features = kept_features(mask, self.head_dim)
+        for projection in (*INPUT_PROJECTIONS, OUTPUT_PROJECTION):
+            linear = getattr(self, projection)
+            for name, parameter in list(linear.named_parameters()):
+                left = slice_parameter(f"{projection}.{name}", parameter.detach(), features)
+                setattr(linear, name, nn.Parameter(left.clone()))
+            linear.out_features, linear.in_features = linear.weight.shape
         self.head_mask = torch.full_like(self.head_mask[: len(kept)], NO_VOTE_YET)
-        self._kept_features, self._voted = None, len(kept) < self.num_heads
+        self._kept_features, self._voted = None, self.heads_held < self.num_heads
 
     def _load_from_state_dict(self, state_dict, prefix, *args, **kwargs):
         # Checkpoints of a stock fairseq transformer have no mask: all their heads stay.
@@ -165,9 +170,16 @@ class GroupedAttention(MultiheadAttention):
         """Same meaning as fairseq's MultiheadAttention.forward, except that before_softmax is refused.
 
         Args:
-            query: (T, B, E); key, value: (S, B, E).
-            key_padding_mask: (B, S), true at padding.
-            attn_mask: (T, S), added to the scores.
+            query: (T, B, E).
+            key: (S, B, E).
+            value: (S, B, E).
+            key_padding_mask: true at padding, (B, S).
+            incremental_state: keys and values of the steps before, of a decoding step.
+            need_weights: return the attention weights, averaged over heads.
+            static_kv: the keys and values of the first step hold for all.
+            attn_mask: added to the scores, (T, S).
+            before_softmax: refused.
+            need_head_weights: return the attention weights of each head.
 
         Returns:
             (T, B, E), and the attention weights: None, (B, T, S) averaged over heads, or
@@ -175,11 +187,13 @@ class GroupedAttention(MultiheadAttention):
         """
         if before_softmax:
             raise ValueError("grouped attention does not hand out scores before the softmax")
+        if incremental_state is not None and not self.step_weights:
+            need_weights = need_head_weights = False
         if not self.heads_computed:
             return self._without_heads(query, key, need_weights, need_head_weights)
         tgt_len, bsz, _ = query.shape
-        saved = None if incremental_state is None else self._get_input_buffer(incremental_state)
-        cached = bool(saved) and "prev_key" in saved
+        saved: Dict[str, Any] = {} if incremental_state is None else self._get_input_buffer(incremental_state)
+        cached = "prev_key" in saved
 
         q = self._split_heads(self._project_in(self.q_proj, query))
         if static_kv and cached:
@@ -189,12 +203,14 @@ class GroupedAttention(MultiheadAttention):
             if self.self_attention:
                 key = value = query
             elif self.encoder_decoder_attention:
+                assert key is not None
                 value = key
                 if incremental_state is not None and self.beam_size > 1 and bsz == key.size(1):
                     # The same source stands beam_size times: one copy of its keys and values is enough.
                     key = value = key[:, :: self.beam_size]
                     if key_padding_mask is not None:
                         key_padding_mask = key_padding_mask[:: self.beam_size]
+            assert key is not None and value is not None
             k = self._split_heads(self._project_in(self.k_proj, key))
             v = self._split_heads(self._project_in(self.v_proj, value))
             if cached:
@@ -215,7 +231,7 @@ class GroupedAttention(MultiheadAttention):
         if kv_bsz != bsz:  # fold the beam into the queries: (B*beam, K, 1, D) -> (B, K, beam, D)
             q = q.reshape(kv_bsz, -1, *q.shape[1:]).transpose(1, 2).flatten(2, 3)
         mask = _additive_mask(attn_mask, key_padding_mask, q.dtype)
-        if need_weights or need_head_weights or (self.feature_sinks and self.grouping.feature == "attention"):
+        if need_weights or need_head_weights or (self.recorder is not None and self.recorder.needs_weights):
             weights, out = self._explicit_attention(q, k, v, mask)
         elif _two_products_are_faster(q, k):
             weights, out = None, self._explicit_attention(q, k, v, mask)[1]
@@ -226,8 +242,8 @@ class GroupedAttention(MultiheadAttention):
             if weights is not None:
                 weights = weights.unflatten(2, (-1, tgt_len)).transpose(1, 2).reshape(bsz, weights.size(1), tgt_len, -1)
         joined = out.permute(2, 0, 1, 3).reshape(tgt_len, bsz, -1)
-        for sink in self.feature_sinks:  # outputs as autograd keeps them anyway, not another copy
-            sink.receive(self, v, weights, self._split_heads(joined), key_padding_mask)
+        if self.recorder is not None:  # outputs as autograd keeps them anyway, not another copy
+            self.recorder.receive(self, HeadMaps(v, weights, self._split_heads(joined), key_padding_mask))
         out = self._project_out(joined)
 
         if not (need_weights or need_head_weights):
@@ -292,9 +308,16 @@ def _additive_mask(attn_mask: Optional[Tensor], key_padding_mask: Optional[Tenso
     return padding if mask is None else mask + padding
 
 
-def feature_rows(heads: Sequence[int], head_dim: int) -> Tensor:
-    """Rows of a projection that belong to the given heads, in their order."""
-    return (torch.tensor(heads, dtype=torch.long)[:, None] * head_dim + torch.arange(head_dim)).flatten()
+def unwrapped(model: nn.Module) -> nn.Module:
+    """The model inside the wrappers of data-parallel training, whose forward pass expects a backward pass."""
+    while hasattr(model, "module"):
+        model = cast(nn.Module, model.module)
+    return model
+
+
+def grouping_of(model: nn.Module) -> Grouping:
+    """How the heads of a model are grouped, also inside wrappers."""
+    return cast(Grouping, unwrapped(model).grouping)
 
 
 def grouped_attentions(model: nn.Module) -> Dict[str, GroupedAttention]:
@@ -305,3 +328,55 @@ def grouped_attentions(model: nn.Module) -> Dict[str, GroupedAttention]:
         for name, module in model.named_modules()
         if isinstance(module, GroupedAttention)
     }
+
+
+def record_features(model: nn.Module, target_padding: Optional[Tensor] = None, **wanted: Any) -> RecordedFeatures:
+    """Context in which the attention layers of a model hand over the feature maps of their heads.
+
+    Args:
+        model: with grouped attention, possibly inside a data-parallel wrapper.
+        target_padding: true at padding of the decoder input, (B, T), or None.
+        **wanted: what to make of the maps, see RecordedFeatures.
+
+    Raises:
+        RuntimeError: if the model has no grouped attention.
+    """
+    attentions = grouped_attentions(model)
+    if not attentions:
+        raise RuntimeError(
+            f"{type(model).__name__} has no grouped attention: use an --arch that starts with ghat_transformer"
+        )
+    return RecordedFeatures(attentions, grouping_of(model), target_padding, **wanted)
+
+
+def is_voted(model: nn.Module) -> bool:
+    """Whether the heads of a model were voted on, or some were removed."""
+    return any(attention.voted for attention in grouped_attentions(model).values())
+
+
+def heads_per_layer(model: nn.Module) -> Dict[str, int]:
+    """Heads computed in each attention layer, by layer name."""
+    return {name: attention.heads_computed for name, attention in grouped_attentions(model).items()}
+
+
+def remove_heads(model: nn.Module, kept_heads: Mapping[str, List[int]]) -> None:
+    """Cuts the attention layers of a freshly built model down to the heads a slim checkpoint holds.
+
+    Args:
+        model: with all its heads.
+        kept_heads: indexes of the heads that stay, increasing, by layer name.
+
+    Raises:
+        ValueError: if a layer does not exist or a head index does not fit; names the layer.
+    """
+    attentions = grouped_attentions(model)
+    for name, kept in kept_heads.items():
+        if name not in attentions:
+            raise ValueError(f"slim checkpoint: the model has no attention layer {name}")
+        heads = attentions[name].num_heads
+        if sorted(set(kept)) != list(kept) or not all(0 <= head < heads for head in kept):
+            allowed = f"increasing indexes in 0..{heads - 1}"
+            raise ValueError(f"slim checkpoint: {name} keeps heads {kept}, allowed are {allowed}")
+    for name, kept in kept_heads.items():
+        if len(kept) < attentions[name].heads_held:
+            attentions[name].remove_heads(kept)

@@ -1,10 +1,35 @@
-"""Options of grouping that all grouped models share."""
+"""How the heads of a model are grouped, and the options that all grouped models share for it."""
+
+from argparse import ArgumentParser, Namespace
+from dataclasses import dataclass
+from typing import Any
 
 from fairseq_ghat.core.hidden_units import DISTANCES, check_groups
-from fairseq_ghat.modules.feature_collectors import FEATURES
+
+FEATURES = ("value", "attention", "output")
 
 
-def add_grouping_args(parser) -> None:
+@dataclass(frozen=True)
+class Grouping:
+    """How the heads of a model are grouped.
+
+    Attributes:
+        groups: C, the number of groups in each attention layer.
+        feature: the feature map in use, one of FEATURES.
+        distance: of K-means, one of DISTANCES.
+    """
+
+    groups: int
+    feature: str = "value"
+    distance: str = "euclidean"
+
+    @classmethod
+    def from_options(cls, options: Any) -> "Grouping":
+        """From the options of a model, which hold head_groups, group_feature and group_distance."""
+        return cls(options.head_groups, options.group_feature, options.group_distance)
+
+
+def add_grouping_args(parser: ArgumentParser) -> None:
     """Declares the options of grouping; argparse checks the choices and names the flag."""
     parser.add_argument(
         "--head-groups", type=int, metavar="C", help="groups of heads in each attention layer (default: 2)"
@@ -21,15 +46,19 @@ def add_grouping_args(parser) -> None:
     )
 
 
-def set_grouping_defaults(args) -> None:
+def set_grouping_defaults(args: Namespace) -> None:
     """Fills in the options of grouping that were not given."""
     args.head_groups = getattr(args, "head_groups", 2)
     args.group_feature = getattr(args, "group_feature", "value")
     args.group_distance = getattr(args, "group_distance", "euclidean")
 
 
-def check_grouping_args(args) -> None:
-    """Raises ValueError naming the flag, the value found and what is allowed."""
+def check_grouping_args(args: Namespace) -> None:
+    """Refuses options of grouping that a model cannot have.
+
+    Raises:
+        ValueError: names the flag, the value and what is allowed.
+    """
     for side in ("encoder", "decoder"):
         heads = getattr(args, f"{side}_attention_heads", None)
         if heads is None:  # language models have no encoder

@@ -6,7 +6,7 @@ from fairseq.modules import transformer_layer
 from fairseq.modules.checkpoint_activations import checkpoint_wrapper
 from torch import nn
 
-from fairseq_ghat.modules.grouped_attention import GroupedAttention, Grouping
+from fairseq_ghat.modules.grouped_attention import GroupedAttention
 
 # fairseq 0.12.2 registers these second copies of every encoder layer's weights for a fused inference kernel.
 FUSED_COPIES = tuple(f"{part}_{kind}" for part in ("in_proj", "out_proj", "fc1", "fc2") for kind in ("weight", "bias"))
@@ -20,34 +20,20 @@ class GroupedEncoder(TransformerEncoderBase):
 
 
 class GroupedDecoder(TransformerDecoderBase):
-    """Decoder of grouped layers.
-
-    Attributes:
-        step_attention: whether a decoding step hands out the attention over the source, as fairseq's always does. Only
-            alignments and the replacement of unknown words use it; without it no attention weights are averaged,
-            stored and reordered in each step.
-    """
-
-    step_attention = True
+    """Decoder of grouped layers."""
 
     def build_decoder_layer(self, cfg, no_encoder_attn=False):
         return _wrapped(GroupedDecoderLayer(cfg, no_encoder_attn), cfg)
 
-    def extract_features(
-        self,
-        prev_output_tokens,
-        encoder_out,
-        incremental_state=None,
-        full_context_alignment=False,
-        alignment_layer=None,
-        alignment_heads=None,
-    ):
-        """As fairseq's, but a decoding step without step_attention asks no layer for its attention weights."""
-        if alignment_layer is None and incremental_state is not None and not self.step_attention:
-            alignment_layer = self.num_layers  # one more than there are
-        return super().extract_features(
-            prev_output_tokens, encoder_out, incremental_state, full_context_alignment, alignment_layer, alignment_heads
-        )
+    def set_step_weights(self, wanted: bool) -> None:
+        """Whether a decoding step hands out the attention over the source, as fairseq's always does.
+
+        Only alignments and the replacement of unknown words use it; without it no attention weights are averaged,
+        stored and reordered in each step.
+        """
+        for module in self.modules():
+            if isinstance(module, GroupedAttention):
+                module.step_weights = wanted
 
 
 def _wrapped(layer: nn.Module, cfg) -> nn.Module:
@@ -67,7 +53,6 @@ def _attention(layer: nn.Module, embed_dim: int, cfg, side, **kind) -> GroupedAt
         qn_block_size=layer.quant_noise_block_size,
         # fairseq's cross attention takes the encoder's xFormers option, its self-attention its own side's.
         xformers_att_config=(cfg.encoder if "kdim" in kind else side).xformers_att_config,
-        grouping=Grouping.from_config(cfg),
         **kind,
     )
 

@@ -5,10 +5,10 @@ from typing import Any, Dict, Iterable, Mapping
 
 from torch import Tensor
 
+from fairseq_ghat.checkpoints.model_options import model_options
 from fairseq_ghat.modules.grouped_attention import HEAD_MASK
 from fairseq_ghat.modules.transformer_layers import FUSED_COPIES
-from fairseq_ghat.pruning.masks import masks_in_state
-from fairseq_ghat.pruning.slimming import model_config
+from fairseq_ghat.pruning.slimming import kept_heads_in_state
 
 # Token and learned position embeddings, the output layer over the vocabulary, and what belongs to them.
 _EMBEDDING_PARTS = ("embed_tokens", "embed_positions", "output_projection", "adaptive_softmax")
@@ -38,12 +38,12 @@ def _counted(key: str) -> bool:
 
 def heads_in_checkpoint(state: Mapping[str, Any]) -> Dict[str, int]:
     """Number of heads computed in each attention layer of a checkpoint, by the layer's name."""
-    masks = masks_in_state(state["model"])
+    masks = kept_heads_in_state(state["model"])
     if masks:
         return {name: len(kept) for name, kept in masks.items()}
     # fairseq's own model: the heads stand in its options only.
     names = [key[: -len(".q_proj.weight")] for key in state["model"] if key.endswith(".q_proj.weight")]
-    config = model_config(state)
+    config = model_options(state)
     return {name: getattr(config, f"{name.split('.')[0]}_attention_heads") for name in names}
 
 

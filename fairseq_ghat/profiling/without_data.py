@@ -7,11 +7,11 @@ from typing import Any, Dict, Mapping
 from fairseq.data import Dictionary
 from fairseq.models import ARCH_CONFIG_REGISTRY, ARCH_MODEL_REGISTRY
 
+from fairseq_ghat.checkpoints.model_options import model_options
 from fairseq_ghat.checkpoints.stock_conversion import as_grouped_checkpoint
 from fairseq_ghat.models.ghat_transformer import GHATTransformerModel
 from fairseq_ghat.models.ghat_transformer_lm import GHATTransformerLanguageModel
-from fairseq_ghat.modules.grouped_attention import grouped_attentions
-from fairseq_ghat.pruning.slimming import model_config, remove_heads
+from fairseq_ghat.modules.grouped_attention import grouped_attentions, remove_heads
 
 _OURS = (GHATTransformerModel, GHATTransformerLanguageModel)
 _SPECIAL_SYMBOLS = 4
@@ -73,7 +73,7 @@ def build_from_checkpoint(state: Mapping[str, Any]):
         NotGroupable: if it holds another model.
     """
     grouped = as_grouped_checkpoint(state)
-    options = copy.deepcopy(model_config(grouped))
+    options = copy.deepcopy(model_options(grouped))
     weights = dict(grouped["model"])
     sides = [_types(weights, side) for side in ("encoder", "decoder")]
     model = ARCH_MODEL_REGISTRY[options.arch].build_model(options, OnlyDictionaries(sides[0] or sides[1], sides[1]))

@@ -1,20 +1,145 @@
-"""Passes over the data with the model frozen, as ways of choosing heads need them."""
+"""Passes over the data with the model frozen, in the batches of training, as ways of choosing heads need them."""
 
 from contextlib import contextmanager
 from itertools import islice
-from typing import Callable, Dict, Iterable, Iterator, Optional, Tuple
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Tuple
 
 import torch
+from fairseq import utils
+from fairseq.criterions.adaptive_loss import AdaptiveLoss
+from fairseq.criterions.cross_entropy import CrossEntropyCriterion
+from fairseq.distributed import utils as distributed_utils
+from fairseq.logging import progress_bar
+from fairseq.tasks import FairseqTask
 from torch import Tensor, nn
 
-from fairseq_ghat.modules.feature_collectors import target_padding
+from fairseq_ghat.core.output_refit import OutputMoments
+from fairseq_ghat.modules.grouped_attention import GroupedAttention, grouped_attentions, grouping_of, record_features
+from fairseq_ghat.modules.head_features import RecordedFeatures, target_padding
 
+Sample = Dict[str, Any]
 # From a model and a sample, the summed task loss and the number of target tokens.
-Loss = Callable[[nn.Module, Dict], Tuple[Tensor, int]]
+Loss = Callable[[nn.Module, Sample], Tuple[Tensor, int]]
+# Sums a tensor over all workers, in place.
+Reduce = Callable[[Tensor], None]
+
+
+class Calibration:
+    """A model and this worker's share of the data, as often as it is asked for.
+
+    Args:
+        model: with grouped attention, not inside a wrapper.
+        batches: called with shuffle=True or False, gives the fairseq samples of the whole share once.
+        count: gives the number of batches of the share.
+        padding_idx: index of the padding symbol of the decoder input.
+        to_device: moves a sample to the model's device.
+        limit: batches to look at; the whole share if None.
+        loss: the task's loss; only ways of choosing that take gradients use it.
+        reduce: sums a tensor over all workers, in place; None for a worker that is alone.
+        moments_wanted: whether output_moments will be asked for, so that the first pass gathers them too.
+
+    Attributes:
+        grouping: of the model.
+        names: of the attention layers, in a fixed order.
+        layers: the attention layers, in that order.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        batches: Callable[[bool], Iterable[Sample]],
+        count: Callable[[], int],
+        padding_idx: int,
+        to_device: Callable[[Sample], Sample] = lambda sample: sample,
+        limit: Optional[int] = None,
+        loss: Optional[Loss] = None,
+        reduce: Optional[Reduce] = None,
+        moments_wanted: bool = False,
+    ):
+        self.model, self.grouping = model, grouping_of(model)
+        self.names = {layer: name for name, layer in grouped_attentions(model).items()}
+        self.layers: List[GroupedAttention] = list(self.names)
+        self._batches, self._count, self._padding_idx, self._to_device = batches, count, padding_idx, to_device
+        self._limit, self._loss, self._reduce, self._moments_wanted = limit, loss, reduce, moments_wanted
+        self._moments: Optional[Dict[GroupedAttention, OutputMoments]] = None
+
+    def features(self, grams: bool = True, pooled: bool = False) -> Iterator[RecordedFeatures]:
+        """What the heads compute for each batch, in one pass with the model frozen; no gradients while it lasts.
+
+        Args:
+            grams: whether feature Gram matrices are wanted.
+            pooled: whether pooled features are wanted.
+        """
+        moments = None
+        if self._moments_wanted and self._moments is None:
+            moments = {
+                layer: OutputMoments(layer.heads_computed * layer.head_dim, layer.head_mask.device)
+                for layer in self.layers
+            }
+        with frozen(self.model):
+            for sample in self.samples():
+                if not sample:
+                    continue
+                padding = target_padding(sample["net_input"], self._padding_idx)
+                with record_features(self.model, padding, grams=grams, pooled=pooled, moments=moments) as features:
+                    self.model(**sample["net_input"])
+                yield features
+        if moments is not None:
+            self.add_up(*(tensor for layer_moments in moments.values() for tensor in layer_moments.sums()))
+            self._moments = moments
+
+    def output_moments(self) -> Dict[GroupedAttention, OutputMoments]:
+        """Moments of the head outputs of each layer over the data of all workers; of a pass of their own if need be."""
+        if self._moments is None:
+            self._moments_wanted = True
+            for _ in self.features(grams=False):
+                pass
+        assert self._moments is not None
+        return self._moments
+
+    def samples(self, shuffle: bool = False) -> Iterator[Sample]:
+        """The samples of one pass, at most `limit`; a share that is short of a batch has an empty one, {}.
+
+        Part of the data is always a shuffled part: in their own order, batches go from short sentences to long ones.
+        """
+        data = iter(self._batches(shuffle or self._limit is not None))
+        try:
+            for sample in islice(data, self._limit):
+                yield self._to_device(sample) if sample else {}
+        finally:
+            if hasattr(data, "close"):
+                data.close()  # the loaded shard of sharded data comes back
+
+    def updates_planned(self) -> int:
+        """How many samples `updates` gives."""
+        return self._count() if self._limit is None else self._limit
+
+    def updates(self) -> Iterator[Sample]:
+        """Shuffled samples, `limit` of them, the data over again where it has fewer; one pass if there is no limit."""
+        left = self._limit
+        while left is None or left > 0:
+            seen = 0
+            for sample in islice(self.samples(shuffle=True), left):
+                seen += 1
+                yield sample
+            if left is None or not seen:
+                return
+            left -= seen
+
+    def loss(self, model: nn.Module, sample: Sample) -> Tuple[Tensor, int]:
+        """The summed task loss of a sample, and its number of target tokens."""
+        assert self._loss is not None, "this way of choosing heads takes gradients of the task's loss"
+        return self._loss(model, sample)
+
+    def add_up(self, *tensors: Tensor) -> None:
+        """Sums tensors over all workers, in place."""
+        if self._reduce is not None:
+            for tensor in tensors:
+                self._reduce(tensor)
 
 
 @contextmanager
-def frozen(model: nn.Module):
+def frozen(model: nn.Module) -> Iterator[None]:
     """Evaluation mode without gradients; training mode of every module comes back afterwards."""
     training = {module: module.training for module in model.modules()}
     model.eval()
@@ -27,7 +152,7 @@ def frozen(model: nn.Module):
 
 
 @contextmanager
-def frozen_weights(model: nn.Module):
+def frozen_weights(model: nn.Module) -> Iterator[None]:
     """As frozen, but gradients flow to what is put into the model, such as gates; none to its own weights."""
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     with frozen(model), torch.enable_grad():
@@ -40,61 +165,121 @@ def frozen_weights(model: nn.Module):
                 parameter.requires_grad_(True)
 
 
-class Passes:
-    """This worker's share of the data, as often as it is asked for.
+# ---------------------------------------------------------------------- fairseq's data
+
+
+def calibration_of(
+    task: FairseqTask,
+    model: nn.Module,
+    cfg: Any,
+    data: str,
+    subset: str,
+    epoch: int = 1,
+    reduce: Optional[Reduce] = None,
+) -> Calibration:
+    """A model and this worker's share of a split, on the model's device.
 
     Args:
-        batches: called with shuffle=True or False, gives an iterable of fairseq samples: the whole share once.
-        count: called without arguments, gives the number of batches of the share.
-        padding_idx: of the decoder input.
-        to_device: moves a sample to the model's device.
-        limit: batches to look at; the whole share if None.
-        loss: the task's loss; only ways of choosing that need gradients use it.
-        add_up: sums a tensor over all workers, in place.
+        task: has the split loaded; after each pass the loaded shard is there again.
+        model: with grouped attention, not inside a wrapper.
+        cfg: options of the vote, and of batches and progress as in fairseq (training/schedule: VotingToStayConfig).
+        data: folder of the data, or of its shards.
+        subset: name of the split.
+        epoch: shown in the progress bar.
+        reduce: sums a tensor over all workers, in place; not called by a worker that is alone.
     """
+    batches = _SplitBatches(task, model, cfg, data, subset, epoch)
+    on_gpu = next(model.parameters()).device.type == "cuda"
+    return Calibration(
+        model,
+        batches.once,
+        batches.count,
+        task.target_dictionary.pad(),
+        to_device=utils.move_to_cuda if on_gpu else lambda sample: sample,
+        limit=cfg.select_batches,
+        loss=token_loss(task),
+        reduce=reduce if batches.workers > 1 else None,
+        moments_wanted=cfg.refit != "none" and cfg.keep_heads != "all",
+    )
 
-    def __init__(
-        self,
-        batches: Callable[..., Iterable[Dict]],
-        count: Callable[[], int],
-        padding_idx: int,
-        to_device: Callable[[Dict], Dict] = lambda sample: sample,
-        limit: Optional[int] = None,
-        loss: Optional[Loss] = None,
-        add_up: Callable[[Tensor], None] = lambda tensor: None,
-    ):
-        self.limit, self.loss, self.add_up = limit, loss, add_up
-        self._batches, self._count, self._padding_idx, self._to_device = batches, count, padding_idx, to_device
 
-    def samples(self, shuffle: bool = False) -> Iterator[Dict]:
-        """The samples of one pass, at most `limit`; a share that is short of a batch has an empty one, {}.
+class _SplitBatches:
+    """This worker's share of the batches of a split; of sharded data, the batches of all shards."""
 
-        Part of the data is always a shuffled part: in their own order, batches go from short sentences to long ones.
-        """
-        data = iter(self._batches(shuffle=shuffle or self.limit is not None))
+    def __init__(self, task: FairseqTask, model: Any, cfg: Any, data: str, subset: str, epoch: int):
+        self._task, self._model, self._cfg, self._subset, self._epoch = task, model, cfg, subset, epoch
+        self._shards = len(utils.split_paths(data))
+        self.workers = distributed_utils.get_data_parallel_world_size()
+
+    def once(self, shuffle: bool) -> Iterator[Sample]:
+        """All batches once behind a progress bar, in fairseq's order (by length) or shuffled by the seed."""
+        for iterator in self._iterators(shuffle):
+            yield from self._with_progress(iterator)
+
+    def count(self) -> int:
+        """How many batches `once` gives."""
+        return sum(len(iterator) for iterator in self._iterators(shuffle=False))
+
+    def _iterators(self, shuffle: bool) -> Iterator[Any]:
+        """One iterator for each shard, which is loaded while it is in use."""
+        loaded = self._task.datasets[self._subset]
         try:
-            for sample in islice(data, self.limit):
-                yield self._to_device(sample) if sample else {}
+            for shard in range(1, self._shards + 1):
+                if self._shards > 1:
+                    self._task.load_dataset(self._subset, epoch=shard, combine=True)
+                yield self._iterator(shuffle)
         finally:
-            if hasattr(data, "close"):
-                data.close()  # the loaded shard of sharded data comes back
+            self._task.datasets[self._subset] = loaded
 
-    def updates_planned(self) -> int:
-        """How many samples `updates` gives."""
-        return self._count() if self.limit is None else self.limit
+    def _iterator(self, shuffle: bool) -> Any:
+        task, cfg = self._task, self._cfg
+        # fairseq's own method: tasks may have another for the iterator of training, which must not be touched, since
+        # its position is part of the checkpoint.
+        return FairseqTask.get_batch_iterator(
+            task,
+            dataset=task.dataset(self._subset),
+            max_tokens=cfg.max_tokens,
+            max_sentences=cfg.batch_size,
+            max_positions=utils.resolve_max_positions(
+                task.max_positions(), self._model.max_positions(), cfg.max_tokens
+            ),
+            ignore_invalid_inputs=True,
+            required_batch_size_multiple=cfg.required_batch_size_multiple,
+            seed=cfg.seed,
+            num_shards=self.workers,
+            shard_id=distributed_utils.get_data_parallel_rank() if self.workers > 1 else 0,
+            num_workers=cfg.num_workers,
+            epoch=1,
+            disable_iterator_cache=True,
+        ).next_epoch_itr(shuffle=shuffle)
 
-    def updates(self) -> Iterator[Dict]:
-        """Shuffled samples, `limit` of them, the data over again where it has fewer; one pass if there is no limit."""
-        left = self.limit
-        while left is None or left > 0:
-            seen = 0
-            for sample in islice(self.samples(shuffle=True), left):
-                seen += 1
-                yield sample
-            if left is None or not seen:
-                return
-            left -= seen
+    def _with_progress(self, iterator: Any) -> Iterator[Sample]:
+        cfg = self._cfg
+        progress = progress_bar.progress_bar(
+            iterator,
+            log_format=cfg.log_format,
+            log_interval=cfg.log_interval,
+            epoch=self._epoch,
+            prefix="vote",
+            default_log_format="simple" if cfg.no_progress_bar else "tqdm",
+        )
+        for seen, batch in enumerate(progress, start=1):
+            yield batch
+            progress.log({"batches": seen}, tag="vote", step=seen)
 
-    def padding(self, net_input: Dict) -> Optional[Tensor]:
-        """Padding of the decoder input of a sample, see FeatureSink."""
-        return target_padding(net_input, self._padding_idx)
+
+def token_loss(task: FairseqTask) -> Loss:
+    """From a model and a sample: summed negative log-likelihood of the target tokens, in nats, and their number.
+
+    Without smoothing and without the group constraint. An adaptive softmax has a criterion of its own, which need not
+    compute every word's probability.
+    """
+    plain = CrossEntropyCriterion(task, sentence_avg=False)
+    adaptive = AdaptiveLoss(task, sentence_avg=False)
+
+    def loss(model: nn.Module, sample: Sample) -> Tuple[Tensor, int]:
+        criterion = adaptive if getattr(model.decoder, "adaptive_softmax", None) is not None else plain
+        value, tokens, _ = criterion(model, sample)
+        return value, tokens
+
+    return loss

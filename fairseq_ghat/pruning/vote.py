@@ -1,71 +1,93 @@
-"""The vote: looks at the data with the model frozen, chooses heads, refits and masks (paper, Algorithm 1)."""
+"""The vote: chooses the heads that stay, refits the output projections to them, masks the others (Algorithm 1)."""
 
 import logging
-from contextlib import nullcontext
-from typing import Dict, List, Optional
+from typing import Any, Dict, List, Mapping, Optional
 
-from torch import nn
+import torch
+from torch import Tensor
 
-from fairseq_ghat.modules.feature_collectors import HeadOutputMoments
-from fairseq_ghat.pruning.calibration import Passes, frozen
-from fairseq_ghat.pruning.importance.base import Selector, VotingRules
-from fairseq_ghat.pruning.importance.registry import selector_class
-from fairseq_ghat.pruning.masks import set_head_masks
-from fairseq_ghat.pruning.refit import refit_kept_heads
+from fairseq_ghat.core.output_refit import OutputMoments, SingularRefit, refit_output_projection
+from fairseq_ghat.modules.group_classifiers import GroupClassifiers
+from fairseq_ghat.modules.grouped_attention import GroupedAttention
+from fairseq_ghat.modules.head_slices import per_feature
+from fairseq_ghat.pruning.calibration import Calibration
+from fairseq_ghat.pruning.importance.base import AllHeads, Masks
+from fairseq_ghat.pruning.importance.registry import IMPORTANCES
 
 logger = logging.getLogger(__name__)
 
 
 def vote(
-    model: nn.Module,
-    passes: Passes,
-    rules: VotingRules,
-    classifiers: Optional[nn.Module] = None,
+    calibration: Calibration, options: Any, classifiers: Optional[GroupClassifiers] = None
 ) -> Dict[str, List[int]]:
     """Chooses the heads that stay by the data, then masks the others.
 
     Args:
-        model: with grouped attention, not yet voted on.
-        passes: this worker's share of the data.
-        rules: how heads are chosen.
-        classifiers: GroupClassifiers, for pillars by the classification form.
+        calibration: a model that was not voted on yet, and the data.
+        options: VoteOptions, or options that hold the same.
+        classifiers: that tell the group of a head, for pillars by the classification form.
 
     Returns:
-        indexes of the heads that stay, by layer name.
+        Indexes of the heads that stay, by layer name.
 
     Raises:
         ValueError: if there is no batch, or if a refit is not possible; nothing is masked then.
     """
-    selector = selector_class(rules.keep)(model, rules, classifiers)
-    refits = rules.refit == "output" and rules.keep != "all"
-    moments = HeadOutputMoments(model) if refits or selector.uses_moments else None
-    selector.moments = moments
-    if selector.watches or moments is not None:
-        _frozen_pass(model, passes, selector, moments)
-    selector.explore(passes)
-    kept = selector.choose()
-    if refits:
-        refit_kept_heads(kept, moments.moments, selector.names)
-    set_head_masks(kept, may_be_empty=selector.budget.may_empty)
-    elected = {}
-    for layer, mask in kept.items():
-        name, elected_here = selector.names[layer], mask.nonzero().flatten().tolist()
-        elected[name] = elected_here
-        logger.info("vote: %s keeps heads %s of %d%s", name, elected_here, layer.heads_held, selector.remark(layer))
-    return elected
+    every_head = options.keep_heads == "all"
+    importance = (AllHeads if every_head else IMPORTANCES[str(options.keep_heads)])(options, classifiers)
+    masks = importance.select(calibration)
+    if options.refit == "output" and not every_head:
+        refit_output_projections(masks, calibration.output_moments(), calibration.names)
+    set_head_masks(masks, may_be_empty=options.remove_sublayers)
+    kept_heads = {}
+    for layer, mask in masks.items():
+        name, kept = calibration.names[layer], mask.nonzero().flatten().tolist()
+        kept_heads[name] = kept
+        logger.info("vote: %s keeps heads %s of %d%s", name, kept, layer.heads_held, importance.remark(layer))
+    return kept_heads
 
 
-def _frozen_pass(model: nn.Module, passes: Passes, selector: Selector, moments: Optional[HeadOutputMoments]) -> None:
-    """One pass in which the selector and the moments for a refit see every batch, summed over the workers."""
-    with frozen(model):
-        for sample in passes.samples():
-            if not sample:
-                continue
-            padding = passes.padding(sample["net_input"])
-            if moments is not None:
-                moments.target_padding = padding
-            with selector.watching(padding), moments or nullcontext():
-                model(**sample["net_input"])
-    summed = [] if moments is None else [tensor for part in moments.moments.values() for tensor in part.sums()]
-    for tensor in (*selector.sums(), *summed):
-        passes.add_up(tensor)
+@torch.no_grad()
+def refit_output_projections(
+    masks: Masks, moments: Mapping[GroupedAttention, OutputMoments], names: Mapping[GroupedAttention, str]
+) -> None:
+    """Replaces weights (of the kept heads) and bias of the output projections; all layers, or none if one fails.
+
+    Args:
+        masks: heads that stay, (H,) bool, by layer.
+        moments: of the head outputs over the data, by layer.
+        names: of the layers, for messages.
+
+    Raises:
+        ValueError: if a layer has no bias, or its least squares are singular; names the layer.
+    """
+    refitted = {}
+    for layer, mask in masks.items():
+        weight = layer.out_proj.weight
+        features = per_feature(mask.to(weight.device).bool(), layer.head_dim)
+        if layer.out_proj.bias is None:
+            raise ValueError(f"--refit output: {names[layer]} has an output projection without bias")
+        try:
+            refitted[layer] = (features, *refit_output_projection(weight, moments[layer], features))
+        except SingularRefit as error:
+            raise ValueError(f"--refit output: {names[layer]}: {error}; use --refit none") from None
+    for layer, (features, weight, bias_change) in refitted.items():
+        projection = layer.out_proj
+        projection.weight[:, features] = weight.to(projection.weight)
+        projection.bias += bias_change.to(projection.bias)
+
+
+def set_head_masks(masks: Mapping[GroupedAttention, Tensor], may_be_empty: bool = False) -> None:
+    """Sets the masks of layers; all of them, or none if one does not fit.
+
+    Args:
+        masks: heads that stay, (H,), by layer.
+        may_be_empty: whether no head of a layer need stay.
+
+    Raises:
+        ValueError: if a mask has another length, or keeps no head and may not be empty.
+    """
+    for layer, mask in masks.items():
+        layer.check_head_mask(mask, may_be_empty)
+    for layer, mask in masks.items():
+        layer.set_head_mask(mask, may_be_empty)

@@ -2,34 +2,25 @@
 
 import logging
 from multiprocessing.util import Finalize
-from typing import Dict, Optional
+from typing import Optional
 
-from torch import Tensor
-
+from fairseq_ghat.checkpoints.model_options import KEPT_HEADS
 from fairseq_ghat.checkpoints.resuming import task_state_to_resume
-from fairseq_ghat.modules.grouped_attention import grouped_attentions
-from fairseq_ghat.pruning.masks import heads_per_layer, is_voted
-from fairseq_ghat.pruning.slimming import KEPT_HEADS
+from fairseq_ghat.modules.grouped_attention import grouped_attentions, heads_per_layer, is_voted, unwrapped
+from fairseq_ghat.modules.grouping import Grouping
+from fairseq_ghat.pruning.calibration import calibration_of
 from fairseq_ghat.pruning.vote import vote
-from fairseq_ghat.training.calibration_data import voting_passes
-from fairseq_ghat.training.distributed import agree_on, check_same_masks, unwrapped
+from fairseq_ghat.training.distributed import add_up_over_workers, agree_on, check_same_masks
 from fairseq_ghat.training.early_stopping import (
     patience_state,
     restart_best_score,
     restore_patience,
     set_aside_best_checkpoints,
 )
-from fairseq_ghat.training.fp32_master_weights import renew_master_copies
-from fairseq_ghat.training.grouping import forget_constraint_metrics
+from fairseq_ghat.training.fp32_master_weights import renew_master_weights
+from fairseq_ghat.training.group_training import GroupTraining, forget_constraint_metrics
 from fairseq_ghat.training.hidden_unit_history import HiddenUnitHistory
-from fairseq_ghat.training.schedule import (
-    check_removable,
-    check_schedule,
-    is_due,
-    needs_gradients,
-    votes,
-    voting_rules,
-)
+from fairseq_ghat.training.schedule import check_removable, check_schedule, is_due, needs_gradients, votes
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +34,7 @@ class VotingToStayMixin:
     history of the hidden units and the patience, travels as the task's state in every checkpoint.
 
     Attributes:
-        grouped_attentions: the attention layers of the model by name, for criteria that need their shapes.
+        group_training: what criteria share with the task (GroupTraining); made anew with each model.
     """
 
     @classmethod
@@ -59,11 +50,7 @@ class VotingToStayMixin:
     def __init__(self, cfg, *args, **kwargs):
         super().__init__(cfg, *args, **kwargs)
         self.cfg = cfg  # which fairseq's older kind of task keeps under another name
-        self.grouped_attentions: Dict = {}
-        self._model_options = None
-        self._classifiers = None
-        self._history: Optional[HiddenUnitHistory] = None
-        self._observed: Dict[str, Tensor] = {}
+        self.group_training = GroupTraining()
         self._masters_outdated = False
         self._last_epoch: Optional[int] = None
 
@@ -75,18 +62,17 @@ class VotingToStayMixin:
         Raises:
             ValueError: if the arch has no grouped attention, or a vote could remove no head.
         """
-        of_training = not hasattr(cfg, KEPT_HEADS)  # a model of a checkpoint brings its own record
+        for_training = not hasattr(cfg, KEPT_HEADS)  # a model of a checkpoint brings its own record
         model = super().build_model(cfg, from_checkpoint)
-        self._model_options = cfg
-        self.grouped_attentions = grouped_attentions(model)
-        if not self.grouped_attentions:
+        attentions = grouped_attentions(model)
+        if not attentions:
             arch = getattr(cfg, "arch", None) or getattr(cfg, "_name", type(model).__name__)
             raise ValueError(
                 f"--arch {arch} has no grouped attention, which --task {type(self).__name__} needs: "
                 "use one that starts with ghat_transformer"
             )
         if not is_voted(model):
-            check_removable(self.cfg, self.grouped_attentions)
+            check_removable(self.cfg, attentions, cfg.head_groups)
         if needs_gradients(self.cfg) and getattr(cfg, "checkpoint_activations", False):
             raise ValueError(
                 f"--checkpoint-activations: not with --keep-heads {self.cfg.keep_heads}, whose gates are not reached "
@@ -97,9 +83,12 @@ class VotingToStayMixin:
                 f"--quant-noise-pq {cfg.quant_noise_pq}: allowed is 0 with a vote; the noise is put on whole "
                 "projections, of which only the rows of the heads that stay are used after it"
             )
+        self.group_training = GroupTraining(
+            attentions, Grouping.from_options(cfg), cfg, constrain_stage=str(self.cfg.constrain_stage)
+        )
         if self.cfg.vote_tolerance is not None and not is_voted(model):
-            self._history = HiddenUnitHistory({n: a.heads_computed for n, a in self.grouped_attentions.items()})
-        if of_training:
+            self.group_training.history = HiddenUnitHistory(heads_per_layer(model))
+        if for_training:
             self.load_state_dict(task_state_to_resume(cfg))
         return model
 
@@ -110,30 +99,12 @@ class VotingToStayMixin:
             ValueError: if the criterion cannot do what the task asks for.
         """
         criterion = super().build_criterion(cfg, *args, **kwargs)
-        constrained = getattr(criterion, "constrained_stages", None)
-        if self._history is not None:
-            if constrained is None:
-                raise ValueError(
-                    f"--vote-tolerance {self.cfg.vote_tolerance}: the hidden units are watched by a criterion that "
-                    f"starts with group_constrained, found {type(criterion).__name__} (--group-loss-scale 0 trains "
-                    "without the constraint)"
-                )
-            criterion.observe_grams = self._observe
-        layers = self.grouped_attentions.values()
-        removed_already = bool(layers) and all(layer.voted for layer in layers)
-        if constrained and not (removed_already and constrained == ("1",)):
-            if getattr(self._model_options, "checkpoint_activations", False):
-                raise ValueError(
-                    "--checkpoint-activations: not with the group constraint, which does not reach into a forward pass "
-                    "that is run again; train without one of them, or take fairseq's own --criterion"
-                )
-        cutoff = getattr(self._model_options, "adaptive_softmax_cutoff", None)
-        if getattr(criterion, "needs_adaptive_softmax", False) and not cutoff:
+        if self.group_training.history is not None and not self.group_training.constrained:
             raise ValueError(
-                "--criterion group_constrained_adaptive_loss: the model has no adaptive softmax; give it one with "
-                "--adaptive-softmax-cutoff, or take group_constrained_cross_entropy (facebookresearch/fairseq#1456)"
+                f"--vote-tolerance {self.cfg.vote_tolerance}: the hidden units are watched by a criterion that "
+                f"starts with group_constrained, found {type(criterion).__name__} (--group-loss-scale 0 trains "
+                "without the constraint)"
             )
-        self._classifiers = getattr(criterion, "classifiers", None)
         return criterion
 
     # ------------------------------------------------------------------ training
@@ -165,28 +136,28 @@ class VotingToStayMixin:
         self._last_epoch = epoch
         if is_voted(model) or not votes(self.cfg):
             return
-        change = None
-        if self._history is not None:
-            self._history.begin_epoch(epoch)
-            if self._history.change is not None:
-                change = self._history.change[0]
-                logger.info("hidden units: largest relative change %.4g (%s)", *self._history.change)
+        change, history = None, self.group_training.history
+        if history is not None:
+            history.begin_epoch(epoch)
+            if history.change is not None:
+                change = history.change[0]
+                logger.info("hidden units: largest relative change %.4g (%s)", *history.change)
         if is_due(self.cfg, epoch, change):
             self._vote(epoch, model)
 
     def _vote(self, epoch: int, model) -> None:
+        cfg = self.cfg
         logger.info("vote: begins before epoch %d, model frozen", epoch)
-        subset = self.cfg.train_subset
-        passes = voting_passes(self, model, self.cfg, self.cfg.data, subset, epoch)
-        vote(unwrapped(model), passes, voting_rules(self.cfg), self._classifiers)
-        self.dataset(subset).set_epoch(epoch)
+        data = calibration_of(self, unwrapped(model), cfg, cfg.data, cfg.train_subset, epoch, add_up_over_workers)
+        vote(data, cfg, self.group_training.classifiers)
+        self.dataset(cfg.train_subset).set_epoch(epoch)
         check_same_masks(model)
-        if str(self.cfg.refit) != "none":
+        if str(cfg.refit) != "none":
             agree_on(p for layer in grouped_attentions(model).values() for p in layer.out_proj.parameters())
             self._masters_outdated = True
         restart_best_score()
-        set_aside_best_checkpoints(self.cfg.save_dir)
-        constraint = "off" if str(self.cfg.constrain_stage) == "1" else "on"
+        set_aside_best_checkpoints(cfg.save_dir)
+        constraint = "on" if self.group_training.applies(voted=True) else "off"
         if constraint == "off":
             forget_constraint_metrics()
         logger.info("vote: done; constraint %s, best score and patience restarted; %s", constraint, _heads(model))
@@ -194,16 +165,12 @@ class VotingToStayMixin:
     def train_step(self, sample, model, criterion, optimizer, update_num, ignore_grad=False, **kwargs):
         """As fairseq's."""
         if self._masters_outdated:
-            renew_master_copies(optimizer)
+            renew_master_weights(optimizer)
             self._masters_outdated = False
-        self._observed = {}
         result = super().train_step(sample, model, criterion, optimizer, update_num, ignore_grad, **kwargs)
-        if self._history is not None and not is_voted(model):
-            self._history.add({} if ignore_grad else self._observed)
+        if self.group_training.history is not None and not is_voted(model):
+            self.group_training.close_update(count=not ignore_grad)
         return result
-
-    def _observe(self, grams: Dict[str, Tensor]) -> None:
-        self._observed = grams
 
     def post_validate(self, model, stats, agg):
         """fairseq calls this with the validation statistics; adds the stage and the heads to the log line."""
@@ -218,11 +185,11 @@ class VotingToStayMixin:
         reasons = []
         if self.cfg.vote_epoch is not None and self._last_epoch < self.cfg.vote_epoch:
             reasons.append(f"--vote-epoch {self.cfg.vote_epoch} was not reached, the last epoch was {self._last_epoch}")
-        if self._history is not None:
-            if self._history.change is None:
+        if self.group_training.history is not None:
+            if self.group_training.history.change is None:
                 reasons.append("--vote-tolerance compares two whole epochs, and there were none")
             else:
-                change, layer = self._history.change
+                change, layer = self.group_training.history.change
                 reasons.append(
                     f"the last change of the hidden units, {change:.4g} ({layer}), was not under --vote-tolerance "
                     f"{self.cfg.vote_tolerance:g}"
@@ -235,16 +202,16 @@ class VotingToStayMixin:
     def state_dict(self):
         """As fairseq's, with what must survive a restart beside the model and the optimizer."""
         own = {"patience": patience_state()}
-        if self._history is not None:
-            own["history"] = self._history.state_dict()
+        if self.group_training.history is not None:
+            own["history"] = self.group_training.history.state_dict()
         return {**super().state_dict(), _STATE: own}
 
     def load_state_dict(self, state_dict):
         """As fairseq's."""
         state_dict = dict(state_dict)
         own = state_dict.pop(_STATE, {})
-        if self._history is not None and "history" in own:
-            self._history.load_state_dict(own["history"])
+        if self.group_training.history is not None and "history" in own:
+            self.group_training.history.load_state_dict(own["history"])
         restore_patience(own.get("patience", {}))
         super().load_state_dict(state_dict)
 

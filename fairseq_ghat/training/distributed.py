@@ -9,15 +9,8 @@ from torch import Tensor, nn
 from fairseq_ghat.modules.grouped_attention import grouped_attentions
 
 
-def unwrapped(model: nn.Module) -> nn.Module:
-    """The model inside the wrappers of data-parallel training, whose forward pass expects a backward pass."""
-    while hasattr(model, "module"):
-        model = model.module
-    return model
-
-
 def share_of_data() -> Tuple[int, int]:
-    """(number of workers, number of this one from 0)."""
+    """Number of data-parallel workers, and the number of this one from 0."""
     workers = distributed_utils.get_data_parallel_world_size()
     return workers, distributed_utils.get_data_parallel_rank() if workers > 1 else 0
 
@@ -47,7 +40,7 @@ def agree_on(parameters: Iterable[Tensor]) -> None:
 
 
 def check_same_masks(model: nn.Module) -> None:
-    """Every worker must call it.
+    """Checks that all workers kept the same heads; every worker must call it.
 
     Raises:
         RuntimeError: on every worker, if the head masks of the workers differ; names a layer.

@@ -4,7 +4,7 @@ import torch
 
 
 @torch.no_grad()
-def renew_master_copies(optimizer) -> None:
+def renew_master_weights(optimizer) -> None:
     """Copies the model's parameters into the optimizer's float32 copies; nothing to do where it has none.
 
     Under --fp16 and --bf16 the next update would otherwise write the weights of before a refit back into the

@@ -36,7 +36,8 @@ class HiddenUnitHistory:
     def add(self, grams: Dict[str, Tensor]) -> None:
         """Adds the Gram matrices of one batch, summed over all workers; every worker must call it.
 
-        grams: (H, H) by layer; layers that LayerDrop skipped, and batches that do not count, are left out.
+        Args:
+            grams: (H, H) by layer; layers that LayerDrop skipped, and batches that do not count, are left out.
 
         Raises:
             KeyError: for a layer that the model does not have.
@@ -54,7 +55,11 @@ class HiddenUnitHistory:
             self._sums[name] += share.view(heads, heads)
 
     def begin_epoch(self, epoch: int) -> None:
-        """Closes the epoch before; does nothing where a run resumes in the middle of an epoch."""
+        """Closes the epoch before; does nothing where a run resumes in the middle of an epoch.
+
+        Args:
+            epoch: that begins, from 1.
+        """
         if self.epoch is not None and epoch > self.epoch:
             if self._before is not None:
                 changes = {

@@ -1,24 +1,22 @@
 """Options of the vote, and the combinations that cannot work."""
 
 from dataclasses import dataclass, field
-from typing import Mapping, Optional
+from typing import Any, Mapping, Optional
 
 from fairseq.dataclass import ChoiceEnum
 from omegaconf import II
 
-from fairseq_ghat.core.head_budget import BUDGETS, HeadBudget
-from fairseq_ghat.core.voting import VOTE_BY
+from fairseq_ghat.core.head_budget import HeadBudget
 from fairseq_ghat.modules.grouped_attention import GroupedAttention
-from fairseq_ghat.pruning.importance.base import VotingRules
-from fairseq_ghat.pruning.importance.registry import KEEP_HEADS, LEARNED_GATES, SELECTIONS
-from fairseq_ghat.pruning.refit import REFITS
+from fairseq_ghat.pruning.importance.registry import IMPORTANCES, LEARNED_GATES
+from fairseq_ghat.pruning.options import VoteOptions
 
 CONSTRAIN_STAGES = ("1", "2", "both")
 
 
 @dataclass
-class VotingToStayConfig:
-    """Options of the vote, for dataclasses of tasks to inherit.
+class VotingToStayConfig(VoteOptions):
+    """When to vote, beside how, for dataclasses of tasks to inherit.
 
     The fields from max_epoch on are not flags of ours: fairseq fills them from its own flags.
     """
@@ -38,50 +36,8 @@ class VotingToStayConfig:
             "changed by more than this, relatively, from one epoch to the next (default: see --vote-epoch)"
         },
     )
-    vote_by: ChoiceEnum(VOTE_BY) = field(
-        default="count", metadata={"help": "decide by the number of votes, or by the sum of pattern scores"}
-    )
-    keep_heads: ChoiceEnum(KEEP_HEADS) = field(
-        default="pillars",
-        metadata={
-            "help": "heads that stay: pillars, the winner of each group; by another way of choosing; or all of them; "
-            "whatever is random follows --seed"
-        },
-    )
-    vote_heads: Optional[int] = field(
-        default=None,
-        metadata={"help": "heads that stay in each attention (default: as many as --head-groups)"},
-    )
-    vote_budget: ChoiceEnum(BUDGETS) = field(
-        default="layer",
-        metadata={
-            "help": "layer: so many heads stay in every attention; model: so many on average, wherever they are worth "
-            "most, and at least one in each"
-        },
-    )
-    remove_sublayers: bool = field(
-        default=False,
-        metadata={"help": "with --vote-budget model: an attention may lose all its heads, then its sublayer is gone"},
-    )
-    select_batches: Optional[int] = field(
-        default=None,
-        metadata={
-            "help": "batches that the vote looks at, chosen at random; for learned gates (l0, subset) their updates "
-            "(default: all of the training set once)"
-        },
-    )
-    gate_lr: Optional[float] = field(
-        default=None, metadata={"help": "learning rate of learned gates (default: 0.1 for l0, 0.2 for subset)"}
-    )
     constrain_stage: ChoiceEnum(CONSTRAIN_STAGES) = field(
         default="1", metadata={"help": "apply the group constraint before the vote (1), after it (2) or in both"}
-    )
-    refit: ChoiceEnum(REFITS) = field(
-        default="output",
-        metadata={
-            "help": "output: at the vote, fit the output projection of the heads that stay by least squares, so that "
-            "it reproduces the attention output of all heads; none: the paper's plain removal"
-        },
     )
     max_epoch: int = II("optimization.max_epoch")
     train_subset: str = II("dataset.train_subset")
@@ -100,32 +56,29 @@ class VotingToStayConfig:
     ddp_backend: str = II("distributed_training.ddp_backend")
 
 
-def votes(cfg) -> bool:
-    """Whether a vote is planned. cfg: VotingToStayConfig."""
+def votes(cfg: Any) -> bool:
+    """Whether a vote is planned.
+
+    Args:
+        cfg: VotingToStayConfig.
+    """
     return cfg.vote_epoch is not None or cfg.vote_tolerance is not None
 
 
-def voting_rules(cfg) -> VotingRules:
-    """How heads are chosen. cfg: VotingToStayConfig."""
-    return VotingRules(
-        by=str(cfg.vote_by),
-        keep=str(cfg.keep_heads),
-        refit=str(cfg.refit),
-        seed=cfg.seed,
-        heads=cfg.vote_heads,
-        over=str(cfg.vote_budget),
-        may_empty=cfg.remove_sublayers,
-        gate_lr=cfg.gate_lr,
-    )
+def needs_gradients(cfg: Any) -> bool:
+    """Whether a vote is planned that takes gradients of the task's loss.
+
+    Args:
+        cfg: VotingToStayConfig.
+    """
+    return votes(cfg) and str(cfg.keep_heads) != "all" and IMPORTANCES[str(cfg.keep_heads)].uses_loss
 
 
-def needs_gradients(cfg) -> bool:
-    """Whether a vote is planned that takes gradients of the task's loss. cfg: VotingToStayConfig."""
-    return votes(cfg) and str(cfg.keep_heads) != "all" and SELECTIONS[str(cfg.keep_heads)].gradients
+def check_schedule(cfg: Any) -> None:
+    """Refuses what cannot work, before anything is built.
 
-
-def check_schedule(cfg) -> None:
-    """Refuses what cannot work, before anything is built. cfg: VotingToStayConfig.
+    Args:
+        cfg: VotingToStayConfig.
 
     Raises:
         ValueError: names the flag, the value found and what is allowed.
@@ -167,10 +120,14 @@ def check_schedule(cfg) -> None:
         )
 
 
-def check_selection(cfg) -> None:
-    """Raises ValueError for options of choosing that are out of range or do not go together; names the flag.
+def check_selection(cfg: Any) -> None:
+    """Refuses options of choosing that are out of range or do not go together.
 
-    cfg: VotingToStayConfig.
+    Args:
+        cfg: VotingToStayConfig.
+
+    Raises:
+        ValueError: names the flag, the value found and what is allowed.
     """
     keep, over = str(cfg.keep_heads), str(cfg.vote_budget)
     for flag, value, allowed in (
@@ -183,23 +140,28 @@ def check_selection(cfg) -> None:
         raise ValueError(f"--gate-lr {cfg.gate_lr}: allowed only with --keep-heads {' or '.join(LEARNED_GATES)}")
     if cfg.remove_sublayers and over != "model":
         raise ValueError("--remove-sublayers: allowed only with --vote-budget model")
-    if over == "model" and (keep == "all" or SELECTIONS[keep].groups):
+    if over == "model" and (keep == "all" or IMPORTANCES[keep].one_per_group):
         raise ValueError(
             f"--vote-budget model: not with --keep-heads {keep}, which keeps the same number in every attention"
         )
 
 
-def check_removable(cfg, attentions: Mapping[str, GroupedAttention]) -> None:
-    """Raises ValueError if a vote is planned that could remove no head, or none of some layer; names the flag.
+def check_removable(cfg: Any, attentions: Mapping[str, GroupedAttention], groups: int) -> None:
+    """Refuses a vote that could remove no head, or none of some layer.
 
-    cfg: VotingToStayConfig.
+    Args:
+        cfg: VotingToStayConfig.
+        attentions: attention layers of the model, by name.
+        groups: C.
+
+    Raises:
+        ValueError: names the flag, the value found and what is allowed.
     """
     keep = str(cfg.keep_heads)
     if not votes(cfg) or keep == "all":
         return
-    groups = next(iter(attentions.values())).grouping.groups
     sizes = [layer.num_heads for layer in attentions.values()]
-    if SELECTIONS[keep].groups:
+    if IMPORTANCES[keep].one_per_group:
         if groups >= min(sizes):
             raise ValueError(
                 f"--head-groups {groups} with a vote: one head stays in each group, "
@@ -223,7 +185,7 @@ def check_removable(cfg, attentions: Mapping[str, GroupedAttention]) -> None:
         raise ValueError(f"--vote-heads {heads}: {error}") from None
 
 
-def is_due(cfg, epoch: int, change: Optional[float]) -> bool:
+def is_due(cfg: Any, epoch: int, change: Optional[float]) -> bool:
     """Whether to vote at the beginning of this epoch.
 
     Args:

@@ -10,7 +10,7 @@ from fairseq import checkpoint_utils
 from fairseq.sequence_generator import SequenceGenerator
 
 from fairseq_ghat.checkpoints.files import read_checkpoint
-from fairseq_ghat.pruning.masks import masks_in_state
+from fairseq_ghat.pruning.slimming import kept_heads_in_state
 
 TASKS = ["translation", "language modelling", "language modelling, adaptive"]
 
@@ -85,8 +85,8 @@ def test_resumed_run_is_as_if_never_stopped(voted, tmp_path):
 def test_vote_after_the_fact_is_that_of_training(voted, tmp_path):
     task, folder, _ = voted
     run(f"ghat-vote {folder}/checkpoint2.pt {task.data} {tmp_path}/voted.pt --cpu")
-    kept = masks_in_state(read_checkpoint(tmp_path / "voted.pt")["model"])
-    assert kept == masks_in_state(read_checkpoint(folder / "checkpoint3.pt")["model"])
+    kept = kept_heads_in_state(read_checkpoint(tmp_path / "voted.pt")["model"])
+    assert kept == kept_heads_in_state(read_checkpoint(folder / "checkpoint3.pt")["model"])
 
 
 def test_same_bad_schedule_is_refused(voted, tmp_path):

@@ -11,7 +11,7 @@ from fairseq.sequence_generator import SequenceGenerator
 
 from fairseq_ghat.checkpoints.files import read_checkpoint
 from fairseq_ghat.models.ghat_transformer import GHATTransformerModel
-from fairseq_ghat.pruning.masks import masks_in_state
+from fairseq_ghat.pruning.slimming import kept_heads_in_state
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,7 @@ def stock_twin(state, dictionary):
 
     model = TransformerModel.build_model(state["cfg"]["model"], Task)
     weights = {key: value.clone() for key, value in state["model"].items() if not key.endswith("head_mask")}
-    for layer, kept in masks_in_state(state["model"]).items():
+    for layer, kept in kept_heads_in_state(state["model"]).items():
         columns = weights[f"{layer}.out_proj.weight"].view(32, 8, -1)
         columns[:, [head for head in range(8) if head not in kept]] = 0
     if "encoder.layers.0.fc1_weight" in model.state_dict():  # fairseq 0.12.2

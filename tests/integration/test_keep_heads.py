@@ -15,11 +15,11 @@ from commands import (
 )
 
 from fairseq_ghat.checkpoints.files import read_checkpoint
-from fairseq_ghat.pruning.masks import masks_in_state
+from fairseq_ghat.pruning.slimming import kept_heads_in_state
 
 
 def masks_of(path):
-    return masks_in_state(read_checkpoint(path)["model"])
+    return kept_heads_in_state(read_checkpoint(path)["model"])
 
 
 @pytest.mark.parametrize(

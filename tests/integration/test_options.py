@@ -10,7 +10,7 @@ import torch
 from commands import generated, hypotheses, run, train
 
 from fairseq_ghat.checkpoints.files import read_checkpoint
-from fairseq_ghat.pruning.masks import masks_in_state
+from fairseq_ghat.pruning.slimming import kept_heads_in_state
 
 OPTIONS = {
     "--fp16 --fp16-no-flatten-grads": "works",
@@ -56,7 +56,7 @@ OPTIONS = {
 def test_combination_trains_over_the_vote(corpus, tmp_path, option):
     log = train(corpus, tmp_path, "--max-epoch 3 --vote-epoch 2 --group-loss-scale 0.5", option)
     state = read_checkpoint(tmp_path / "checkpoint_last.pt")
-    kept = masks_in_state(state["model"])
+    kept = kept_heads_in_state(state["model"])
     assert len(kept) == 6 and {len(heads) for heads in kept.values()} == {2}
     for line in re.findall(r"\| valid \| epoch 00[23] .*", log):
         assert "stage voted | heads 2,2,2,2,2,2" in line
@@ -64,7 +64,7 @@ def test_combination_trains_over_the_vote(corpus, tmp_path, option):
     assert all(torch.isfinite(value).all() for value in state["model"].values())
     if "--store-ema" in option:
         shadow = state["extra_state"]["ema"]
-        assert masks_in_state(shadow) == kept
+        assert kept_heads_in_state(shadow) == kept
         assert not torch.equal(shadow["encoder.layers.0.fc1.weight"], state["model"]["encoder.layers.0.fc1.weight"])
 
 

@@ -10,7 +10,7 @@ import torch
 from commands import MODEL, TRAIN, generated, hypotheses, run, same_weights
 
 from fairseq_ghat.checkpoints.files import read_checkpoint
-from fairseq_ghat.pruning.masks import masks_in_state
+from fairseq_ghat.pruning.slimming import kept_heads_in_state
 
 FORMS = ["configuration", "namespace"]
 STRANGERS = Path(__file__).parents[3] / "shared/data/fairseq_checkpoint_symmath"
@@ -127,7 +127,7 @@ def test_votes_at_once_and_slims_in_either_form(stock, tmp_path):
     votes = [re.findall(r"vote: \S+ keeps heads .*", log) for log in logs]
     assert votes[0] == votes[1] and len(votes[0]) == stock.layers
     new, old = (read_checkpoint(voted[form])["model"] for form in FORMS)
-    assert masks_in_state(new) == masks_in_state(old) and same_weights(new, old)
+    assert kept_heads_in_state(new) == kept_heads_in_state(old) and same_weights(new, old)
     slim = tmp_path / "slim.pt"
     run(f"ghat-slim {voted['namespace']} {slim}")
     assert read_checkpoint(slim)["model"]["decoder.layers.0.self_attn.q_proj.weight"].shape == (8, 32)

@@ -13,12 +13,13 @@ from torch.nn.parallel import DistributedDataParallel
 from fairseq_ghat.checkpoints.files import read_checkpoint
 from fairseq_ghat.criterions.group_constrained import GroupConstrainedCrossEntropy
 from fairseq_ghat.modules.grouped_attention import grouped_attentions
-from fairseq_ghat.pruning.masks import masks_in_state, set_head_masks
+from fairseq_ghat.pruning.slimming import kept_heads_in_state
+from fairseq_ghat.pruning.vote import set_head_masks
 from fairseq_ghat.training.distributed import add_up_over_workers, agree_on, check_same_masks
 
 
 def masks_of(save_dir):
-    return masks_in_state(read_checkpoint(save_dir / "checkpoint_last.pt")["model"])
+    return kept_heads_in_state(read_checkpoint(save_dir / "checkpoint_last.pt")["model"])
 
 
 def votes_in(log):

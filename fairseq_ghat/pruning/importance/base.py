@@ -1,92 +1,73 @@
-"""The interface of all ways to choose heads: they score; budget decides; masks, refit and slimming cut."""
+"""What a way of choosing heads is: an importance, which selects masks by looking at calibration data."""
 
-from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import ContextManager, Dict, Iterable, List, Optional
+from typing import TYPE_CHECKING, ClassVar, Dict, List, Optional
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from fairseq_ghat.core.head_budget import HeadBudget, top_heads
-from fairseq_ghat.modules.feature_collectors import HeadOutputMoments
-from fairseq_ghat.modules.grouped_attention import GroupedAttention, grouped_attentions
-from fairseq_ghat.pruning.calibration import Passes
+from fairseq_ghat.modules.group_classifiers import GroupClassifiers
+from fairseq_ghat.modules.grouped_attention import GroupedAttention
+from fairseq_ghat.pruning.calibration import Calibration
 
+if TYPE_CHECKING:  # its choices are the names of all importances
+    from fairseq_ghat.pruning.options import VoteOptions
+
+# Heads that stay, (H,) bool, by attention layer.
 Masks = Dict[GroupedAttention, Tensor]
 
 
-@dataclass(frozen=True)
-class VotingRules:
-    """How heads are chosen.
+@dataclass
+class Importance:
+    """A way of choosing heads. Subclasses override `scores`, or `select` where no score of a head says it all.
+
+    Args:
+        options: of the vote.
+        classifiers: that tell the group of a head, for votes in the classification form.
 
     Attributes:
-        by: "count" or "score" (VoteTally.elect), for pillars.
-        keep: the way of choosing, a name of pruning/selection, or "all", for two stages of training without removal.
-        refit: "output" to refit the output projections (core/output_refit), or "none".
-        seed: of everything random.
-        heads: that stay in each attention, on average with a budget over the model; None for as many as it has groups.
-        over: "layer" or "model" (HeadBudget).
-        may_empty: whether an attention may lose all its heads (HeadBudget).
-        gate_lr: learning rate of learned gates; None for the default of the way.
+        paper: where it comes from.
+        summary: what it looks at, in a few words.
+        one_per_group: whether one head of each group stays, so that the number of groups is the budget.
+        uses_loss: whether it takes gradients of the task's loss.
     """
 
-    by: str = "count"
-    keep: str = "pillars"
-    refit: str = "output"
-    seed: int = 1
-    heads: Optional[int] = None
-    over: str = "layer"
-    may_empty: bool = False
-    gate_lr: Optional[float] = None
+    options: "VoteOptions"
+    classifiers: Optional[GroupClassifiers] = None
 
+    paper: ClassVar[str] = ""
+    summary: ClassVar[str] = ""
+    one_per_group: ClassVar[bool] = False
+    uses_loss: ClassVar[bool] = False
 
-class Selector:
-    """Base of the ways to choose heads of a model that has all of them. Subclasses override what they need.
+    def select(self, calibration: Calibration) -> Masks:
+        """The heads that stay in each attention layer: those with the highest scores within the budget.
 
-    Attributes:
-        layers: the attention layers, in a fixed order; names: of them.
-        budget: what stays.
-        moments: of the head outputs over the frozen pass, if uses_moments.
-    """
+        Args:
+            calibration: the model and the data to look at.
 
-    # Whether a frozen pass over the data is needed, in which `watching` wraps every batch.
-    watches = False
-    # Whether the moments of the head outputs, which the refit takes too, are needed.
-    uses_moments = False
+        Raises:
+            ValueError: if the data are none, or if no choice can be made from them.
+        """
+        return dict(zip(calibration.layers, top_heads(self.scores(calibration), self.budget(calibration))))
 
-    def __init__(self, model: nn.Module, rules: VotingRules, classifiers: Optional[nn.Module] = None):
-        self.model, self.rules, self.classifiers = model, rules, classifiers
-        self.names = {layer: name for name, layer in grouped_attentions(model).items()}
-        self.layers: List[GroupedAttention] = list(self.names)
-        self.budget = HeadBudget(rules.heads or self.layers[0].grouping.groups, rules.over, rules.may_empty)
-        self.moments: Optional[HeadOutputMoments] = None
-
-    def watching(self, padding: Optional[Tensor]) -> ContextManager:
-        """Context of one batch's forward pass. padding: of the decoder input, see FeatureSink."""
-        return nullcontext()
-
-    def sums(self) -> Iterable[Tensor]:
-        """What the frozen pass summed, to be added up over workers in place."""
-        return ()
-
-    def explore(self, passes: Passes) -> None:
-        """Passes of its own, after the frozen one."""
-
-    def scores(self) -> List[Tensor]:
-        """(H,) of each layer: the higher, the longer the head stays."""
+    def scores(self, calibration: Calibration) -> List[Tensor]:
+        """Scores of the heads of each layer, (H,): the higher, the longer a head stays."""
         raise NotImplementedError
 
-    def choose(self) -> Masks:
-        """(H,) bool of each layer, true for heads that stay."""
-        return dict(zip(self.layers, top_heads(self.scores(), self.budget)))
+    def budget(self, calibration: Calibration) -> HeadBudget:
+        """How many heads stay: --vote-heads, or as many as there are groups."""
+        heads = self.options.vote_heads or calibration.grouping.groups
+        return HeadBudget(heads, str(self.options.vote_budget), self.options.remove_sublayers)
 
     def remark(self, layer: GroupedAttention) -> str:
         """What the log says beside the heads that a layer keeps."""
-        return f" ({self.rules.keep})"
+        return f" ({self.options.keep_heads})"
 
 
-class KeepAll(Selector):
-    """All heads, for the two stages of training without removal."""
+class AllHeads(Importance):
+    """All heads stay, for two stages of training without removal."""
 
-    def choose(self) -> Masks:
-        return {layer: torch.ones(layer.heads_held, dtype=torch.bool) for layer in self.layers}
+    def select(self, calibration: Calibration) -> Masks:
+        return {layer: torch.ones(layer.heads_held, dtype=torch.bool) for layer in calibration.layers}

@@ -10,8 +10,8 @@ from torch import Tensor
 from fairseq_ghat.core.head_budget import remove_lowest
 from fairseq_ghat.modules.grouped_attention import GroupedAttention
 from fairseq_ghat.modules.head_gates import HeadGates
-from fairseq_ghat.pruning.calibration import Passes, frozen_weights
-from fairseq_ghat.pruning.importance.base import Masks, Selector
+from fairseq_ghat.pruning.calibration import Calibration, frozen_weights
+from fairseq_ghat.pruning.importance.base import Importance, Masks
 
 logger = logging.getLogger(__name__)
 
@@ -19,64 +19,69 @@ logger = logging.getLogger(__name__)
 SHARE_OF_A_ROUND = 0.1
 
 
-class GradientImportance(Selector):
+class GradientImportance(Importance):
     """All heads are scored once: I_h = E_x |dL(x) / d xi_h| with the gate xi_h of head h at 1 (Eq. 2), by sentence,
     divided by the L2 norm of the layer's scores."""
 
-    def explore(self, passes: Passes) -> None:
-        self._scores = self._importance(passes, {})
+    paper = "Michel et al. 2019, Eq. 2"
+    summary = "gradient of the loss by the head's gate"
+    uses_loss = True
 
-    def scores(self) -> List[Tensor]:
-        return self._scores
-
-    def _importance(self, passes: Passes, alive: Dict[GroupedAttention, Tensor]) -> List[Tensor]:
-        """(H,) float64 of each layer, on the CPU. alive: heads that are still there, all where a layer is missing."""
-        device = self.layers[0].head_mask.device
-        sums = {layer: torch.zeros(layer.heads_held, dtype=torch.float64, device=device) for layer in self.layers}
-        sentences = torch.zeros((), dtype=torch.float64, device=device)
-        with frozen_weights(self.model), HeadGates(self.model) as gated:
-            for sample in passes.samples():
-                if not sample:
-                    continue
-                count = sample["net_input"]["src_tokens"].size(0)
-                for layer in self.layers:
-                    gate = torch.ones(count, layer.heads_held, device=device)
-                    if layer in alive:
-                        gate *= alive[layer].to(gate)
-                    gated.gates[layer] = gate.requires_grad_()
-                loss, _ = passes.loss(self.model, sample)
-                gradients = torch.autograd.grad(loss, list(gated.gates.values()))
-                for layer, gradient in zip(gated.gates, gradients):
-                    sums[layer] += gradient.double().abs().sum(0)
-                sentences += count
-        for tensor in (sentences, *sums.values()):
-            passes.add_up(tensor)
-        if not sentences:
-            raise ValueError("cannot choose by gradients: the pass saw no data")
-        return [(total / total.square().sum().sqrt().clamp_min(1e-30)).cpu() for total in sums.values()]
+    def scores(self, calibration: Calibration) -> List[Tensor]:
+        return _gate_gradients(calibration, {})
 
 
-class IterativeGradientImportance(GradientImportance):
+class IterativeGradientImportance(Importance):
     """The same, in rounds: in each, those 10 % of the heads that matter least go, then the others are scored anew."""
 
-    def explore(self, passes: Passes) -> None:
-        alive = {layer: torch.ones(layer.heads_held, dtype=torch.bool) for layer in self.layers}
-        total = sum(layer.heads_held for layer in self.layers)
-        of_a_round = max(1, round(SHARE_OF_A_ROUND * total))
-        to_go = total - self.budget.total(len(self.layers))
-        rounds = math.ceil(to_go / of_a_round)
-        for number in range(1, rounds + 1):
-            scores = self._importance(passes, alive)
-            left = remove_lowest(scores, list(alive.values()), self.budget, of_a_round)
-            alive = dict(zip(alive, left))
-            logger.info(
-                "gradient importance: round %d of %d, %d of %d heads left",
-                number,
-                rounds,
-                sum(int(mask.sum()) for mask in left),
-                total,
-            )
-        self._alive = alive
+    paper = "Michel et al. 2019, section 4.2"
+    summary = "the same, a tenth of the heads at a time"
+    uses_loss = True
 
-    def choose(self) -> Masks:
-        return self._alive
+    def select(self, calibration: Calibration) -> Masks:
+        alive = {layer: torch.ones(layer.heads_held, dtype=torch.bool) for layer in calibration.layers}
+        budget, total = self.budget(calibration), sum(layer.heads_held for layer in calibration.layers)
+        heads_a_round = max(1, round(SHARE_OF_A_ROUND * total))
+        rounds = math.ceil((total - budget.total(len(alive))) / heads_a_round)
+        for number in range(1, rounds + 1):
+            scores = _gate_gradients(calibration, alive)
+            left = remove_lowest(scores, list(alive.values()), budget, heads_a_round)
+            alive = dict(zip(alive, left))
+            heads_left = sum(int(mask.sum()) for mask in left)
+            logger.info("gradient importance: round %d of %d, %d of %d heads left", number, rounds, heads_left, total)
+        return alive
+
+
+def _gate_gradients(calibration: Calibration, alive: Dict[GroupedAttention, Tensor]) -> List[Tensor]:
+    """Importance of the heads of each layer (Michel et al., Eq. 2).
+
+    Args:
+        calibration: the model and the data.
+        alive: heads that are still there, (H,) bool, by layer; all of a layer that is missing.
+
+    Returns:
+        (H,) float64 of each layer, of L2 norm 1, on the CPU.
+    """
+    layers = calibration.layers
+    device = layers[0].head_mask.device
+    sums = {layer: torch.zeros(layer.heads_held, dtype=torch.float64, device=device) for layer in layers}
+    sentences = torch.zeros((), dtype=torch.float64, device=device)
+    with frozen_weights(calibration.model), HeadGates(calibration.model) as gated:
+        for sample in calibration.samples():
+            if not sample:
+                continue
+            count = sample["net_input"]["src_tokens"].size(0)
+            for layer in layers:
+                gate = torch.ones(count, layer.heads_held, device=device)
+                if layer in alive:
+                    gate *= alive[layer].to(gate)
+                gated.gates[layer] = gate.requires_grad_()
+            loss, _ = calibration.loss(calibration.model, sample)
+            gradients = torch.autograd.grad(loss, list(gated.gates.values()))
+            for layer, gradient in zip(gated.gates, gradients):
+                sums[layer] += gradient.double().abs().sum(0)
+            sentences += count
+    calibration.add_up(sentences, *sums.values())
+    if not sentences:
+        raise ValueError("cannot choose by gradients: the pass saw no data")
+    return [(total / total.square().sum().sqrt().clamp_min(1e-30)).cpu() for total in sums.values()]

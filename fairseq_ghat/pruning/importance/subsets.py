@@ -1,96 +1,95 @@
-"""Ways to choose heads that weigh whole subsets of a layer: least reconstruction error, and most disagreement."""
+"""Ways of choosing heads that weigh whole subsets of a layer: least reconstruction error, and most disagreement."""
 
-from contextlib import contextmanager
-from typing import Dict, Iterable, List, Optional
+from typing import Callable, List
 
 import torch
 from torch import Tensor
 
 from fairseq_ghat.core.head_scores import agreement, redundancy_scores
 from fairseq_ghat.core.output_refit import SingularRefit, dropped_error, refitted_error
-from fairseq_ghat.core.subset_search import best_subset, eliminate
-from fairseq_ghat.modules.feature_collectors import FeatureGrams
+from fairseq_ghat.core.subset_search import Cost, best_subset, eliminate
 from fairseq_ghat.modules.grouped_attention import GroupedAttention
-from fairseq_ghat.pruning.importance.base import Masks, Selector
+from fairseq_ghat.modules.head_slices import per_feature
+from fairseq_ghat.pruning.calibration import Calibration
+from fairseq_ghat.pruning.importance.base import Importance, Masks
+
+LayerCosts = Callable[[GroupedAttention], Cost]
 
 
-class _SubsetSelector(Selector):
-    """The cheapest subset in each layer; over the whole model, heads that are taken away one by one in each."""
+class Reconstruction(Importance):
+    """Heads from which the attention output of all heads is reconstructed with the least squared error.
 
-    def cost(self, layer: GroupedAttention, kept: Tensor) -> float:
-        """What a subset of the heads of a layer costs. kept: (H,) bool."""
-        raise NotImplementedError
+    By plain removal under --refit none, by the refitted projection under --refit output; over the whole model,
+    relative to the power of the layer's output.
+    """
 
-    def choose(self) -> Masks:
-        if self.budget.over == "model":
-            return super().choose()
-        return {
-            layer: best_subset(layer.heads_held, self.budget.heads, lambda kept, layer=layer: self.cost(layer, kept))
-            for layer in self.layers
-        }
+    paper = "He et al. 2017, Eq. 1"
+    summary = "error of the reconstructed attention output"
 
+    def select(self, calibration: Calibration) -> Masks:
+        if self.options.vote_budget == "model":
+            return super().select(calibration)
+        return _cheapest_subsets(calibration, self.budget(calibration).heads, self._costs(calibration))
 
-class Reconstruction(_SubsetSelector):
-    """Heads from which the attention output of all heads is reconstructed with the least squared error: by plain
-    removal under refit "none", by the refitted projection under "output"; over the whole model, relative to the power
-    of the layer's output."""
-
-    uses_moments = True
-
-    def cost(self, layer: GroupedAttention, kept: Tensor) -> float:
-        weight = layer.out_proj.weight.detach()
-        features = kept.to(weight.device).repeat_interleave(layer.head_dim)
-        moments = self.moments.moments[layer]
-        if not moments.count:
-            raise ValueError("cannot choose by reconstruction: the pass saw no data")
-        if self.rules.refit == "none" or not kept.any():
-            return dropped_error(weight, moments, features)
-        try:
-            return refitted_error(weight, moments, features)
-        except SingularRefit as error:
-            raise ValueError(f"--refit output: {self.names[layer]}: {error}; use --refit none") from None
-
-    def scores(self) -> List[Tensor]:
-        found = []
-        for layer in self.layers:
-            order, costs = eliminate(layer.heads_held, lambda kept, layer=layer: self.cost(layer, kept), down_to=0)
+    def scores(self, calibration: Calibration) -> List[Tensor]:
+        scores, layer_costs = [], self._costs(calibration)
+        for layer in calibration.layers:
+            order, costs = eliminate(layer.heads_held, layer_costs(layer), down_to=0)
             share = torch.tensor(costs, dtype=torch.float64).cummax(0).values
-            if costs[-1] > 0:  # of no head at all: the power of the layer's output
+            if costs[-1] > 0:  # without any head: the power of the layer's output
                 share /= costs[-1]
-            found.append(torch.empty_like(share).index_copy_(0, torch.tensor(order), share))
-        return found
+            scores.append(torch.empty_like(share).index_copy_(0, torch.tensor(order), share))
+        return scores
+
+    def _costs(self, calibration: Calibration) -> LayerCosts:
+        moments = calibration.output_moments()
+        if not all(layer_moments.count for layer_moments in moments.values()):
+            raise ValueError("cannot choose by reconstruction: the pass saw no data")
+
+        def cost(layer: GroupedAttention, kept: Tensor) -> float:
+            weight = layer.out_proj.weight.detach()
+            features = per_feature(kept.to(weight.device), layer.head_dim)
+            if self.options.refit == "none" or not kept.any():
+                return dropped_error(weight, moments[layer], features)
+            try:
+                return refitted_error(weight, moments[layer], features)
+            except SingularRefit as error:
+                raise ValueError(f"--refit output: {calibration.names[layer]}: {error}; use --refit none") from None
+
+        return lambda layer: lambda kept: cost(layer, kept)
 
 
-class Disagreement(_SubsetSelector):
-    """Heads whose feature maps agree least with each other."""
+class Disagreement(Importance):
+    """Heads whose feature maps agree least with each other; over the whole model, taken away one by one."""
 
-    watches = True
+    paper = "Li et al. 2018, section 3.2"
+    summary = "cosines between the heads that stay"
 
-    def __init__(self, model, rules, classifiers=None):
-        super().__init__(model, rules, classifiers)
-        self.grams: Dict[GroupedAttention, Tensor] = {
-            layer: torch.zeros(layer.heads_held, layer.heads_held, dtype=torch.float64, device=layer.head_mask.device)
-            for layer in self.layers
+    def select(self, calibration: Calibration) -> Masks:
+        if self.options.vote_budget == "model":
+            return super().select(calibration)
+        grams = dict(zip(calibration.layers, self._grams(calibration)))
+        heads = self.budget(calibration).heads
+        return _cheapest_subsets(calibration, heads, lambda layer: lambda kept: agreement(grams[layer], kept))
+
+    def scores(self, calibration: Calibration) -> List[Tensor]:
+        return [redundancy_scores(gram) for gram in self._grams(calibration)]
+
+    def _grams(self, calibration: Calibration) -> List[Tensor]:
+        """Gram matrix (H, H) of each layer over all data, in float64 on the CPU."""
+        sums = {
+            name: torch.zeros(layer.heads_held, layer.heads_held, dtype=torch.float64, device=layer.head_mask.device)
+            for layer, name in calibration.names.items()
         }
-
-    @contextmanager
-    def watching(self, padding: Optional[Tensor]):
-        with FeatureGrams(self.model, padding) as grams:
-            yield
-        for layers, stack in zip(grams.layer_stacks(), grams.stacks()):
-            for layer, gram in zip(layers, stack):
-                self.grams[layer] += gram
-
-    def sums(self) -> Iterable[Tensor]:
-        return self.grams.values()
-
-    def cost(self, layer: GroupedAttention, kept: Tensor) -> float:
-        return agreement(self.grams[layer].cpu(), kept)
-
-    def scores(self) -> List[Tensor]:
-        return [redundancy_scores(self.grams[layer].cpu()) for layer in self.layers]
-
-    def choose(self) -> Masks:
-        if not any(gram.any() for gram in self.grams.values()):
+        for features in calibration.features():
+            for name, gram in features.grams().items():
+                sums[name] += gram
+        calibration.add_up(*sums.values())
+        if not any(gram.any() for gram in sums.values()):
             raise ValueError("cannot choose by disagreement: the pass saw no data")
-        return super().choose()
+        return [gram.cpu() for gram in sums.values()]
+
+
+def _cheapest_subsets(calibration: Calibration, heads: int, costs: LayerCosts) -> Masks:
+    """The subset of each layer's heads that costs least."""
+    return {layer: best_subset(layer.heads_held, heads, costs(layer)) for layer in calibration.layers}

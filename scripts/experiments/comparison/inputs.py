@@ -18,15 +18,15 @@ from fairseq.tasks.translation import TranslationTask
 
 from experiments.comparison.plan import DISAGREEMENT, Comparison
 from experiments.comparison.steps import Step
-from fairseq_ghat.checkpoints.checkpointed_model import CheckpointedHeads
+from fairseq_ghat.checkpoints.checkpointed_model import CheckpointedModel
+from fairseq_ghat.checkpoints.model_options import model_options
 from fairseq_ghat.checkpoints.stock_conversion import as_grouped_checkpoint
 from fairseq_ghat.cli import perplexity, vote
 from fairseq_ghat.cli.measured_models import check_data, checkpoint_of_task
 from fairseq_ghat.criterions.group_constrained import GroupConstraintMixin
 from fairseq_ghat.evaluation.scoring import read_references
 from fairseq_ghat.profiling.parameters import heads_in_checkpoint
-from fairseq_ghat.pruning.importance.registry import SELECTIONS
-from fairseq_ghat.pruning.slimming import model_config
+from fairseq_ghat.pruning.importance.registry import IMPORTANCES
 
 KINDS = {"translation": TranslationTask, "language_modeling": LanguageModelingTask}
 # Options that the comparison sets itself, by the flag that further ones are given with.
@@ -73,7 +73,7 @@ def read_trained(checkpoint: str, data: str) -> Trained:
     check_data(data)
     state = checkpoint_of_task(checkpoint, tuple(KINDS.values()), "translation(_v2s) or language_modeling(_v2s)")
     task, state = state["cfg"].task, as_grouped_checkpoint(state)
-    heads, config = heads_in_checkpoint(state), model_config(state)
+    heads, config = heads_in_checkpoint(state), model_options(state)
     if any(count < getattr(config, f"{name.split('.')[0]}_attention_heads") for name, count in heads.items()):
         raise BadInput(f"CHECKPOINT {checkpoint}: it was voted on already; allowed is one with all its heads")
     if not issubclass(TASK_REGISTRY[task._name], TranslationTask):
@@ -86,15 +86,15 @@ def read_trained(checkpoint: str, data: str) -> Trained:
 
 def selectable(budget: str) -> List[str]:
     """Methods that can keep to a budget: those that keep one head of each group know none over the whole model."""
-    return [name for name, of in SELECTIONS.items() if budget == "layer" or not of.groups]
+    return [name for name, of in IMPORTANCES.items() if budget == "layer" or not of.one_per_group]
 
 
 def check_choices(args: argparse.Namespace) -> None:
     """Methods, numbers and files that need no look into the checkpoint. Raises BadInput."""
     for flag, named in (("--methods", args.methods), ("--gct-methods", args.gct_methods or [])):
         for method in named:
-            if method not in SELECTIONS:
-                raise BadInput(f"{flag} {method}: allowed is {', '.join(SELECTIONS)}")
+            if method not in IMPORTANCES:
+                raise BadInput(f"{flag} {method}: allowed is {', '.join(IMPORTANCES)}")
     for flag, values, least in (
         ("--keep", args.keep, 1),
         ("--seeds", args.seeds, 1),
@@ -198,7 +198,7 @@ def _parsed(program: str, arguments: Sequence[str], flag: str) -> argparse.Names
 
 
 def _check_training(what: Comparison, args: argparse.Namespace) -> None:
-    if not issubclass(ARCH_MODEL_REGISTRY.get(args.arch, object), CheckpointedHeads):
+    if not issubclass(ARCH_MODEL_REGISTRY.get(args.arch, object), CheckpointedModel):
         raise BadInput(f"-- --arch {args.arch}: allowed is ghat_transformer, ghat_transformer_lm, or an arch of theirs")
     if not issubclass(TASK_REGISTRY[args.task], KINDS[what.kind]):
         raise BadInput(f"-- --task {args.task}: CHECKPOINT was trained for {what.kind}; allowed is {what.kind}(_v2s)")

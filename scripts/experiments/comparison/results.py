@@ -12,7 +12,7 @@ from experiments.comparison.scores import hypotheses, read_score, references
 from fairseq_ghat.checkpoints.files import read_checkpoint
 from fairseq_ghat.evaluation.scoring import score_systems
 from fairseq_ghat.profiling.parameters import describe_heads, heads_in_checkpoint
-from fairseq_ghat.pruning.importance.registry import SELECTIONS
+from fairseq_ghat.pruning.importance.registry import IMPORTANCES
 
 
 @dataclass
@@ -133,7 +133,7 @@ def _row(what: Comparison, runs: List[Pruned]) -> Row:
         title=first.title,
         method=first.method,
         start=first.start.kind,
-        paper=SELECTIONS[first.method].paper,
+        paper=IMPORTANCES[first.method].paper,
         keep=first.keep,
         refit=first.refit,
         heads=describe_heads(heads_in_checkpoint(read_checkpoint(first.voted.checkpoint)).values()),

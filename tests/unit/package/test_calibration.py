@@ -4,7 +4,7 @@ import pytest
 import torch
 from tiny_models import build_grouped, padded_batch
 
-from fairseq_ghat.pruning.calibration import Passes, frozen, frozen_weights
+from fairseq_ghat.pruning.calibration import Calibration, frozen, frozen_weights
 
 DATA = [{"number": number} for number in range(5)]
 
@@ -23,8 +23,8 @@ class Recorder:
             self.closed += 1
 
 
-def passes(limit=None, data=None):
-    return Passes(data or Recorder(), lambda: len(DATA), 1, limit=limit)
+def calibration(limit=None, data=None, **options):
+    return Calibration(build_grouped(), data or Recorder(), lambda: len(DATA), 1, limit=limit, **options)
 
 
 def numbers(samples):
@@ -33,34 +33,46 @@ def numbers(samples):
 
 def test_one_pass_is_all_of_the_data_in_its_order():
     recorder = Recorder()
-    assert numbers(passes(data=recorder).samples()) == [0, 1, 2, 3, 4]
+    assert numbers(calibration(data=recorder).samples()) == [0, 1, 2, 3, 4]
     assert recorder.shuffled == [False]
 
 
 def test_part_of_the_data_is_a_shuffled_part_and_the_rest_is_let_go():
     recorder = Recorder()
-    assert numbers(passes(2, recorder).samples()) == [0, 1]
+    assert numbers(calibration(2, recorder).samples()) == [0, 1]
     assert recorder.shuffled == [True] and recorder.closed == 1
 
 
 @pytest.mark.parametrize("limit,expected", [(None, [0, 1, 2, 3, 4]), (3, [0, 1, 2]), (7, [0, 1, 2, 3, 4, 0, 1])])
 def test_updates_go_over_the_data_as_often_as_they_need(limit, expected):
     recorder = Recorder()
-    found = passes(limit, recorder)
-    assert found.updates_planned() == len(expected)
-    assert numbers(found.updates()) == expected
+    data = calibration(limit, recorder)
+    assert data.updates_planned() == len(expected)
+    assert numbers(data.updates()) == expected
     assert all(recorder.shuffled)
 
 
 def test_updates_of_no_data_end():
-    assert list(Passes(lambda shuffle: [], lambda: 0, 1, limit=3).updates()) == []
+    assert list(calibration(3, lambda shuffle: []).updates()) == []
 
 
 def test_samples_are_moved_and_empty_ones_stay_empty():
-    found = Passes(
-        lambda shuffle: [{}, {"number": 1}], lambda: 2, 1, to_device=lambda sample: {**sample, "moved": True}
-    )
-    assert list(found.samples()) == [{}, {"number": 1, "moved": True}]
+    data = calibration(data=lambda shuffle: [{}, {"number": 1}], to_device=lambda sample: {**sample, "moved": True})
+    assert list(data.samples()) == [{}, {"number": 1, "moved": True}]
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_moments_cost_no_pass_of_their_own_where_they_are_wanted_in_time(wanted):
+    recorder = Recorder()
+
+    def batches(shuffle):
+        return ({**padded_batch(), **item} for item in recorder(shuffle))
+
+    data = calibration(data=batches, moments_wanted=wanted)
+    assert len(list(data.features())) == 5
+    counts = [int(moments.count) for moments in data.output_moments().values()]
+    assert counts == [5 * 17] * 2 + [5 * 16] * 4  # tokens of source and target that are no padding, in all layers
+    assert len(recorder.shuffled) == (1 if wanted else 2) and data.output_moments() is data.output_moments()
 
 
 def test_frozen_restores_training_mode_after_an_error():

@@ -8,7 +8,7 @@ from fairseq.optim.adam import FairseqAdam, FairseqAdamConfig
 from fairseq.optim.fp16_optimizer import FP16Optimizer
 from omegaconf import OmegaConf
 
-from fairseq_ghat.training.fp32_master_weights import renew_master_copies
+from fairseq_ghat.training.fp32_master_weights import renew_master_weights
 
 
 def optimizer_of(parameters, flat):
@@ -40,7 +40,7 @@ def test_nni_4521_the_next_update_keeps_the_changed_weights(flat):
     optimizer = optimizer_of(parameters, flat)
     with torch.no_grad():
         parameters[0].fill_(5.0)
-    renew_master_copies(optimizer)
+    renew_master_weights(optimizer)
     if flat:
         assert optimizer.fp32_params[0][:6].tolist() == [5.0] * 6
         assert torch.equal(optimizer.fp32_params[0][6:], parameters[1].float())
@@ -68,7 +68,7 @@ def test_without_renewal_the_next_update_would_undo_the_change():
 def test_optimizers_without_copies_are_left_alone():
     parameters = [torch.nn.Parameter(torch.randn(3))]
     before = parameters[0].clone()
-    renew_master_copies(
+    renew_master_weights(
         FairseqAdam(
             FairseqAdamConfig(lr=[0.1], adam_betas="(0.9, 0.999)", fp16_adam_stats=False, tpu=False), parameters
         )

@@ -10,9 +10,9 @@ from fairseq.sequence_generator import SequenceGenerator
 from tiny_models import TinyTask, build_grouped, build_stock, tiny_args
 
 from fairseq_ghat.models.ghat_transformer import GHATTransformerModel
-from fairseq_ghat.modules.grouped_attention import grouped_attentions
+from fairseq_ghat.modules.grouped_attention import is_voted
+from fairseq_ghat.modules.grouping import Grouping
 from fairseq_ghat.profiling.parameters import non_embedding_parameters
-from fairseq_ghat.pruning.masks import is_voted
 
 PAD = 1
 SHAPES = [
@@ -138,7 +138,7 @@ def test_no_parameter_is_held_twice():
 def test_fresh_model_is_not_voted():
     model = build_grouped()
     assert not is_voted(model)
-    assert {a.grouping.groups for a in grouped_attentions(model).values()} == {2}
+    assert model.grouping == Grouping(2, "value", "euclidean")
 
 
 ARCHS = {  # layers, width, feed-forward, heads

@@ -12,9 +12,8 @@ from fairseq_ghat.models.ghat_transformer_lm import (
     ghat_base_lm_architecture,
     ghat_wiki103_lm_architecture,
 )
-from fairseq_ghat.modules.grouped_attention import grouped_attentions
+from fairseq_ghat.modules.grouped_attention import grouped_attentions, remove_heads
 from fairseq_ghat.profiling.parameters import attention_weights, non_embedding_parameters
-from fairseq_ghat.pruning.slimming import remove_heads
 
 ADAPTIVE = {
     "adaptive_input": True,

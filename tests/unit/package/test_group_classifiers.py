@@ -4,9 +4,9 @@ import pytest
 import torch
 from tiny_models import build_grouped, padded_batch
 
-from fairseq_ghat.modules.feature_collectors import PooledFeatures, pool_heads
 from fairseq_ghat.modules.group_classifiers import GroupClassifiers
-from fairseq_ghat.modules.grouped_attention import grouped_attentions
+from fairseq_ghat.modules.grouped_attention import grouped_attentions, record_features
+from fairseq_ghat.modules.head_features import pool_heads
 
 PAD = 1
 
@@ -26,9 +26,9 @@ def test_more_padding_changes_nothing(feature):
     wider["net_input"]["src_tokens"] = torch.nn.functional.pad(batch["net_input"]["src_tokens"], (5, 0), value=PAD)
     found = []
     for sample in (batch, wider):
-        with PooledFeatures(model, sample["net_input"]["prev_output_tokens"].eq(PAD)) as pooled:
+        with record_features(model, sample["net_input"]["prev_output_tokens"].eq(PAD), pooled=True) as features:
             model(**sample["net_input"])
-        found.append(torch.stack(pooled.pooled(pooled.attentions)))
+        found.append(torch.stack(features.pooled(features.layers)))
     torch.testing.assert_close(found[0], found[1], rtol=1e-4, atol=1e-4)
 
 
@@ -57,8 +57,8 @@ def test_classifiers_read_every_attention_of_a_model():
     model, batch = build_grouped(decoder_attention_heads=4).eval(), padded_batch()
     attentions = grouped_attentions(model)
     classifiers = GroupClassifiers({name: layer.head_dim for name, layer in attentions.items()}, groups=2)
-    with PooledFeatures(model) as pooled:
+    with record_features(model, pooled=True) as features:
         model(**batch["net_input"])
     decoder = [name for name in attentions if name.startswith("decoder")]
-    logits = classifiers(decoder, pooled.pooled([attentions[name] for name in decoder]))
+    logits = classifiers(decoder, features.pooled([attentions[name] for name in decoder]))
     assert logits.shape == (4, 4, 2)

@@ -1,6 +1,5 @@
 """The criteria: untouched task loss, and a constraint whose weight is what --group-loss-scale says."""
 
-import argparse
 import math
 from collections import Counter
 
@@ -17,11 +16,18 @@ from fairseq_ghat.core.hidden_units import hidden_unit_labels
 from fairseq_ghat.criterions.group_constrained import (
     GroupConstrainedCrossEntropy,
     GroupConstrainedLabelSmoothedCrossEntropy,
+    GroupLossScale,
 )
-from fairseq_ghat.modules.feature_collectors import FeatureGrams, PooledFeatures
-from fairseq_ghat.modules.grouped_attention import GroupedAttention, Grouping, grouped_attentions
-from fairseq_ghat.pruning.masks import set_head_masks
-from fairseq_ghat.training.grouping import GroupLossScale
+from fairseq_ghat.modules.grouped_attention import (
+    GroupedAttention,
+    grouped_attentions,
+    heads_per_layer,
+    record_features,
+)
+from fairseq_ghat.modules.grouping import Grouping
+from fairseq_ghat.pruning.vote import set_head_masks
+from fairseq_ghat.training.group_training import GroupTraining
+from fairseq_ghat.training.hidden_unit_history import HiddenUnitHistory
 
 
 def criterion(scale="0.25", alpha=0.7, beta=0.3, sentence_avg=False):
@@ -29,9 +35,9 @@ def criterion(scale="0.25", alpha=0.7, beta=0.3, sentence_avg=False):
 
 
 def constraint_of(model, batch, alpha=0.7, beta=0.3):
-    with FeatureGrams(model, batch["net_input"]["prev_output_tokens"].eq(1)) as grams:
+    with record_features(model, batch["net_input"]["prev_output_tokens"].eq(1)) as features:
         model(**batch["net_input"])
-    return group_constraint(grams.stacks(), 2, alpha, beta)
+    return group_constraint(features.stacks(), 2, alpha, beta)
 
 
 def repeated(batch, times):
@@ -82,10 +88,10 @@ def test_gradient_of_the_loss_is_that_of_task_plus_constraint(batch):
 class VotingTask(TinyTask):
     """What a criterion asks of a task that votes."""
 
-    def __init__(self, model, constrain_stage="1"):
+    def __init__(self, model, constrain_stage="1", history=None):
         super().__init__()
-        self.grouped_attentions = grouped_attentions(model)
-        self.cfg = argparse.Namespace(constrain_stage=constrain_stage)
+        attentions = grouped_attentions(model)
+        self.group_training = GroupTraining(attentions, model.grouping, None, constrain_stage, history)
 
 
 def classifying(model, alpha=0.7, beta=0.3, scale="0.25"):
@@ -145,9 +151,9 @@ def test_classification_objective_never_waits_for_the_device(batch):
 def test_constraint_is_computed_in_float32_under_amp(batch, feature):
     """Sums over a batch are too large for half precision, and their cosines need more of it."""
     model = build_grouped(group_feature=feature)
-    with FeatureGrams(model) as grams:
+    with record_features(model) as features:
         model(**batch["net_input"])
-    stack = grams.stacks()[0].detach() * 1e6  # as of a large batch
+    stack = features.stacks()[0].detach() * 1e6  # as of a large batch
     exact = group_constraint([stack], 2, 0.5, 0.5)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         found = group_constraint([stack], 2, 0.5, 0.5)
@@ -158,11 +164,12 @@ def test_constraint_is_computed_in_float32_under_amp(batch, feature):
 def test_features_and_constraint_need_no_values(feature):
     """On the meta device there are none: reading one there, by whatever means, is an error."""
     with torch.device("meta"):
-        attention = GroupedAttention(32, 8, grouping=Grouping(2, feature, "euclidean"), self_attention=True)
+        attention = GroupedAttention(32, 8, self_attention=True)
+        attention.grouping = Grouping(2, feature)
         query, padding = torch.empty(5, 3, 32), torch.empty(3, 5, dtype=torch.bool)
-        with FeatureGrams(attention) as grams:
+        with record_features(attention) as features:
             attention(query, query, query, padding, need_weights=False)
-        constraint = group_constraint(grams.stacks(), 2, 0.5, 0.5)
+        constraint = group_constraint(features.stacks(), 2, 0.5, 0.5)
         constraint.loss.backward()
     reached = attention.q_proj if feature == "attention" else attention.v_proj
     assert reached.weight.grad.is_meta and reached.weight.grad.shape == (32, 32)
@@ -175,10 +182,10 @@ def test_classification_objective_adds_eq_4a(batch):
         parameter.data.copy_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(number)))
     loss, size, log = ours(model, batch)
     padding = batch["net_input"]["prev_output_tokens"].eq(1)
-    with FeatureGrams(model, padding) as grams, PooledFeatures(model, padding) as pooled:
+    with record_features(model, padding, pooled=True) as features:
         model(**batch["net_input"])
-    labels = hidden_unit_labels(grams.stacks()[0], 2)
-    logits = ours.classifiers(list(grouped_attentions(model)), pooled.pooled(pooled.attentions))
+    labels = hidden_unit_labels(features.stacks()[0], 2)
+    logits = ours.classifiers(list(grouped_attentions(model)), features.pooled(features.layers))
     expected = classification_constraint(logits, labels, 0.7, 0.3).mean()
     assert ((loss - log["loss"]) / size).item() == pytest.approx(0.25 * expected.item(), rel=1e-4)
     assert (log["constraint"] / size).item() == pytest.approx(expected.item(), rel=1e-5)
@@ -241,18 +248,21 @@ def test_constraint_acts_in_its_stages_only(batch, stage, before, after):
 
 def test_observer_sees_the_grams_of_training_before_the_vote(batch):
     model = build_grouped()
+    history = HiddenUnitHistory(heads_per_layer(model))
     seen = []
-    second_stage = build_criterion(GroupConstrainedCrossEntropy, VotingTask(model, "2"), scale="1")
-    for ours in (criterion(scale="0"), second_stage):
-        ours.observe_grams = seen.append
+    for stage in ("1", "2"):
+        task = VotingTask(model, stage, history)
+        ours = build_criterion(GroupConstrainedCrossEntropy, task, scale="0" if stage == "1" else "1")
         ours.train()(model.train(), batch)
+        seen.append(task.group_training.observed)
+        task.group_training.observed = {}
         ours.eval()(model.eval(), batch)
-    assert len(seen) == 2, "validation is not observed"
-    with FeatureGrams(model, batch["net_input"]["prev_output_tokens"].eq(1)) as grams:
+        assert not task.group_training.observed, "validation is not observed"
+    with record_features(model, batch["net_input"]["prev_output_tokens"].eq(1)) as features:
         model(**batch["net_input"])
     for found in seen:
         assert list(found) == list(grouped_attentions(model))
-        torch.testing.assert_close(torch.stack(list(found.values())), grams.stacks()[0])
+        torch.testing.assert_close(torch.stack(list(found.values())), features.stacks()[0])
         assert not any(gram.requires_grad for gram in found.values())
 
 

@@ -1,6 +1,6 @@
 """Grouped attention against fairseq's own, and masked against removed heads."""
 
-from contextlib import ExitStack, nullcontext
+from contextlib import nullcontext
 from functools import partial
 
 import pytest
@@ -9,8 +9,8 @@ from fairseq.modules import MultiheadAttention
 from tiny_models import half_products
 
 from fairseq_ghat.modules import grouped_attention
-from fairseq_ghat.modules.feature_collectors import FeatureGrams
-from fairseq_ghat.modules.grouped_attention import GroupedAttention, Grouping, grouped_attentions
+from fairseq_ghat.modules.grouped_attention import GroupedAttention, grouped_attentions, record_features
+from fairseq_ghat.modules.grouping import Grouping
 from fairseq_ghat.profiling.peak_memory import peak_bytes
 
 E, HEADS = 32, 4
@@ -23,7 +23,7 @@ KINDS = {
 def make(kind, heads=HEADS):
     torch.manual_seed(0)
     stock = MultiheadAttention(E, heads, **KINDS[kind])
-    ours = GroupedAttention(E, heads, grouping=Grouping(2, "value", "euclidean"), **KINDS[kind])
+    ours = GroupedAttention(E, heads, **KINDS[kind])
     for p in stock.parameters():
         torch.nn.init.normal_(p, std=0.3)
     ours.load_state_dict(stock.state_dict())
@@ -95,16 +95,18 @@ def test_features_handed_out_share_the_memory_that_autograd_keeps_anyway(feature
     query = inputs("self", 40)[0].requires_grad_()
     kept = []
     for groups in (False, True):
-        attention = GroupedAttention(E, HEADS, grouping=Grouping(2, feature, "euclidean"), self_attention=True)
+        attention = GroupedAttention(E, HEADS, self_attention=True)
+        attention.grouping = Grouping(2, feature)
         storages = {}
 
         def pack(tensor, storages=storages):
             storages[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
             return tensor
 
-        with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor), ExitStack() as sinks:
-            grams = sinks.enter_context(FeatureGrams(attention)) if groups else None
-            output = attention(query, query, query, need_weights=False)[0]
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+            with record_features(attention) if groups else nullcontext() as features:
+                output = attention(query, query, query, need_weights=False)[0]
+            grams = features.stacks() if groups else None
         kept.append((sum(storages.values()), output, grams))  # alive, so that no storage is used twice
     # A few k x k numbers, and no feature map.
     assert kept[1][0] - kept[0][0] < 4 * HEADS**2 * 4
@@ -114,20 +116,23 @@ def test_features_handed_out_share_the_memory_that_autograd_keeps_anyway(feature
 def test_long_sentences_keep_no_copy_of_features_either(feature):
     """Torch's fused attention: peak memory of six layers, forward and backward, with the Gram matrices and without."""
     torch.manual_seed(0)
-    grouping = Grouping(2, feature, "euclidean")
-    layers = torch.nn.ModuleList(GroupedAttention(E, HEADS, grouping=grouping, self_attention=True) for _ in range(6))
+    layers = torch.nn.ModuleList(GroupedAttention(E, HEADS, self_attention=True) for _ in range(6))
+    layers.grouping = Grouping(2, feature)
     query = inputs("self", batch=10, queries=80)[0]
 
-    def work(sink):
-        with sink as grams:
+    def forward(recording):  # the record of the features ends with it, as in a criterion
+        with recording() as features:
             x = query
             for layer in layers:
                 x = layer(x, x, x, need_weights=False)[0]
-        loss = x.sum() if grams is None else x.sum() + grams.stacks()[0].sum()
-        loss.backward()
+        return x.sum() if features is None else x.sum() + features.stacks()[0].sum()
+
+    def work(recording):
+        forward(recording).backward()
         layers.zero_grad()
 
-    peaks = [peak_bytes(partial(work, sink), torch.device("cpu")) for sink in (nullcontext(), FeatureGrams(layers))]
+    recordings = (nullcontext, partial(record_features, layers))
+    peaks = [peak_bytes(partial(work, recording), torch.device("cpu")) for recording in recordings]
     feature_map = query.numel() * 4
     assert peaks[1] - peaks[0] < 2.5 * feature_map  # what one layer computes in passing, not six maps
 
@@ -327,7 +332,7 @@ def test_impossible_masks_are_refused(mask, message):
 
 
 def test_dropout_of_attention_weights_acts_in_training_only():
-    ours = GroupedAttention(E, HEADS, dropout=0.5, self_attention=True, grouping=Grouping(2, "value", "euclidean"))
+    ours = GroupedAttention(E, HEADS, dropout=0.5, self_attention=True)
     query, key, _ = inputs("self")
     first, second = (ours(query, key, key, need_weights=False)[0] for _ in range(2))
     assert not torch.equal(first, second)
@@ -349,4 +354,4 @@ def test_names_leave_out_the_data_parallel_wrapper():
 
 def test_zero_attention_is_refused():
     with pytest.raises(ValueError, match="add_zero_attn"):
-        GroupedAttention(E, HEADS, add_zero_attn=True, grouping=Grouping(2, "value", "euclidean"))
+        GroupedAttention(E, HEADS, add_zero_attn=True)

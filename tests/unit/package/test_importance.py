@@ -9,20 +9,18 @@ import torch
 from tiny_models import TinyTask, build_grouped, padded_batch
 from torch.nn import functional as F
 
-from fairseq_ghat.modules.feature_collectors import FeatureGrams, HeadOutputMoments
-from fairseq_ghat.modules.grouped_attention import grouped_attentions
+from fairseq_ghat.modules.grouped_attention import grouped_attentions, is_voted, record_features
 from fairseq_ghat.modules.head_gates import HeadGates
-from fairseq_ghat.pruning.calibration import Passes
-from fairseq_ghat.pruning.importance.base import VotingRules
-from fairseq_ghat.pruning.importance.registry import KEEP_HEADS, LEARNED_GATES, SELECTIONS
+from fairseq_ghat.pruning.calibration import Calibration, token_loss
+from fairseq_ghat.pruning.importance.registry import IMPORTANCES, KEEP_HEADS, LEARNED_GATES
 from fairseq_ghat.pruning.importance.weights import RandomHeads
-from fairseq_ghat.pruning.masks import is_voted, masks_in_state
+from fairseq_ghat.pruning.options import VoteOptions
+from fairseq_ghat.pruning.slimming import kept_heads_in_state
 from fairseq_ghat.pruning.vote import vote
-from fairseq_ghat.training.calibration_data import token_loss
 
 PAD = 1
-GRADIENTS = [name for name, way in SELECTIONS.items() if way.gradients]
-FREE = [name for name, way in SELECTIONS.items() if not way.groups]
+GRADIENTS = [name for name, kind in IMPORTANCES.items() if kind.uses_loss]
+FREE = [name for name, kind in IMPORTANCES.items() if not kind.one_per_group]
 
 
 def batches(count=4):
@@ -37,31 +35,29 @@ def batches(count=4):
     return made
 
 
-def choose(keep, model=None, samples=None, add_up=lambda tensor: None, loss=None, **rules):
+def calibration(model, samples, limit=None, reduce=None, loss=None):
+    loss = loss or token_loss(TinyTask())
+    return Calibration(model, lambda shuffle: samples, lambda: len(samples), PAD, limit=limit, loss=loss, reduce=reduce)
+
+
+def choose(keep, model=None, samples=None, limit=None, reduce=None, loss=None, **options):
+    """Heads kept: by default 2 of each layer, without a refit."""
     model, samples = model or build_grouped(), batches() if samples is None else samples
-    rules = {"refit": "none", "heads": 2, **rules}
-    passes = Passes(
-        lambda shuffle: samples,
-        lambda: len(samples),
-        PAD,
-        limit=rules.pop("limit", None),
-        loss=loss or token_loss(TinyTask()),
-        add_up=add_up,
-    )
-    return vote(model, passes, VotingRules(keep=keep, **rules))
+    options = {"refit": "none", "vote_heads": 2, **options}
+    return vote(calibration(model, samples, limit, reduce, loss), VoteOptions(keep_heads=keep, **options))
 
 
 # ---------------------------------------------------------------------- all of them
 
 
 @pytest.mark.parametrize("refit", ["none", "output"])
-@pytest.mark.parametrize("keep", SELECTIONS)
+@pytest.mark.parametrize("keep", IMPORTANCES)
 def test_budget_is_kept_and_nothing_but_masks_and_refit_changes(keep, refit):
     model, samples = build_grouped(dropout=0.5).train(), batches(12)
     before = {name: value.clone() for name, value in model.named_parameters()}
     random_state = torch.get_rng_state()
     kept = choose(keep, model, samples, refit=refit)
-    assert kept == masks_in_state(model.state_dict()) and is_voted(model)
+    assert kept == kept_heads_in_state(model.state_dict()) and is_voted(model)
     assert all(len(heads) == 2 for heads in kept.values()) and len(kept) == 6
     changed = {name for name, value in model.named_parameters() if not torch.equal(before[name], value)}
     assert all(".out_proj." in name for name in changed) and bool(changed) == (refit == "output")
@@ -70,21 +66,21 @@ def test_budget_is_kept_and_nothing_but_masks_and_refit_changes(keep, refit):
     assert torch.equal(random_state, torch.get_rng_state())
 
 
-@pytest.mark.parametrize("keep", SELECTIONS)
+@pytest.mark.parametrize("keep", IMPORTANCES)
 def test_same_seed_same_heads(keep):
     assert choose(keep, seed=3) == choose(keep, seed=3)
 
 
 @pytest.mark.parametrize("keep", FREE)
 def test_budget_over_the_model_keeps_as_many_in_all_and_one_in_each(keep):
-    kept = choose(keep, over="model")
+    kept = choose(keep, vote_budget="model")
     assert sum(map(len, kept.values())) == 12 and min(map(len, kept.values())) >= 1
 
 
 @pytest.mark.parametrize("keep", FREE)
 def test_other_numbers_of_heads_in_the_decoder(keep):
     for over in ("layer", "model"):
-        kept = choose(keep, build_grouped(decoder_attention_heads=4), over=over)
+        kept = choose(keep, build_grouped(decoder_attention_heads=4), vote_budget=over)
         assert sum(map(len, kept.values())) == 12
         assert all(max(heads) < (8 if name.startswith("encoder") else 4) for name, heads in kept.items())
 
@@ -97,7 +93,7 @@ def test_no_data_is_an_error_and_leaves_the_model_as_it_was(keep):
     assert not is_voted(model)
 
 
-@pytest.mark.parametrize("keep", [name for name in SELECTIONS if name != "random-in-group"])
+@pytest.mark.parametrize("keep", [name for name in IMPORTANCES if name != "random-in-group"])
 def test_workers_that_add_up_their_shares_choose_like_one(keep):
     """Two workers in lockstep, in threads; the sums are exchanged as all_reduce does."""
     samples = batches(6)
@@ -113,7 +109,7 @@ def test_workers_that_add_up_their_shares_choose_like_one(keep):
             tensor.copy_(total)
 
         limit = 3 if keep in LEARNED_GATES else None
-        kept[rank] = choose(keep, models[rank], samples[rank::2], add_up, limit=limit)
+        kept[rank] = choose(keep, models[rank], samples[rank::2], limit, add_up)
 
     threads = [Thread(target=worker, args=(rank,)) for rank in (0, 1)]
     for thread in threads:
@@ -132,8 +128,8 @@ def test_random_heads_are_equally_likely():
     counts = torch.zeros(8)
     model = build_grouped()
     for seed in range(200):
-        rules = VotingRules(keep="random", seed=seed)
-        for heads in RandomHeads(model, rules).choose().values():
+        options = VoteOptions(keep_heads="random", seed=seed)
+        for heads in RandomHeads(options).select(calibration(model, [])).values():
             counts[heads] += 1
     assert (counts / counts.mean() - 1).abs().max() < 0.15
 
@@ -157,7 +153,7 @@ def test_budget_over_the_model_does_not_prefer_layers_of_large_weights(keep, pro
     with torch.no_grad():
         for projection in projections:
             getattr(model.decoder.layers[1].encoder_attn, projection).weight *= 8
-    assert choose(keep, model, over="model") == choose(keep, over="model")
+    assert choose(keep, model, vote_budget="model") == choose(keep, vote_budget="model")
 
 
 def by_slopes(model, samples, closed=()):
@@ -195,7 +191,7 @@ def test_gradient_importance_is_the_slope_of_each_sentences_loss():
     kept = choose("gradient", samples=samples)
     assert kept == {name: sorted(score.topk(2).indices.tolist()) for name, score in scores.items()}
     for heads in (2, 4, 6):
-        kept = choose("gradient", samples=samples, heads=heads, over="model")
+        kept = choose("gradient", samples=samples, vote_heads=heads, vote_budget="model")
         found = sorted(float(score[head]) for name, score in scores.items() for head in kept[name])
         highest = torch.cat(list(scores.values())).sort().values[-6 * heads :].tolist()
         assert found == pytest.approx(highest, rel=1e-3)
@@ -204,7 +200,9 @@ def test_gradient_importance_is_the_slope_of_each_sentences_loss():
 def test_rounds_score_anew_without_the_heads_that_are_gone():
     """48 heads, 5 a round; the first round takes the 5 lowest, the second is scored with them closed."""
     samples, heads = batches(1), 7
-    kept = choose("gradient-iterative", samples=samples, heads=heads, over="model")  # 42 of 48: rounds of 5 and 1
+    kept = choose(
+        "gradient-iterative", samples=samples, vote_heads=heads, vote_budget="model"
+    )  # 42 of 48: rounds of 5 and 1
     closed = []
     for count in (5, 1):
         scores = by_slopes(build_grouped(), samples, closed)
@@ -218,25 +216,19 @@ def test_rounds_score_anew_without_the_heads_that_are_gone():
 def test_reconstruction_keeps_the_subset_with_the_least_error_measured_on_outputs():
     """Plain removal: the mean square of what the removed heads add to the output, over all subsets."""
     model, samples = build_grouped().eval(), batches()
-    outputs = {}
-
-    class Keep(HeadOutputMoments):
-        def receive(self, layer, value, attention, output, key_padding):
-            padding = self.query_padding(layer, key_padding)
-            rows = (
-                output.permute(0, 2, 1, 3)[~padding.bool()]
-                if padding is not None
-                else output.permute(0, 2, 1, 3).flatten(0, 1)
-            )
-            outputs.setdefault(self.names[layer], []).append(rows.detach())
-
-    with torch.no_grad(), Keep(model) as sink:
+    inputs = {name: [] for name in grouped_attentions(model)}  # of the output projections, without padding
+    kind = {"encoder": "src_tokens", "decoder": "prev_output_tokens"}
+    for name, layer in grouped_attentions(model).items():
+        layer.out_proj.register_forward_pre_hook(lambda _, args, name=name: inputs[name].append(args[0].detach()))
+    with torch.no_grad():
         for sample in samples:
-            sink.target_padding = sample["net_input"]["prev_output_tokens"].eq(PAD)
             model(**sample["net_input"])
+            for name, rows in inputs.items():
+                tokens = sample["net_input"][kind[name.split(".")[0]]]
+                rows[-1] = rows[-1].transpose(0, 1)[tokens.ne(PAD)].unflatten(1, (8, 8))
     expected = {}
     for name, layer in grouped_attentions(model).items():
-        rows = torch.cat(outputs[name]).double()  # (N, H, D)
+        rows = torch.cat(inputs[name]).double()  # (N, H, D)
         weight = layer.out_proj.weight.detach().double().view(-1, 8, layer.head_dim)
         added = torch.einsum("nhd,ehd->nhe", rows, weight)
         lost = {
@@ -258,9 +250,9 @@ def test_disagreement_keeps_the_pair_with_the_lowest_cosine():
     total = 0
     with torch.no_grad():
         for sample in samples:
-            with FeatureGrams(model, sample["net_input"]["prev_output_tokens"].eq(PAD)) as grams:
+            with record_features(model, sample["net_input"]["prev_output_tokens"].eq(PAD)) as features:
                 model(**sample["net_input"])
-            total = total + grams.stacks()[0].double()
+            total = total + features.stacks()[0].double()
     expected = {}
     for name, gram in zip(grouped_attentions(model), total):
         cosine = gram / (gram.diagonal()[:, None] * gram.diagonal()[None]).sqrt()
@@ -282,7 +274,7 @@ def model_of_four_useful_heads():
 @pytest.mark.parametrize("keep", ["gradient", "gradient-iterative", "reconstruction"])
 @pytest.mark.parametrize("over", ["layer", "model"])
 def test_heads_without_output_go_first(keep, over):
-    kept = choose(keep, model_of_four_useful_heads(), heads=4, over=over)
+    kept = choose(keep, model_of_four_useful_heads(), vote_heads=4, vote_budget=over)
     assert all(heads == [1, 2, 5, 6] for heads in kept.values()), kept
 
 
@@ -299,7 +291,7 @@ def test_gates_learn_which_heads_the_loss_needs(keep, over, caplog):
             aim = whole(**sample["net_input"])[0]
         return (model(**sample["net_input"])[0] - aim).square().sum(), sample["ntokens"]
 
-    kept = choose(keep, model_of_four_useful_heads(), heads=4, over=over, limit=200, loss=distance)
+    kept = choose(keep, model_of_four_useful_heads(), vote_heads=4, vote_budget=over, limit=200, loss=distance)
     useful = sum(len({1, 2, 5, 6} & set(heads)) for heads in kept.values())
     assert useful >= 20, kept  # of 24; by chance 12
     if keep == "l0":  # whose penalty is to leave as many gates open as the budget says
@@ -319,5 +311,5 @@ def test_sublayers_are_emptied_only_when_asked():
         model = build_grouped()
         with torch.no_grad():
             grouped_attentions(model)[name].out_proj.weight.zero_()
-        kept = choose("reconstruction", model, over="model", may_empty=may_empty, heads=3)
+        kept = choose("reconstruction", model, vote_budget="model", remove_sublayers=may_empty, vote_heads=3)
         assert len(kept[name]) == expected and sum(map(len, kept.values())) == 18

@@ -7,7 +7,7 @@ from fairseq import options
 from test_stock_conversion import stock_state
 
 from fairseq_ghat.checkpoints.files import write_checkpoint
-from fairseq_ghat.cli.options import main, model_options
+from fairseq_ghat.cli.options import main, training_options
 
 SHAPES = [
     {},
@@ -21,7 +21,7 @@ SHAPES = [
 def test_parsed_by_fairseq_they_are_those_of_the_checkpoint(shape, as_args):
     state = stock_state(as_args, **shape)
     trained = vars(state["args"] if as_args else state["cfg"]["model"])
-    parsed = options.parse_args_and_arch(options.get_training_parser(), ["data", *model_options(state)])
+    parsed = options.parse_args_and_arch(options.get_training_parser(), ["data", *training_options(state)])
     assert parsed.arch == "ghat_transformer"
     for name in ("layers", "embed_dim", "ffn_embed_dim", "attention_heads", "normalize_before", "learned_pos"):
         for side in ("encoder", "decoder"):
@@ -33,7 +33,7 @@ def test_parsed_by_fairseq_they_are_those_of_the_checkpoint(shape, as_args):
 def test_command_prints_them_and_refuses_other_models(tmp_path, capsys):
     write_checkpoint(stock_state(), tmp_path / "stock.pt")
     assert main([str(tmp_path / "stock.pt")]) == 0
-    assert shlex.split(capsys.readouterr().out) == model_options(stock_state())
+    assert shlex.split(capsys.readouterr().out) == training_options(stock_state())
     state = stock_state()
     state["args"].arch = "lstm"
     write_checkpoint(state, tmp_path / "other.pt")

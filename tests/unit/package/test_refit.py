@@ -4,12 +4,10 @@ import pytest
 import torch
 from tiny_models import build_grouped, padded_batch
 
-from fairseq_ghat.modules.feature_collectors import HeadOutputMoments
 from fairseq_ghat.modules.grouped_attention import grouped_attentions
-from fairseq_ghat.pruning.calibration import Passes
-from fairseq_ghat.pruning.importance.base import VotingRules
-from fairseq_ghat.pruning.refit import refit_kept_heads
-from fairseq_ghat.pruning.vote import vote
+from fairseq_ghat.pruning.calibration import Calibration
+from fairseq_ghat.pruning.options import VoteOptions
+from fairseq_ghat.pruning.vote import refit_output_projections, vote
 
 PAD = 1
 KEPT = torch.tensor([1, 0, 0, 1, 0, 0, 0, 0]).bool()
@@ -28,13 +26,7 @@ def many_batches(count=24):
 
 
 def collect(model, samples):
-    moments = HeadOutputMoments(model)
-    model.eval()
-    with torch.no_grad(), moments:
-        for sample in samples:
-            moments.target_padding = sample["net_input"]["prev_output_tokens"].eq(PAD)
-            model(**sample["net_input"])
-    return moments.moments
+    return Calibration(model, lambda shuffle: samples, len, PAD).output_moments()
 
 
 def record_outputs(model):
@@ -69,7 +61,7 @@ def test_refitted_layers_are_closer_to_the_full_attention_output():
     names = {layer: name for name, layer in layers.items()}
     moments = collect(model, samples)
     before = {layer: (layer.out_proj.weight.double(), layer.out_proj.bias.double()) for layer in names}
-    refit_kept_heads({layer: KEPT for layer in names}, moments, names)
+    refit_output_projections({layer: KEPT for layer in names}, moments, names)
     features = KEPT.repeat_interleave(8)
     for layer, (weight, bias) in before.items():
         error = {}
@@ -95,7 +87,7 @@ def test_singular_layer_is_named_and_nothing_is_changed():
         broken.v_proj.bias.zero_()
     before = {name: value.clone() for name, value in model.state_dict().items()}
     with pytest.raises(ValueError, match=r"decoder\.layers\.1\.encoder_attn: .*linearly dependent.*--refit none"):
-        vote(model, Passes(lambda shuffle: samples, len, PAD), VotingRules(refit="output"))
+        vote(Calibration(model, lambda shuffle: samples, len, PAD), VoteOptions(refit="output"))
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
 
 
@@ -103,5 +95,5 @@ def test_vote_with_refit_keeps_the_same_heads_as_without():
     masks = []
     for refit in ("none", "output"):
         model = build_grouped()
-        masks.append(vote(model, Passes(lambda shuffle: many_batches(), len, PAD), VotingRules(refit=refit)))
+        masks.append(vote(Calibration(model, lambda shuffle: many_batches(), len, PAD), VoteOptions(refit=refit)))
     assert masks[0] == masks[1]

@@ -2,14 +2,8 @@
 
 import pytest
 
-from fairseq_ghat.modules.grouped_attention import GroupedAttention, Grouping
-from fairseq_ghat.training.schedule import (
-    VotingToStayConfig,
-    check_removable,
-    check_schedule,
-    is_due,
-    needs_gradients,
-)
+from fairseq_ghat.modules.grouped_attention import GroupedAttention
+from fairseq_ghat.training.schedule import VotingToStayConfig, check_removable, check_schedule, is_due, needs_gradients
 
 
 def schedule(**options):
@@ -83,21 +77,20 @@ def test_epochs_at_which_a_vote_is_due(options, due):
     assert [epoch for epoch, change in changes.items() if is_due(schedule(**options), epoch, change)] == due
 
 
-def layers(groups, heads, others=None):
+def layers(heads, others=None):
     """Attention layers by name: the first with that many heads, the second perhaps with more."""
-    grouping = Grouping(groups, "value", "euclidean")
     counts = {"first": others or heads, "second": heads}
-    return {name: GroupedAttention(8 * n, n, self_attention=True, grouping=grouping) for name, n in counts.items()}
+    return {name: GroupedAttention(8 * n, n, self_attention=True) for name, n in counts.items()}
 
 
 def test_vote_that_could_remove_nothing_is_refused():
-    check_removable(schedule(vote_epoch=2), layers(7, 8))
-    check_removable(schedule(), layers(8, 8))
-    check_removable(schedule(vote_epoch=2, keep_heads="all"), layers(8, 8))
+    check_removable(schedule(vote_epoch=2), layers(8), 7)
+    check_removable(schedule(), layers(8), 8)
+    check_removable(schedule(vote_epoch=2, keep_heads="all"), layers(8), 8)
     with pytest.raises(ValueError, match="--head-groups 8 with a vote: .*removes none of 8 heads; allowed is 1 to 7"):
-        check_removable(schedule(vote_epoch=2), layers(8, 8))
+        check_removable(schedule(vote_epoch=2), layers(8), 8)
     with pytest.raises(ValueError, match="--head-groups 4 with a vote: "):
-        check_removable(schedule(vote_tolerance=0.1), layers(4, 4, others=8))
+        check_removable(schedule(vote_tolerance=0.1), layers(4, others=8), 4)
 
 
 @pytest.mark.parametrize(
@@ -122,7 +115,7 @@ def test_vote_that_could_remove_nothing_is_refused():
 )
 def test_budgets_that_do_not_fit_the_model_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
-        check_removable(schedule(vote_epoch=2, **options), layers(2, 8))
+        check_removable(schedule(vote_epoch=2, **options), layers(8), 2)
 
 
 def test_budgets_that_fit():
@@ -134,7 +127,7 @@ def test_budgets_that_fit():
         {"keep_heads": "l1", "vote_heads": 4, "constrain_stage": "both"},
     ):
         check_schedule(schedule(vote_epoch=2, **options))
-        check_removable(schedule(vote_epoch=2, **options), layers(2, 8))
+        check_removable(schedule(vote_epoch=2, **options), layers(8), 2)
 
 
 def test_gradients_are_asked_for_where_a_vote_needs_them():

@@ -7,10 +7,10 @@ import torch
 from tiny_models import TinyTask, build_grouped, build_stock, tiny_args
 
 from fairseq_ghat.models.ghat_transformer import GHATTransformerModel
-from fairseq_ghat.modules.grouped_attention import grouped_attentions
+from fairseq_ghat.modules.grouped_attention import grouped_attentions, heads_per_layer, is_voted, remove_heads
 from fairseq_ghat.profiling.parameters import attention_weights, non_embedding_parameters
-from fairseq_ghat.pruning.masks import heads_per_layer, is_voted, set_head_masks
-from fairseq_ghat.pruning.slimming import NotSlimmable, remove_heads, slim_checkpoint
+from fairseq_ghat.pruning.slimming import NotSlimmable, slim_checkpoint
+from fairseq_ghat.pruning.vote import set_head_masks
 
 EMPTIED = [[0, 5], [], [], [3], [], [2, 6]]
 UNEVEN = [[0, 5], [7], [1, 2, 3], [0, 1, 2, 3, 4, 5, 6, 7], [4], [2, 6]]

@@ -7,12 +7,11 @@ from tiny_models import build_grouped, padded_batch
 from fairseq_ghat.core.group_constraint import own_group_probability
 from fairseq_ghat.core.hidden_units import hidden_unit_labels
 from fairseq_ghat.core.voting import VoteTally
-from fairseq_ghat.modules.feature_collectors import FeatureGrams, PooledFeatures
 from fairseq_ghat.modules.group_classifiers import GroupClassifiers
-from fairseq_ghat.modules.grouped_attention import grouped_attentions
-from fairseq_ghat.pruning.calibration import Passes
-from fairseq_ghat.pruning.importance.base import VotingRules
-from fairseq_ghat.pruning.masks import heads_per_layer, is_voted, masks_in_state
+from fairseq_ghat.modules.grouped_attention import grouped_attentions, heads_per_layer, is_voted, record_features
+from fairseq_ghat.pruning.calibration import Calibration
+from fairseq_ghat.pruning.options import VoteOptions
+from fairseq_ghat.pruning.slimming import kept_heads_in_state
 from fairseq_ghat.pruning.vote import vote
 
 PAD = 1
@@ -30,12 +29,14 @@ def batches(count=5):
     return made
 
 
-PILLARS = VotingRules()
+PILLARS = VoteOptions()
 
 
-def run_vote(model, samples, rules=PILLARS, classifiers=None, **options):
-    passes = Passes(lambda shuffle: samples, lambda: len(samples), PAD, **options)
-    return vote(model, passes, rules, classifiers)
+def run_vote(model, samples, options=PILLARS, classifiers=None, reduce=None):
+    calibration = Calibration(
+        model, lambda shuffle: samples, lambda: len(samples), PAD, reduce=reduce, moments_wanted=options.refit != "none"
+    )
+    return vote(calibration, options, classifiers)
 
 
 def test_masks_are_those_of_a_tally_over_the_same_batches():
@@ -44,13 +45,13 @@ def test_masks_are_those_of_a_tally_over_the_same_batches():
     model.eval()
     with torch.no_grad():
         for sample in samples:
-            with FeatureGrams(model, sample["net_input"]["prev_output_tokens"].eq(PAD)) as grams:
+            with record_features(model, sample["net_input"]["prev_output_tokens"].eq(PAD)) as features:
                 model(**sample["net_input"])
-            tally.add(grams.stacks()[0])
+            tally.add(features.stacks()[0])
     model.train()
     run_vote(model, samples)
     expected = [mask.nonzero().flatten().tolist() for mask in tally.elect()]
-    assert list(masks_in_state(model.state_dict()).values()) == expected
+    assert list(kept_heads_in_state(model.state_dict()).values()) == expected
     assert set(heads_per_layer(model).values()) == {3}
 
 
@@ -59,7 +60,7 @@ def test_order_of_batches_does_not_matter():
     for samples in (batches(), batches()[::-1]):
         model = build_grouped()
         run_vote(model, samples)
-        masks.append(masks_in_state(model.state_dict()))
+        masks.append(kept_heads_in_state(model.state_dict()))
     assert masks[0] == masks[1]
 
 
@@ -71,12 +72,12 @@ def test_workers_that_add_up_their_shares_vote_like_one(workers):
     exchanged = []
     for rank in range(workers):
         sent = []
-        run_vote(build_grouped(), samples[rank::workers], add_up=lambda tensor, sent=sent: sent.append(tensor.clone()))
+        run_vote(build_grouped(), samples[rank::workers], reduce=lambda tensor, sent=sent: sent.append(tensor.clone()))
         exchanged.append(sent)
     totals = [sum(tensors) for tensors in zip(*exchanged)]
     for rank in range(workers):
         model, pending = build_grouped(), iter(totals)
-        kept = run_vote(model, samples[rank::workers], add_up=lambda tensor, p=pending: tensor.copy_(next(p)))
+        kept = run_vote(model, samples[rank::workers], reduce=lambda tensor, p=pending: tensor.copy_(next(p)))
         assert kept == alone
         for name, value in whole.named_parameters():  # the refit too is that of all the data
             torch.testing.assert_close(model.get_parameter(name), value, rtol=1e-4, atol=1e-6)
@@ -85,9 +86,9 @@ def test_workers_that_add_up_their_shares_vote_like_one(workers):
 def test_worker_without_any_batch_takes_part():
     """Fewer batches than workers: the sums of the others decide."""
     sent = []
-    alone = run_vote(build_grouped(), batches(2), add_up=lambda tensor: sent.append(tensor.clone()))
+    alone = run_vote(build_grouped(), batches(2), reduce=lambda tensor: sent.append(tensor.clone()))
     pending = iter(sent)
-    assert run_vote(build_grouped(), [{}], add_up=lambda tensor: tensor.copy_(next(pending))) == alone
+    assert run_vote(build_grouped(), [{}], reduce=lambda tensor: tensor.copy_(next(pending))) == alone
 
 
 def test_each_way_of_keeping_heads_differs_and_follows_the_seed():
@@ -95,10 +96,13 @@ def test_each_way_of_keeping_heads_differs_and_follows_the_seed():
     for keep in ("pillars", "random-in-group", "random", "all"):
         for seed in (1, 2):
             model = build_grouped()
-            kept[keep, seed] = run_vote(model, batches(), rules=VotingRules(keep=keep, seed=seed))
-            assert kept[keep, seed] == masks_in_state(model.state_dict())
+            kept[keep, seed] = run_vote(model, batches(), options=VoteOptions(keep_heads=keep, seed=seed))
+            assert kept[keep, seed] == kept_heads_in_state(model.state_dict())
             assert is_voted(model)
-            assert run_vote(build_grouped(), batches(), rules=VotingRules(keep=keep, seed=seed)) == kept[keep, seed]
+            assert (
+                run_vote(build_grouped(), batches(), options=VoteOptions(keep_heads=keep, seed=seed))
+                == kept[keep, seed]
+            )
     assert kept["pillars", 1] == kept["pillars", 2]
     assert kept["random", 1] != kept["random", 2] and kept["random-in-group", 1] != kept["random-in-group", 2]
     assert kept["pillars", 1] != kept["random-in-group", 1] != kept["random", 1] != kept["pillars", 1]
@@ -108,7 +112,7 @@ def test_each_way_of_keeping_heads_differs_and_follows_the_seed():
 
 def test_random_heads_and_all_heads_need_no_look_at_the_data():
     for keep in ("random", "all"):
-        run_vote(build_grouped(), iter_never(), rules=VotingRules(keep=keep, refit="none"))
+        run_vote(build_grouped(), iter_never(), options=VoteOptions(keep_heads=keep, refit="none"))
 
 
 def iter_never():
@@ -122,12 +126,14 @@ def test_random_members_come_from_the_final_groups():
     model.eval()
     with torch.no_grad():
         for sample in batches():
-            with FeatureGrams(model, sample["net_input"]["prev_output_tokens"].eq(PAD)) as grams:
+            with record_features(model, sample["net_input"]["prev_output_tokens"].eq(PAD)) as features:
                 model(**sample["net_input"])
-            tally.add(grams.stacks()[0])
+            tally.add(features.stacks()[0])
     labels = tally.final_labels()
     for seed in range(5):
-        kept = run_vote(build_grouped(head_groups=3), batches(), rules=VotingRules(keep="random-in-group", seed=seed))
+        kept = run_vote(
+            build_grouped(head_groups=3), batches(), options=VoteOptions(keep_heads="random-in-group", seed=seed)
+        )
         for layer, heads in enumerate(kept.values()):
             assert sorted(labels[layer][heads].tolist()) == [0, 1, 2]
 
@@ -145,12 +151,12 @@ def test_classifiers_decide_by_their_probability():
     with torch.no_grad():
         for sample in samples:
             padding = sample["net_input"]["prev_output_tokens"].eq(PAD)
-            with FeatureGrams(model, padding) as grams, PooledFeatures(model, padding) as pooled:
+            with record_features(model, padding, pooled=True) as features:
                 model(**sample["net_input"])
-            logits = classifiers(list(attentions), pooled.pooled(list(attentions.values())))
-            labels = hidden_unit_labels(grams.stacks()[0], 2)
+            logits = classifiers(list(attentions), features.pooled(list(attentions.values())))
+            labels = hidden_unit_labels(features.stacks()[0], 2)
             probability = own_group_probability(logits, labels)
-            tally.add(grams.stacks()[0], lambda labels, probability=probability: probability)
+            tally.add(features.stacks()[0], lambda labels, probability=probability: probability)
     kept = run_vote(model, samples, classifiers=classifiers)
     assert list(kept.values()) == [mask.nonzero().flatten().tolist() for mask in tally.elect()]
     assert kept != run_vote(build_grouped(), samples)
@@ -161,7 +167,7 @@ def test_weights_gradients_modes_and_random_state_are_untouched():
     model.encoder.layers[0].eval()  # a part that was frozen before stays so
     before = {name: value.clone() for name, value in model.named_parameters()}
     random_state = torch.get_rng_state()
-    run_vote(model, batches(), rules=VotingRules(refit="none"))
+    run_vote(model, batches(), options=VoteOptions(refit="none"))
     assert all(torch.equal(before[name], value) for name, value in model.named_parameters())
     assert all(parameter.grad is None for parameter in model.parameters())
     assert model.training and model.decoder.training and not model.encoder.layers[0].training
@@ -180,7 +186,7 @@ def test_empty_samples_of_uneven_shards_are_passed_over():
     whole, holes = build_grouped(), build_grouped()
     run_vote(whole, batches())
     run_vote(holes, [{}, *batches(), {}])
-    assert masks_in_state(whole.state_dict()) == masks_in_state(holes.state_dict())
+    assert kept_heads_in_state(whole.state_dict()) == kept_heads_in_state(holes.state_dict())
 
 
 def test_no_data_leaves_the_model_as_it_was():

@@ -9,10 +9,9 @@ from fairseq.criterions.label_smoothed_cross_entropy import LabelSmoothedCrossEn
 from tiny_models import half_products
 
 from fairseq_ghat.criterions.group_constrained import GroupConstrainedLabelSmoothedCrossEntropy
-from fairseq_ghat.modules.grouped_attention import grouped_attentions
+from fairseq_ghat.modules.grouped_attention import heads_per_layer
 from fairseq_ghat.modules.transformer_layers import FUSED_COPIES
 from fairseq_ghat.profiling.without_data import OnlyDictionaries
-from fairseq_ghat.pruning.masks import heads_per_layer
 
 TINY = "--width 32 --layers 1 --heads 4 --tokens 64 --length 8 --vocabulary 50 --threads 1 --cpu".split()
 SIDES = [f"ours, {name}" for name in ("no constraint", "value", "attention", "output", "stage 2")]
@@ -42,7 +41,7 @@ def test_sides_have_the_same_weights_and_before_the_vote_the_same_task_loss():
     for feature in ("value", "attention", "output"):
         model, criterion = models[f"ours, {feature}"]
         assert isinstance(criterion, GroupConstrainedLabelSmoothedCrossEntropy)
-        assert {layer.grouping.feature for layer in grouped_attentions(model).values()} == {feature}
+        assert model.grouping.feature == feature
     for name in ("fairseq's transformer", "ours, no constraint"):
         assert type(models[name][1]) is LabelSmoothedCrossEntropyCriterion
 
@@ -86,7 +85,7 @@ def test_constraint_alone_is_that_of_an_update(feature, options, monkeypatch):
 
         return recorded
 
-    monkeypatch.setattr("fairseq_ghat.modules.feature_collectors.feature_gram", record("update"))
+    monkeypatch.setattr("fairseq_ghat.modules.head_features.feature_gram", record("update"))
     monkeypatch.setattr(benchmark, "feature_gram", record("alone"))
     side, batch = benchmark.build_sides(args, CPU)[f"ours, {feature}"], benchmark.batches(args, CPU)[0]
     benchmark.constraint_alone(side, batch, args.groups)()

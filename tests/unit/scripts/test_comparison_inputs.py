@@ -8,7 +8,7 @@ from experiments.comparison.inputs import BadInput, Trained, check_fits, selecta
 from experiments.comparison.plan import Comparison
 from fairseq.data import indexed_dataset
 
-from fairseq_ghat.pruning.importance.registry import SELECTIONS
+from fairseq_ghat.pruning.importance.registry import IMPORTANCES
 
 
 def comparison(data="bin", kind="translation", **more):
@@ -46,8 +46,8 @@ def test_the_split_is_that_of_the_arguments(arguments, split):
 
 
 def test_methods_of_groups_know_no_budget_over_the_model():
-    assert selectable("layer") == list(SELECTIONS)
-    assert set(SELECTIONS) - set(selectable("model")) == {"pillars", "random-in-group"}
+    assert selectable("layer") == list(IMPORTANCES)
+    assert set(IMPORTANCES) - set(selectable("model")) == {"pillars", "random-in-group"}
 
 
 @pytest.mark.parametrize("split,lines", [("test", 3), ("valid", 2)])

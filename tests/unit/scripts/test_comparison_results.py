@@ -11,7 +11,7 @@ from experiments.comparison.results import as_json, gather, spread
 
 from fairseq_ghat.checkpoints.files import write_checkpoint
 from fairseq_ghat.evaluation.scoring import score_systems
-from fairseq_ghat.pruning.importance.registry import SELECTIONS
+from fairseq_ghat.pruning.importance.registry import IMPORTANCES
 
 REFERENCES = [" ".join(f"w{(3 * i + j) % 20}" for j in range(6 + i % 4)) for i in range(40)]
 
@@ -97,7 +97,7 @@ def test_figures_are_those_of_the_seeds(results):
     what, found = results
     l1 = next(row for row in found.rows if (row.title, row.keep) == ("l1", 2))
     assert (l1.seeds, l1.voted, l1.tuned) == ([1, 2], [10.0, 14.0], [20.0, 24.0])
-    assert (l1.paper, l1.heads, l1.start) == (SELECTIONS["l1"].paper, "1 x 2", "plain")
+    assert (l1.paper, l1.heads, l1.start) == (IMPORTANCES["l1"].paper, "1 x 2", "plain")
     assert spread(l1.tuned) == {"mean": 22.0, "standard_deviation": pytest.approx(8**0.5)}  # (2^2 + 2^2) / (2 - 1)
     assert spread([20.0]) == {"mean": 20.0, "standard_deviation": None}
     plain = json.loads(json.dumps(as_json(what, found, {"--epochs": 1})))

@@ -13,10 +13,9 @@ from fairseq import options, tasks, utils
 from fairseq.models import ARCH_MODEL_REGISTRY
 
 from fairseq_ghat.cli import bench, perplexity, score, stats
-from fairseq_ghat.modules.grouped_attention import grouped_attentions
+from fairseq_ghat.modules.grouped_attention import grouped_attentions, remove_heads
 from fairseq_ghat.profiling.parameters import non_embedding_parameters
 from fairseq_ghat.profiling.without_data import OnlyDictionaries
-from fairseq_ghat.pruning.slimming import remove_heads
 
 USER_DIR = str(Path(__file__).resolve().parents[3] / "fairseq_ghat")
 SETTINGS = read_settings()

@@ -4,8 +4,7 @@ import pytest
 import torch
 from tiny_models import build_grouped, build_stock, padded_batch
 
-from fairseq_ghat.modules.feature_collectors import FeatureGrams
-from fairseq_ghat.modules.grouped_attention import grouped_attentions
+from fairseq_ghat.modules.grouped_attention import grouped_attentions, record_features
 
 PAD = 1
 
@@ -50,13 +49,13 @@ def slow_features(attention, call, feature, batch):
 def test_grams_of_all_layers_equal_features_without_padding(feature, training, batch):
     model = build_grouped(group_feature=feature).train(training)
     calls = record_inputs(model)
-    with FeatureGrams(model, batch["net_input"]["prev_output_tokens"].eq(PAD)) as grams:
+    with record_features(model, batch["net_input"]["prev_output_tokens"].eq(PAD)) as features:
         model(**batch["net_input"])
-    (stack,) = grams.stacks()
+    (stack,) = features.stacks()
     names = {attention: name for name, attention in grouped_attentions(model).items()}
-    assert [names[layer] for layer in grams.layer_stacks()[0]] == list(grouped_attentions(model))
+    assert [names[layer] for layer in features.layer_stacks()[0]] == list(grouped_attentions(model))
     assert stack.shape == (6, 8, 8)  # 2 encoder self, 2 decoder self, 2 decoder cross
-    for gram, layer in zip(stack, grams.layer_stacks()[0]):
+    for gram, layer in zip(stack, features.layer_stacks()[0]):
         features = slow_features(layer, calls[names[layer]], feature, batch)
         torch.testing.assert_close(gram, features @ features.T, rtol=1e-4, atol=1e-4)
 
@@ -72,33 +71,33 @@ def test_more_padding_changes_nothing():
         model = build_grouped(group_feature=feature).eval()
         stacks = []
         for sample in (batch, wider):
-            with FeatureGrams(model, sample["net_input"]["prev_output_tokens"].eq(PAD)) as grams:
+            with record_features(model, sample["net_input"]["prev_output_tokens"].eq(PAD)) as features:
                 model(**sample["net_input"])
-            stacks.append(grams.stacks()[0])
+            stacks.append(features.stacks()[0])
         torch.testing.assert_close(stacks[0], stacks[1], rtol=1e-4, atol=1e-4)
 
 
 def test_collecting_does_not_change_the_output_and_ends_with_the_context(batch):
     model = build_grouped(group_feature="output").eval()
     plain = model(**batch["net_input"])[0]
-    with FeatureGrams(model) as grams:
+    with record_features(model) as features:
         collected = model(**batch["net_input"])[0]
-    count = len(grams.layer_stacks()[0])
+    count = len(features.layer_stacks()[0])
     model(**batch["net_input"])
     torch.testing.assert_close(collected, plain)
-    assert all(a.feature_sinks == [] for a in grouped_attentions(model).values())
-    assert len(grams.layer_stacks()[0]) == count == 6
+    assert all(a.recorder is None for a in grouped_attentions(model).values())
+    assert len(features.layer_stacks()[0]) == count == 6
 
 
 def test_layers_with_other_head_counts_come_in_their_own_stack(batch):
     model = build_grouped(decoder_attention_heads=4)
-    with FeatureGrams(model) as grams:
+    with record_features(model) as features:
         model(**batch["net_input"])
-    assert sorted(stack.shape for stack in grams.stacks()) == [(2, 8, 8), (4, 4, 4)]
-    heads = [gram.size(-1) for stack in grams.stacks() for gram in stack]
-    assert heads == [layer.num_heads for layers in grams.layer_stacks() for layer in layers]
+    assert sorted(stack.shape for stack in features.stacks()) == [(2, 8, 8), (4, 4, 4)]
+    heads = [gram.size(-1) for stack in features.stacks() for gram in stack]
+    assert heads == [layer.num_heads for layers in features.layer_stacks() for layer in layers]
 
 
 def test_model_without_grouped_attention_is_refused():
     with pytest.raises(RuntimeError, match="TransformerModel has no grouped attention.*ghat_transformer"):
-        FeatureGrams(build_stock())
+        record_features(build_stock())

@@ -3,7 +3,7 @@
 import pytest
 from fairseq.logging import metrics
 
-from fairseq_ghat.training.grouping import CONSTRAINT_METRICS, forget_constraint_metrics
+from fairseq_ghat.training.group_training import CONSTRAINT_METRICS, forget_constraint_metrics
 
 
 @pytest.fixture(autouse=True)
