@@ -6,7 +6,7 @@ G = E E^T holds them all; the matrices of several batches add up to the matrix o
 """
 
 from contextlib import nullcontext
-from typing import Optional
+from typing import Any, ContextManager, Optional, Tuple
 
 import torch
 from torch import Tensor
@@ -36,7 +36,7 @@ class _FeatureGram(torch.autograd.Function):
     """G = E E^T, with dE = (dG + dG^T) E; E (H, B*X*Y) is a passing copy, made anew where it is needed."""
 
     @staticmethod
-    def forward(ctx, features: Tensor, padding: Optional[Tensor]) -> Tensor:
+    def forward(ctx: Any, features: Tensor, padding: Optional[Tensor]) -> Tensor:
         ctx.save_for_backward(features, padding)
         # Sums do not depend on the order of positions: the one the features lie in is the fastest to copy.
         order = (1, 2, 0, 3) if _positions_outside_sentences(features) else (1, 0, 2, 3)
@@ -49,7 +49,7 @@ class _FeatureGram(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad: Tensor):
+    def backward(ctx: Any, grad: Tensor) -> Tuple[Tensor, None]:
         features, padding = ctx.saved_tensors
         both = grad + grad.transpose(0, 1)
         exact = features.to(_at_least_float32(features))
@@ -70,7 +70,7 @@ def _positions_outside_sentences(features: Tensor) -> bool:
     return features.stride(2) > features.stride(0)
 
 
-def no_autocast(device: torch.device):
+def no_autocast(device: torch.device) -> ContextManager:
     """Context in which --amp casts nothing to half precision: sums over a whole batch overflow it."""
     # Autocast does not know the meta device, on which a model has shapes only.
     return nullcontext() if device.type == "meta" else torch.autocast(device_type=device.type, enabled=False)
@@ -92,7 +92,7 @@ def group_membership(labels: Tensor, groups: int, dtype: torch.dtype) -> Tensor:
     return (labels.unsqueeze(-1) == torch.arange(groups, device=labels.device)).to(dtype)
 
 
-def centre_products(gram: Tensor, membership: Tensor):
+def centre_products(gram: Tensor, membership: Tensor) -> Tuple[Tensor, Tensor]:
     """Inner products with the hidden units, the means of the members of each group (HUDS of the paper).
 
     Args:

@@ -10,6 +10,9 @@ is added to the projection: W_S + D and b + c. Only the second moments and the m
 up over batches and workers. The paper does not have this step.
 """
 
+from functools import partial
+from typing import List, Optional, Tuple
+
 import torch
 from torch import Tensor
 
@@ -29,10 +32,9 @@ class OutputMoments:
         count: () positions seen; total: (F,) sum of o; second: (F, F) sum of o o^T, with F = H * D.
     """
 
-    def __init__(self, features: int, device=None):
-        kind = {"dtype": torch.float64, "device": device}
-        self.count = torch.zeros((), **kind)
-        self.total, self.second = torch.zeros(features, **kind), torch.zeros(features, features, **kind)
+    def __init__(self, features: int, device: Optional[torch.device] = None) -> None:
+        zeros = partial(torch.zeros, dtype=torch.float64, device=device)
+        self.count, self.total, self.second = zeros(()), zeros(features), zeros(features, features)
 
     def add(self, outputs: Tensor) -> None:
         """outputs: (N, F) concatenated head outputs of N positions, without padding."""
@@ -41,7 +43,7 @@ class OutputMoments:
         self.total += outputs.sum(0)
         self.second += outputs.transpose(0, 1) @ outputs
 
-    def sums(self):
+    def sums(self) -> List[Tensor]:
         """The tensors that add up over workers, to be reduced in place."""
         return [self.count, self.total, self.second]
 
@@ -55,7 +57,9 @@ class OutputMoments:
         return self.second / self.count - mean[:, None] * mean[None, :]
 
 
-def refit_output_projection(weight: Tensor, moments: OutputMoments, kept: Tensor, ridge: float = RIDGE):
+def refit_output_projection(
+    weight: Tensor, moments: OutputMoments, kept: Tensor, ridge: float = RIDGE
+) -> Tuple[Tensor, Tensor]:
     """Output projection of the kept features that best reproduces the full attention output.
 
     Args:
