@@ -24,12 +24,7 @@ class VoteTally:
     """
 
     def __init__(
-        self,
-        layers: int,
-        heads: int,
-        groups: int,
-        distance: str = "euclidean",
-        device: Optional[torch.device] = None,
+        self, layers: int, heads: int, groups: int, distance: str = "euclidean", device: Optional[torch.device] = None
     ) -> None:
         self.groups = groups
         self.distance = distance
