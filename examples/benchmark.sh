@@ -7,4 +7,5 @@
 # Arguments are those of scripts/benchmark.py (--help).
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/../scripts/environment.sh"
+install_missing benchmarks
 exec python "$repository/scripts/benchmark.py" "$@"

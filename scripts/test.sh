@@ -6,9 +6,7 @@
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 cd "$repository"
-_has python pytest xdist fvcore rouge_score sacremoses subword_nmt ctranslate2 matplotlib ||
-    python -m pip --disable-pip-version-check install --quiet \
-        pytest pytest-xdist fvcore rouge-score sacremoses subword-nmt ctranslate2 matplotlib
+install_missing test
 # One process per core with one thread each; the tests of a file stay together, since they share trained models.
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
 exec python -m pytest -q -n auto --maxprocesses 8 --dist loadscope "$@"

@@ -6,7 +6,7 @@ G = E E^T holds them all; the matrices of several batches add up to the matrix o
 """
 
 from contextlib import nullcontext
-from typing import ContextManager, Optional, Tuple
+from typing import Any, ContextManager, Optional, Tuple
 
 import torch
 from torch import Tensor
@@ -36,7 +36,7 @@ class _FeatureGram(torch.autograd.Function):
     """G = E E^T, with dE = (dG + dG^T) E; E (H, B*X*Y) is a passing copy, made anew where it is needed."""
 
     @staticmethod
-    def forward(ctx, features: Tensor, padding: Optional[Tensor]) -> Tensor:
+    def forward(ctx: Any, features: Tensor, padding: Optional[Tensor]) -> Tensor:
         ctx.save_for_backward(features, padding)
         # Sums do not depend on the order of positions: the one the features lie in is the fastest to copy.
         order = (1, 2, 0, 3) if _positions_outside_sentences(features) else (1, 0, 2, 3)
@@ -49,7 +49,7 @@ class _FeatureGram(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad: Tensor):
+    def backward(ctx: Any, grad: Tensor) -> Tuple[Tensor, None]:
         features, padding = ctx.saved_tensors
         both = grad + grad.transpose(0, 1)
         exact = features.to(_at_least_float32(features))

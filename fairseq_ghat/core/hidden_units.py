@@ -4,6 +4,8 @@ Works on feature Gram matrices alone, for all layers and all starts at once, wit
 heads or layers and without waiting for the device.
 """
 
+from typing import Tuple
+
 import torch
 from torch import Tensor
 
@@ -61,7 +63,7 @@ def hidden_unit_labels(gram: Tensor, groups: int, distance: str = "euclidean") -
     return _number_by_first_head(labels, groups)
 
 
-def _centres_of_starts(gram: Tensor, membership: Tensor):
+def _centres_of_starts(gram: Tensor, membership: Tensor) -> Tuple[Tensor, Tensor]:
     """As centre_products, for the S starts of a layer, which share its Gram matrix, in one product.
 
     (L, H, H), (L, H, S, C) -> head_centre (L, H, S, C), and squared norms of the centres (L, S, C).
@@ -94,22 +96,28 @@ def _starting_membership(gram: Tensor, groups: int) -> Tensor:
     norms = gram.diagonal(dim1=-2, dim2=-1)
     pairwise = norms.unsqueeze(-1) + norms.unsqueeze(-2) - 2 * gram  # (L, H, H)
     first, second = torch.triu_indices(heads, heads, offset=1 if heads > 1 else 0, device=gram.device)
-    distance = None  # (L, S, H), squared, of each head to the nearest of those taken
-    chosen, taken = [], None
-    for group in range(groups):
-        if group < 2:
-            chosen.append((first, second)[group].expand(layers, -1))
+    newest = first.expand(layers, -1)
+    distance = _distance_to(newest, pairwise)  # (L, S, H), squared, of each head to the nearest of those taken
+    taken = group_membership(newest, heads, torch.bool)  # (L, S, H)
+    chosen = [newest]
+    for group in range(1, groups):
+        if group == 1:
+            newest = second.expand(layers, -1)
         else:  # a taken head is never taken again, even where two heads coincide
-            chosen.append(distance.masked_fill(taken, -float("inf")).argmax(-1))
-        rows = pairwise.gather(1, chosen[-1].unsqueeze(-1).expand(-1, -1, heads))
-        distance = rows if distance is None else torch.minimum(distance, rows)
-        newly = group_membership(chosen[-1], heads, torch.bool)
-        taken = newly if taken is None else taken | newly
+            newest = distance.masked_fill(taken, -float("inf")).argmax(-1)
+        distance = torch.minimum(distance, _distance_to(newest, pairwise))
+        taken = taken | group_membership(newest, heads, torch.bool)
+        chosen.append(newest)
     centres = torch.stack(chosen, dim=-1)  # (L, S, C)
     if centres.size(1) > _MOST_STARTS:
         best = distance.sum(-1).argsort(dim=-1, stable=True)[:, :_MOST_STARTS]
         centres = centres.gather(1, best.unsqueeze(-1).expand(-1, -1, groups))
     return (centres.unsqueeze(1) == torch.arange(heads, device=gram.device)[:, None, None]).to(gram.dtype)
+
+
+def _distance_to(head: Tensor, pairwise: Tensor) -> Tensor:
+    """Squared distance of every head to one head in each start. (L, S), (L, H, H) -> (L, S, H)."""
+    return pairwise.gather(1, head.unsqueeze(-1).expand(-1, -1, pairwise.size(-1)))
 
 
 def _number_by_first_head(labels: Tensor, groups: int) -> Tensor:

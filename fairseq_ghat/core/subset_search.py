@@ -25,7 +25,8 @@ def eliminate(heads: int, cost: Cost, down_to: int = 1) -> Tuple[List[int], List
         The heads in the order they went, and the cost after each.
     """
     kept = torch.ones(heads, dtype=torch.bool)
-    order, costs = [], []
+    order: List[int] = []
+    costs: List[float] = []
     while heads - len(order) > down_to:
         without = {head: cost(_but(kept, head)) for head in kept.nonzero().flatten().tolist()}
         head = min(without, key=lambda candidate: (without[candidate], candidate))

@@ -1,5 +1,6 @@
 """Voting-to-Stay (paper, Algorithm 1): which head of each group is its pillar of strength."""
 
+from functools import partial
 from typing import Callable, List, Optional
 
 import torch
@@ -22,13 +23,14 @@ class VoteTally:
         votes: (L, H) votes; scores: (L, H) summed pattern scores of all heads; gram: (L, H, H); batches: ().
     """
 
-    def __init__(self, layers: int, heads: int, groups: int, distance: str = "euclidean", device=None):
+    def __init__(
+        self, layers: int, heads: int, groups: int, distance: str = "euclidean", device: Optional[torch.device] = None
+    ) -> None:
         self.groups = groups
         self.distance = distance
-        kind = {"dtype": torch.float64, "device": device}
-        self.batches = torch.zeros((), **kind)
-        self.votes, self.scores = torch.zeros(layers, heads, **kind), torch.zeros(layers, heads, **kind)
-        self.gram = torch.zeros(layers, heads, heads, **kind)
+        zeros = partial(torch.zeros, dtype=torch.float64, device=device)
+        self.batches, self.votes, self.scores = zeros(()), zeros(layers, heads), zeros(layers, heads)
+        self.gram = zeros(layers, heads, heads)
 
     @torch.no_grad()
     def add(self, gram: Tensor, pattern_scores: Optional[Callable[[Tensor], Tensor]] = None) -> None:

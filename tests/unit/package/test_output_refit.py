@@ -1,9 +1,16 @@
-"""Refit of the output projection: exact where it can be, least squares elsewhere, refused where it is singular."""
+"""The refit: exact where it can be, least squares elsewhere, else refused; the errors left, by position."""
 
 import pytest
 import torch
 
-from fairseq_ghat.core.output_refit import RIDGE, OutputMoments, SingularRefit, refit_output_projection
+from fairseq_ghat.core.output_refit import (
+    RIDGE,
+    OutputMoments,
+    SingularRefit,
+    dropped_error,
+    refit_output_projection,
+    refitted_error,
+)
 
 KEPT = torch.tensor([1, 1, 0, 0, 0, 0, 1, 1]).bool()  # heads 0 and 3 of four, two features each
 
@@ -102,3 +109,43 @@ def test_outputs_that_are_not_finite_are_refused():
     outputs[3, 0] = float("inf")
     with pytest.raises(SingularRefit, match="not finite"):
         refit_output_projection(weight_and_bias()[0], moments_of(outputs), KEPT)
+
+
+@pytest.fixture
+def layer():
+    outputs = random_outputs()
+    return outputs, weight_and_bias()[0], moments_of(outputs)
+
+
+def mean_square(rows):
+    return float(rows.square().sum(1).mean())
+
+
+def test_power_of_the_output(layer):
+    outputs, weight, moments = layer
+    power = pytest.approx(mean_square(outputs @ weight.T))
+    assert dropped_error(weight, moments, torch.zeros(8, dtype=torch.bool)) == power
+
+
+def test_error_of_plain_removal(layer):
+    outputs, weight, moments = layer
+    lost = outputs[:, ~KEPT] @ weight[:, ~KEPT].T
+    assert dropped_error(weight, moments, KEPT) == pytest.approx(mean_square(lost))
+
+
+def test_error_after_the_refit(layer):
+    outputs, weight, moments = layer
+    refitted, bias = refit_output_projection(weight, moments, KEPT)
+    lost = outputs @ weight.T - outputs[:, KEPT] @ refitted.T - bias
+    assert refitted_error(weight, moments, KEPT) == pytest.approx(mean_square(lost), rel=1e-6)
+    predictors, target = torch.cat([outputs[:, KEPT], torch.ones(500, 1)], 1), outputs @ weight.T
+    least = target - predictors @ torch.linalg.lstsq(predictors, target).solution
+    assert refitted_error(weight, moments, KEPT) == pytest.approx(mean_square(least), rel=1e-5)
+
+
+def test_refit_never_loses_more_and_all_features_lose_nothing(layer):
+    _, weight, moments = layer
+    assert refitted_error(weight, moments, KEPT) < dropped_error(weight, moments, KEPT)
+    everything = torch.ones(8, dtype=torch.bool)
+    assert dropped_error(weight, moments, everything) == 0
+    assert refitted_error(weight, moments, everything) == pytest.approx(0, abs=1e-9)

@@ -1,0 +1,34 @@
+"""The package as it is installed: version, types, commands, order of imports, and what an environment gets."""
+
+from importlib import metadata
+
+import missing_packages
+import pytest
+from commands import REPOSITORY
+
+import fairseq_ghat
+
+PROJECT = missing_packages.tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+
+def test_version_is_one_and_types_are_shipped():
+    assert metadata.version("fairseq_ghat") == fairseq_ghat.__version__
+    assert f"\nversion: {fairseq_ghat.__version__}\n" in (REPOSITORY / "CITATION.cff").read_text(encoding="utf-8")
+    assert (REPOSITORY / "fairseq_ghat" / "py.typed").is_file()
+
+
+@pytest.mark.parametrize("name", PROJECT["scripts"])
+def test_a_command_can_be_imported(name):
+    assert callable(metadata.EntryPoint(name, PROJECT["scripts"][name], "console_scripts").load())
+
+
+def test_import_contracts_parse():
+    contracts = pytest.importorskip("importlinter.api").read_configuration(str(REPOSITORY / "pyproject.toml"))
+    assert contracts["contracts_options"][0]["layers"][-2:] == ["modules", "core"]
+
+
+def test_extras_of_extras_are_installed_and_fairseq_is_not():
+    listed = [*PROJECT["dependencies"], "fairseq_ghat[test]"]
+    installed = set(missing_packages.requirements(PROJECT, listed))
+    assert {"sentencepiece", "ctranslate2>=4.6", "sacremoses", "matplotlib", "pytest"} < installed
+    assert not any(requirement.startswith(("torch", "fairseq")) for requirement in installed)
