@@ -8,6 +8,7 @@ from torch import Tensor
 from fairseq_ghat.core.head_scores import projection_l1
 from fairseq_ghat.modules.grouped_attention import GroupedAttention
 from fairseq_ghat.modules.head_features import stacks_by_heads
+from fairseq_ghat.modules.head_slices import INPUT_PROJECTIONS, OUTPUT_PROJECTION
 from fairseq_ghat.pruning.calibration import Calibration
 from fairseq_ghat.pruning.importance.base import Importance
 
@@ -36,7 +37,9 @@ class ProjectionNorm(Importance):
     def scores(self, calibration: Calibration) -> List[Tensor]:
         scores = []
         for layer in calibration.layers:
-            weights = [projection.weight for projection in (layer.q_proj, layer.k_proj, layer.v_proj, layer.out_proj)]
-            norms = projection_l1(*weights, layer.heads_held).detach()
+            query, key, value, output = (
+                getattr(layer, name).weight for name in (*INPUT_PROJECTIONS, OUTPUT_PROJECTION)
+            )
+            norms = projection_l1(query, key, value, output, layer.heads_held).detach()
             scores.append(norms / norms.mean())
         return scores

@@ -291,9 +291,14 @@ def test_gates_learn_which_heads_the_loss_needs(keep, over, caplog):
             aim = whole(**sample["net_input"])[0]
         return (model(**sample["net_input"])[0] - aim).square().sum(), sample["ntokens"]
 
-    kept = choose(keep, model_of_four_useful_heads(), vote_heads=4, vote_budget=over, limit=200, loss=distance)
-    useful = sum(len({1, 2, 5, 6} & set(heads)) for heads in kept.values())
-    assert useful >= 20, kept  # of 24; by chance 12
+    # How many are right depends on the noise, hence on the processor: several draws, and a margin.
+    seeds, updates = ((1,), 200) if keep == "l0" else ((1, 2, 3), 100)
+    useful = 0
+    for seed in seeds:
+        model = model_of_four_useful_heads()
+        kept = choose(keep, model, vote_heads=4, vote_budget=over, limit=updates, loss=distance, seed=seed)
+        useful += sum(len({1, 2, 5, 6} & set(heads)) for heads in kept.values())
+    assert useful >= 18 * len(seeds)  # of 24; by chance 12, seen are 21 to 24
     if keep == "l0":  # whose penalty is to leave as many gates open as the budget says
         (expected,) = re.findall(r"([\d.]+) heads expected to be open, budget 24", caplog.text)
         assert float(expected) == pytest.approx(24, abs=1)
