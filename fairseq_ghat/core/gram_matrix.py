@@ -81,30 +81,14 @@ def _at_least_float32(tensor: Tensor) -> torch.dtype:
 
 
 def squared_norms(gram: Tensor) -> Tensor:
-    """Squared norms of the feature maps, floored above zero.
-
-    Args:
-        gram: feature Gram matrices, (..., H, H).
-
-    Returns:
-        (..., H).
-    """
+    """Squared norms of the feature maps, floored above zero, (..., H). gram: (..., H, H)."""
     norms = gram.diagonal(dim1=-2, dim2=-1)
     floor = norms.detach().mean(-1, keepdim=True) * _RELATIVE_FLOOR
     return torch.maximum(norms, floor + _ABSOLUTE_FLOOR)
 
 
 def group_membership(labels: Tensor, groups: int, dtype: torch.dtype) -> Tensor:
-    """One-hot group of every head.
-
-    Args:
-        labels: group of each head, (..., H) integers in 0..C-1.
-        groups: C.
-        dtype: of the result.
-
-    Returns:
-        (..., H, C).
-    """
+    """One-hot group of every head, (..., H, C). labels: integers in 0..C-1, (..., H)."""
     return (labels.unsqueeze(-1) == torch.arange(groups, device=labels.device)).to(dtype)
 
 
@@ -124,16 +108,7 @@ def centre_products(gram: Tensor, membership: Tensor) -> Tuple[Tensor, Tensor]:
 
 
 def head_centre_cosines(gram: Tensor, labels: Tensor, groups: int) -> Tensor:
-    """Cosine of every head with the hidden unit of its own group.
-
-    Args:
-        gram: feature Gram matrices, (..., H, H).
-        labels: group of each head, (..., H).
-        groups: C.
-
-    Returns:
-        (..., H).
-    """
+    """Cosine of every head with the hidden unit of its own group, (..., H). gram: (..., H, H); labels: (..., H)."""
     membership = group_membership(labels, groups, gram.dtype)
     head_centre, centre_centre = centre_products(gram, membership)
     own = (head_centre * membership).sum(-1)
@@ -143,16 +118,7 @@ def head_centre_cosines(gram: Tensor, labels: Tensor, groups: int) -> Tensor:
 
 
 def centre_cosines(gram: Tensor, labels: Tensor, groups: int) -> Tensor:
-    """Cosines between the hidden units of a layer.
-
-    Args:
-        gram: feature Gram matrices, (..., H, H).
-        labels: group of each head, (..., H).
-        groups: C.
-
-    Returns:
-        (..., C, C).
-    """
+    """Cosines between the hidden units of a layer, (..., C, C). gram: (..., H, H); labels: (..., H)."""
     membership = group_membership(labels, groups, gram.dtype)
     _, centre_centre = centre_products(gram, membership)
     norms = squared_norms(centre_centre).sqrt()
@@ -160,6 +126,6 @@ def centre_cosines(gram: Tensor, labels: Tensor, groups: int) -> Tensor:
 
 
 def cosine_gram(gram: Tensor) -> Tensor:
-    """Gram matrix of the feature maps scaled to unit length. (..., H, H) -> (..., H, H)."""
+    """Gram matrix of the feature maps scaled to unit length, (..., H, H). gram: (..., H, H)."""
     norms = squared_norms(gram).sqrt()
     return gram / (norms.unsqueeze(-1) * norms.unsqueeze(-2))

@@ -33,16 +33,7 @@ class GroupConstraint:
 
 
 def homogeneity(gram: Tensor, labels: Tensor, groups: int) -> Tensor:
-    """Mean cosine of the heads with their own hidden unit, per layer.
-
-    Args:
-        gram: feature Gram matrices, (L, H, H).
-        labels: group of each head, (L, H).
-        groups: C.
-
-    Returns:
-        (L,).
-    """
+    """Mean cosine of the heads with their own hidden unit, (L,). gram: (L, H, H); labels: (L, H)."""
     return head_centre_cosines(gram, labels, groups).mean(-1)
 
 
@@ -143,13 +134,5 @@ def classification_constraint(logits: Tensor, labels: Tensor, alpha: float, beta
 
 
 def own_group_probability(logits: Tensor, labels: Tensor) -> Tensor:
-    """p(z_i | e_i), the pattern score of the classification form.
-
-    Args:
-        logits: of the classifier, (L, H, C).
-        labels: group of each head, (L, H).
-
-    Returns:
-        (L, H).
-    """
+    """p(z_i | e_i), the pattern score of Eq. 4 A, (L, H). logits: of the classifier, (L, H, C); labels: (L, H)."""
     return torch.softmax(logits, dim=-1).gather(-1, labels.unsqueeze(-1)).squeeze(-1)

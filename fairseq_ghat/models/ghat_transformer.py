@@ -9,7 +9,7 @@ from fairseq.models.transformer import (
 )
 
 from fairseq_ghat.checkpoints.checkpointed_model import CheckpointedModel
-from fairseq_ghat.modules.grouping import add_grouping_args, set_grouping_defaults
+from fairseq_ghat.modules.grouping import add_grouping_args, set_defaults, set_grouping_defaults
 from fairseq_ghat.modules.transformer_layers import GroupedDecoder, GroupedEncoder
 
 
@@ -69,33 +69,29 @@ def ghat_base_architecture(args):
 @register_model_architecture("ghat_transformer", "ghat_transformer_tiny")
 def ghat_tiny_architecture(args):
     """For tests: 2+2 layers, width 64, feed-forward 128, 8 heads."""
-    for side in ("encoder", "decoder"):
-        _default(args, f"{side}_layers", 2)
-        _default(args, f"{side}_embed_dim", 64)
-        _default(args, f"{side}_ffn_embed_dim", 128)
-        _default(args, f"{side}_attention_heads", 8)
+    for name, value in (("layers", 2), ("embed_dim", 64), ("ffn_embed_dim", 128), ("attention_heads", 8)):
+        set_defaults(args, **{f"encoder_{name}": value, f"decoder_{name}": value})
     ghat_base_architecture(args)
 
 
 @register_model_architecture("ghat_transformer", "ghat_transformer_iwslt_de_en")
 def ghat_iwslt_architecture(args):
     """The paper's IWSLT'14 model: base size (fairseq's own iwslt arch is smaller), dropout 0.3."""
-    _default(args, "dropout", 0.3)
-    _default(args, "share_decoder_input_output_embed", True)
-    ghat_base_architecture(args)
+    set_defaults(args, dropout=0.3)
+    ghat_wmt_architecture(args)
 
 
 @register_model_architecture("ghat_transformer", "ghat_transformer_wmt_en_de")
 def ghat_wmt_architecture(args):
     """The paper's WMT'14 model: base size, decoder input and output embeddings shared."""
-    _default(args, "share_decoder_input_output_embed", True)
+    set_defaults(args, share_decoder_input_output_embed=True)
     ghat_base_architecture(args)
 
 
 @register_model_architecture("ghat_transformer", "ghat_transformer_wmt_en_de_big")
 def ghat_wmt_big_architecture(args):
     """Vaswani big: width 1024, feed-forward 4096, 16 heads."""
-    _default(args, "share_decoder_input_output_embed", True)
+    set_defaults(args, share_decoder_input_output_embed=True)
     transformer_wmt_en_de_big(args)
     ghat_base_architecture(args)
 
@@ -103,11 +99,5 @@ def ghat_wmt_big_architecture(args):
 @register_model_architecture("ghat_transformer", "ghat_transformer_lite")
 def ghat_lite_architecture(args):
     """GHT-PS-LITE of the paper: base size with feed-forward 1024."""
-    _default(args, "encoder_ffn_embed_dim", 1024)
-    _default(args, "decoder_ffn_embed_dim", 1024)
-    _default(args, "share_decoder_input_output_embed", True)
-    ghat_base_architecture(args)
-
-
-def _default(args, name, value):
-    setattr(args, name, getattr(args, name, value))
+    set_defaults(args, encoder_ffn_embed_dim=1024, decoder_ffn_embed_dim=1024)
+    ghat_wmt_architecture(args)

@@ -10,7 +10,7 @@ from fairseq.models.transformer_lm import (
 )
 
 from fairseq_ghat.checkpoints.checkpointed_model import CheckpointedModel
-from fairseq_ghat.modules.grouping import add_grouping_args, set_grouping_defaults
+from fairseq_ghat.modules.grouping import add_grouping_args, set_defaults, set_grouping_defaults
 from fairseq_ghat.modules.transformer_layers import GroupedDecoder
 
 
@@ -62,23 +62,15 @@ class GHATTransformerLanguageModel(CheckpointedModel, _BuiltByFairseq):
 def ghat_base_lm_architecture(args):
     """fairseq's transformer_lm: 6 layers, width 512, feed-forward 2048, 8 heads, post-norm."""
     set_grouping_defaults(args)
-    for name, value in vars(TransformerLanguageModelConfig()).items():
-        if not str(value).startswith("${"):  # those come from other groups of options
-            setattr(args, name, getattr(args, name, value))
+    defaults = vars(TransformerLanguageModelConfig()).items()
+    set_defaults(args, **{k: v for k, v in defaults if not str(v).startswith("${")})  # those are of other groups
 
 
 @register_model_architecture("ghat_transformer_lm", "ghat_transformer_lm_tiny")
 def ghat_tiny_lm_architecture(args):
     """For tests: 2 layers, width 64, feed-forward 128, 8 heads."""
-    for name, value in (
-        ("layers", 2),
-        ("embed_dim", 64),
-        ("input_dim", 64),
-        ("output_dim", 64),
-        ("ffn_embed_dim", 128),
-        ("attention_heads", 8),
-    ):
-        setattr(args, f"decoder_{name}", getattr(args, f"decoder_{name}", value))
+    set_defaults(args, decoder_embed_dim=64, decoder_input_dim=64, decoder_output_dim=64)
+    set_defaults(args, decoder_layers=2, decoder_ffn_embed_dim=128, decoder_attention_heads=8)
     ghat_base_lm_architecture(args)
 
 
@@ -86,6 +78,6 @@ def ghat_tiny_lm_architecture(args):
 def ghat_wiki103_lm_architecture(args):
     """The paper's WikiText-103 model: 16 layers, width 1024, feed-forward 4096, adaptive input and softmax, and 16
     heads, where fairseq's transformer_lm_wiki103 has 8 (facebookresearch/fairseq#2612)."""
-    args.decoder_attention_heads = getattr(args, "decoder_attention_heads", 16)
+    set_defaults(args, decoder_attention_heads=16)
     transformer_lm_baevski_wiki103(args)
     ghat_base_lm_architecture(args)

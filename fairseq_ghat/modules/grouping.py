@@ -46,11 +46,15 @@ def add_grouping_args(parser: ArgumentParser) -> None:
     )
 
 
+def set_defaults(args: Namespace, **defaults: Any) -> None:
+    """Fills in options that were not given."""
+    for name, value in defaults.items():
+        setattr(args, name, getattr(args, name, value))
+
+
 def set_grouping_defaults(args: Namespace) -> None:
     """Fills in the options of grouping that were not given."""
-    args.head_groups = getattr(args, "head_groups", 2)
-    args.group_feature = getattr(args, "group_feature", "value")
-    args.group_distance = getattr(args, "group_distance", "euclidean")
+    set_defaults(args, head_groups=2, group_feature="value", group_distance="euclidean")
 
 
 def check_grouping_args(args: Namespace) -> None:

@@ -1,7 +1,7 @@
 """Options of the vote, and the combinations that cannot work."""
 
 from dataclasses import dataclass, field
-from typing import Any, Mapping, Optional
+from typing import Mapping, Optional
 
 from fairseq.dataclass import ChoiceEnum
 from omegaconf import II
@@ -56,29 +56,18 @@ class VotingToStayConfig(VoteOptions):
     ddp_backend: str = II("distributed_training.ddp_backend")
 
 
-def votes(cfg: Any) -> bool:
-    """Whether a vote is planned.
-
-    Args:
-        cfg: VotingToStayConfig.
-    """
+def votes(cfg: VotingToStayConfig) -> bool:
+    """Whether a vote is planned."""
     return cfg.vote_epoch is not None or cfg.vote_tolerance is not None
 
 
-def needs_gradients(cfg: Any) -> bool:
-    """Whether a vote is planned that takes gradients of the task's loss.
-
-    Args:
-        cfg: VotingToStayConfig.
-    """
+def needs_gradients(cfg: VotingToStayConfig) -> bool:
+    """Whether a vote is planned that takes gradients of the task's loss."""
     return votes(cfg) and str(cfg.keep_heads) != "all" and IMPORTANCES[str(cfg.keep_heads)].uses_loss
 
 
-def check_schedule(cfg: Any) -> None:
+def check_schedule(cfg: VotingToStayConfig) -> None:
     """Refuses what cannot work, before anything is built.
-
-    Args:
-        cfg: VotingToStayConfig.
 
     Raises:
         ValueError: names the flag, the value found and what is allowed.
@@ -120,11 +109,8 @@ def check_schedule(cfg: Any) -> None:
         )
 
 
-def check_selection(cfg: Any) -> None:
+def check_selection(cfg: VotingToStayConfig) -> None:
     """Refuses options of choosing that are out of range or do not go together.
-
-    Args:
-        cfg: VotingToStayConfig.
 
     Raises:
         ValueError: names the flag, the value found and what is allowed.
@@ -146,11 +132,11 @@ def check_selection(cfg: Any) -> None:
         )
 
 
-def check_removable(cfg: Any, attentions: Mapping[str, GroupedAttention], groups: int) -> None:
+def check_removable(cfg: VotingToStayConfig, attentions: Mapping[str, GroupedAttention], groups: int) -> None:
     """Refuses a vote that could remove no head, or none of some layer.
 
     Args:
-        cfg: VotingToStayConfig.
+        cfg: options of the task.
         attentions: attention layers of the model, by name.
         groups: C.
 
@@ -185,11 +171,11 @@ def check_removable(cfg: Any, attentions: Mapping[str, GroupedAttention], groups
         raise ValueError(f"--vote-heads {heads}: {error}") from None
 
 
-def is_due(cfg: Any, epoch: int, change: Optional[float]) -> bool:
+def is_due(cfg: VotingToStayConfig, epoch: int, change: Optional[float]) -> bool:
     """Whether to vote at the beginning of this epoch.
 
     Args:
-        cfg: VotingToStayConfig.
+        cfg: options of the task.
         epoch: that begins, 1-based.
         change: relative change of the hidden units over the last two epochs; None if not known yet.
     """
