@@ -146,7 +146,7 @@ def test_a_run_of_other_settings_is_not_gone_on_with(finished, capsys, monkeypat
     monkeypatch.chdir(REPOSITORY)
     with pytest.raises(SystemExit):
         run(name, folder, "--stages", "train", more=["--dropout", "0.5"])
-    assert re.search(r"transformer is a run of other settings \(.*0.5.*\); give another", capsys.readouterr().err)
+    assert re.search(r"transformer: was made with other settings \(.*0.5.*\); give another", capsys.readouterr().err)
 
 
 @pytest.mark.parametrize("finished", ["multi30k.de-en"], indirect=True)  # one set is enough
@@ -154,9 +154,9 @@ def test_a_run_that_never_began_is_no_obstacle_to_other_settings(finished, tmp_p
     name, folder = finished
     monkeypatch.chdir(REPOSITORY)
     arguments = [name, "--systems", "ght", "--stages", "train", "--data", str(folder / "data"), "--runs", str(tmp_path)]
-    for option, status in (("--no-such-option", 1), ("--help", 0)):
-        assert benchmark.main([*arguments, "--gpus", "0", "--", option]) == status
-        assert json.loads((tmp_path / name / "ght" / "run.json").read_text())["train"][-1] == option
+    for subset in ("none", "no other"):
+        assert benchmark.main([*arguments, "--gpus", "0", "--", "--train-subset", subset]) == 1
+        assert json.loads((tmp_path / name / "ght" / "run.json").read_text())["train"][-1] == subset
 
 
 def refused(capsys, *arguments):
@@ -172,6 +172,9 @@ def test_bad_input_is_refused_before_any_work(finished, tmp_path, capsys, monkey
     assert "SET iwslt14.xx: allowed is " in refused(capsys, "iwslt14.xx")
     assert "--systems ghtps: allowed is " in refused(capsys, name, *data, "--systems", "ghtps")
     assert "--gpus -1: allowed is 0 or more" in refused(capsys, name, *data, "--gpus", -1)
+    assert "options of fairseq-train: unrecognized arguments: --no-such" in refused(
+        capsys, name, *data, "--gpus", 0, "--", "--no-such"
+    )
     assert "do not divide" in refused(capsys, name, *data, "--gpus", 3)
     moses = refused(capsys, name, *data, "--subwords", "moses-bpe", "--gpus", 0)
     assert "prepared.json: subwords is sentencepiece, wanted is subword_nmt" in moses or "pip install" in moses

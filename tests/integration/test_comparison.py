@@ -6,7 +6,7 @@ import re
 import compare_heads
 import pytest
 from commands import MODEL, REPOSITORY, TRAIN, train, train_language_model
-from experiments.comparison import steps
+from experiments.runner import Command
 
 from fairseq_ghat.checkpoints.files import read_checkpoint
 from fairseq_ghat.cli import perplexity, score
@@ -78,8 +78,8 @@ def test_the_start_of_disagreement_is_trained_on_with_the_diversity_of_its_heads
 
 def test_scores_are_those_that_ghat_score_gives_the_same_logs(translated, corpus, capsys):
     _, out = translated
-    found, table = results(out), (out / "table.md").read_text()
-    rows = {row["title"]: row for row in found["rows"]}
+    saved, table = results(out), (out / "table.md").read_text()
+    rows = {row["title"]: row for row in saved["rows"]}
     logs = {title: out / f"keep-3/refit-output/{folder}/seed-1/voted.generate.log" for folder, title in ROWS.items()}
     reference = corpus.parent / "test.yy"
     assert score.main([str(reference), *map(str, logs.values()), "--json"]) == 0
@@ -92,7 +92,7 @@ def test_scores_are_those_that_ghat_score_gives_the_same_logs(translated, corpus
         assert row["paper"] == IMPORTANCES["disagreement"].paper and row["attentions_x_heads"] == "6 x 3"
         (line,) = (line for line in table.splitlines() if line.startswith(f"| {title} "))
         assert f"| {of_log['score']:.2f} " in line
-    assert [row["title"] for row in found["all_heads"]] == [
+    assert [row["title"] for row in saved["all_heads"]] == [
         "all heads",
         "all heads, after disagreement regularisation",
     ]
@@ -101,7 +101,7 @@ def test_scores_are_those_that_ghat_score_gives_the_same_logs(translated, corpus
 def test_the_same_command_again_runs_nothing_and_makes_the_same_table(translated, monkeypatch, capsys):
     words, out = translated
     monkeypatch.chdir(REPOSITORY)
-    monkeypatch.setattr(steps.Command, "run", lambda command: pytest.fail(f"ran again: {command.stage}"))
+    monkeypatch.setattr(Command, "run", lambda command: pytest.fail(f"ran again: {command.stage}"))
     before = (out / "table.md").read_text()
     assert compare(*words, options=OPTIONS) == 0
     assert (out / "table.md").read_text() == before and before.strip() in capsys.readouterr().out
@@ -130,11 +130,11 @@ def test_a_language_model_is_fine_tuned_and_has_the_perplexities_of_ghat_perplex
     assert perplexity.main([str(text), *map(str, models), *window.split(), "--json", "--cpu"]) == 0
     expected = json.loads(capfd.readouterr().out)["checkpoints"]
     full, voted, tuned = (expected[str(path)]["subsets"]["valid"]["perplexity"] for path in models)
-    found = results(out)
-    assert found["all_heads"] == [{"title": "all heads", "score": pytest.approx(full)}]
-    (row,) = found["rows"]
+    saved = results(out)
+    assert saved["all_heads"] == [{"title": "all heads", "score": pytest.approx(full)}]
+    (row,) = saved["rows"]
     assert row["after_the_vote"]["scores"] == [pytest.approx(voted)]
     assert row["after_fine_tuning"]["scores"] == [pytest.approx(tuned)]
     assert full != voted > tuned
-    assert (found["metric"], found["subset"], row["p_value"]) == ("perplexity", "valid", None)
+    assert (saved["metric"], saved["subset"], row["p_value"]) == ("perplexity", "valid", None)
     assert "context window 8" in (out / "table.md").read_text() and (out / "heads.svg").is_file()

@@ -21,14 +21,14 @@ def rows():
 @pytest.fixture(scope="module")
 def runs(corpus, tmp_path_factory):
     """Log and kept heads of each row; votes before epoch 3 of 4 where the README votes later."""
-    found = {}
+    trained = {}
     for row, flags in rows().items():
         flags = flags.replace("--vote-epoch 10", "--vote-epoch 3")
         save_dir = tmp_path_factory.mktemp("row")
         log = train(corpus, save_dir, "--max-epoch 4 --group-loss-scale 1 --no-epoch-checkpoints", flags)
         state = read_checkpoint(save_dir / "checkpoint_last.pt")
-        found[row] = (log, kept_heads_in_state(state["model"]))
-    return found
+        trained[row] = (log, kept_heads_in_state(state["model"]))
+    return trained
 
 
 def constrained_epochs(log):

@@ -1,76 +1,100 @@
-"""The command lines of a comparison: training on, vote, fine-tuning, measuring."""
+"""The commands of a comparison: training on, vote, fine-tuning, measuring."""
 
+from functools import partial
 from pathlib import Path
 from typing import List
 
-from experiments.comparison.plan import DIVERSITY, GCT, PLAIN, Comparison, Measured, Pruned, Start
-from experiments.recipes.commands import Command
+from experiments.comparison.plan import DIVERSITY, GCT, PLAIN, Comparison, ScoredModel, Start, Vote, starts, votes
+from experiments.comparison.results import write_score
+from experiments.runner import WITH_LOG, Command
+from fairseq_ghat.checkpoints.files import read_checkpoint
+from fairseq_ghat.profiling.parameters import heads_in_checkpoint
 
 # What a start is trained on with, beside the options that were given.
 _CONSTRAINT = {PLAIN: ["--group-loss-scale", "0"], GCT: [], DIVERSITY: ["--group-alpha", "0", "--group-beta", "1"]}
 
 
-def continue_training(what: Comparison, start: Start) -> Command:
+def commands(comparison: Comparison) -> List[Command]:
+    """Every command: the starts and their scores, then for each vote the vote, its score, fine-tuning, its score."""
+    wanted = []
+    for start in starts(comparison):
+        if comparison.continue_epochs:
+            wanted.append(continue_training(comparison, start))
+        wanted.append(measure(comparison, start.model, start.title))
+    for vote in votes(comparison):
+        wanted += [take_vote(comparison, vote), measure(comparison, vote.voted, f"{vote.described} after the vote")]
+        if comparison.epochs:
+            wanted.append(fine_tune(comparison, vote))
+            wanted.append(measure(comparison, vote.tuned, f"{vote.described} after fine-tuning"))
+    return wanted
+
+
+def continue_training(comparison: Comparison, start: Start) -> Command:
     """The checkpoint trained on, with the constraint of its start. Every start has the same seed."""
-    constraint = list(_CONSTRAINT[start.kind])
-    if start.groups:
-        constraint += ["--head-groups", str(start.groups)]
-    return _train(
-        what,
-        f"{start.title}: trained on",
-        Path(what.checkpoint),
-        start.folder,
-        what.continue_epochs,
-        what.seeds[0],
-        constraint,
+    ours = ["--max-epoch", str(comparison.continue_epochs), "--seed", str(comparison.seeds[0])]
+    ours += [*_CONSTRAINT[start.kind], *(["--head-groups", str(start.groups)] if start.groups else [])]
+    return _train(comparison, f"{start.title}: trained on", comparison.checkpoint, start.model.checkpoint, *ours)
+
+
+def take_vote(comparison: Comparison, vote: Vote) -> Command:
+    out = vote.voted.checkpoint
+    choice = ["--keep-heads", vote.method, "--vote-heads", str(vote.keep), "--vote-budget", comparison.budget]
+    choice += ["--refit", vote.refit, "--seed", str(vote.seed), *_machine(comparison)]
+    return Command(
+        f"{vote.described}: vote",
+        ["ghat-vote", str(vote.start.model.checkpoint), comparison.data, str(out)],
+        {"given": comparison.vote_args, "": choice},  # ours come last, so that they hold
+        log=out.with_name("vote.log"),
+        results=[out],
+        finish=partial(_check_budget, out, vote.keep),
     )
 
 
-def vote(what: Comparison, one: Pruned) -> Command:
-    program = ["ghat-vote", str(one.start.model.checkpoint), what.data, str(one.voted.checkpoint)]
+def fine_tune(comparison: Comparison, vote: Vote) -> Command:
+    ours = ["--max-epoch", str(comparison.epochs), "--seed", str(vote.seed)]
+    stage, origin = f"{vote.described}: fine-tuning", str(vote.voted.checkpoint)
+    return _train(comparison, stage, origin, vote.tuned.checkpoint, *ours)
+
+
+def measure(comparison: Comparison, model: ScoredModel, stage: str) -> Command:
+    """Translations of the split, or perplexity; then the score."""
+    given, machine = comparison.generate_args, ["--no-progress-bar", *_machine(comparison)]
+    if comparison.translates:
+        source, target = comparison.languages
+        # fairseq-generate loses its INFO lines, the last of which tells that the log is whole.
+        program = [*WITH_LOG, "fairseq-generate", comparison.data, "--user-dir", "fairseq_ghat"]
+        ours = ["--path", str(model.checkpoint), "--source-lang", source, "--target-lang", target, "--beam", "5"]
+        # With its default of 8, fairseq-fixed leaves out the last sentences.
+        options = {"model": ours, "given": given, "": ["--required-batch-size-multiple", "1", *machine]}
+    else:
+        program = ["ghat-perplexity", comparison.data, str(model.checkpoint)]
+        options = {"given": given, "": ["--json", *machine]}
+    return Command(
+        f"{stage}: {'translations' if comparison.translates else 'perplexity'}",
+        program,
+        options,
+        output=model.output,
+        results=[model.output, model.score],
+        finish=partial(write_score, comparison, model),
+    )
+
+
+def _train(comparison: Comparison, stage: str, origin: str, trained: Path, *ours: str) -> Command:
+    folder = str(trained.parent)
+    always = ["--finetune-from-model", origin, "--save-dir", folder, "--no-epoch-checkpoints", "--log-format", "simple"]
     # Ours come last, so that they hold.
-    choice = ["--select", one.method, "--vote-heads", str(one.keep), "--vote-budget", what.budget]
-    options = [("", list(what.vote)), ("", [*choice, "--refit", one.refit, "--seed", str(one.seed), *_machine(what)])]
-    return Command(f"{one.described}: vote", program, options, log=one.folder / "vote.log")
+    options = {"given": ["--user-dir", "fairseq_ghat", *comparison.train]}
+    options[""] = [*ours, *always, *_machine(comparison)]
+    program, log = ["fairseq-train", comparison.data], trained.with_name("train.log")
+    return Command(stage, program, options, log=log, results=[trained])
 
 
-def fine_tune(what: Comparison, one: Pruned) -> Command:
-    stage = f"{one.described}: fine-tuning"
-    return _train(what, stage, one.voted.checkpoint, one.tuned.checkpoint.parent, what.epochs, one.seed)
+def _machine(comparison: Comparison) -> List[str]:
+    return ["--cpu"] if comparison.cpu else []
 
 
-def measure(what: Comparison, model: Measured, stage: str) -> Command:
-    """Translations of the split, or perplexity."""
-    if not what.translates:
-        program = ["ghat-perplexity", what.data, str(model.checkpoint)]
-        options = [("", list(what.measure)), ("", ["--no-progress-bar", "--json", *_machine(what)])]
-        return Command(f"{stage}: perplexity", program, options, output=model.output)
-    # fairseq-generate loses its INFO lines, the last of which tells that the log is whole.
-    program = ["python", "scripts/with_log.py", "fairseq-generate", what.data, "--user-dir", "fairseq_ghat"]
-    source, target = what.languages
-    # With its default of 8, fairseq-fixed leaves out the last sentences.
-    whole = ["--required-batch-size-multiple", "1", "--no-progress-bar"]
-    options = [
-        ("", ["--path", str(model.checkpoint), "--source-lang", source, "--target-lang", target, "--beam", "5"]),
-        ("", list(what.measure)),
-        ("", [*whole, *_machine(what)]),
-    ]
-    return Command(f"{stage}: translations", program, options, output=model.output)
-
-
-def _train(
-    what: Comparison, stage: str, origin: Path, folder: Path, epochs: int, seed: int, constraint: List[str] = ()
-) -> Command:
-    # Ours come last, so that they hold.
-    ours = ["--finetune-from-model", str(origin), "--max-epoch", str(epochs), "--seed", str(seed)]
-    ours += ["--save-dir", str(folder), "--no-epoch-checkpoints", "--log-format", "simple"]
-    options = [
-        ("", ["--user-dir", "fairseq_ghat", *what.train]),
-        ("", list(constraint)),
-        ("", [*ours, *_machine(what)]),
-    ]
-    return Command(stage, ["fairseq-train", what.data], options, log=folder / "train.log")
-
-
-def _machine(what: Comparison) -> List[str]:
-    return ["--cpu"] if what.cpu else []
+def _check_budget(voted: Path, keep: int) -> None:
+    """Rows of one budget are compared with each other: each must have kept to it. Raises ValueError."""
+    kept = heads_in_checkpoint(read_checkpoint(voted))
+    if sum(kept.values()) != keep * len(kept):
+        raise ValueError(f"{voted}: keeps {sum(kept.values())} heads, not {keep} for each of {len(kept)} attentions")

@@ -1,29 +1,30 @@
 """Which models a comparison is made of, and where each of them lies."""
 
+from argparse import ArgumentParser
 from dataclasses import dataclass
 from pathlib import Path
 from typing import List, Optional, Sequence, Tuple
 
-# How a start is trained on, and what is added to the names of the rows that begin there.
+from fairseq_ghat.pruning.importance.registry import IMPORTANCES as METHODS
+
+# How a start is trained on: as it is, with the group constraint, with a group for each head. Then what is added to the
+# names of the rows that begin there.
 PLAIN, GCT, DIVERSITY = "plain", "gct", "diversity"
-AFTER = {PLAIN: "", GCT: ", after GCT", DIVERSITY: ", after its regularisation"}
+_AFTER = {PLAIN: "", GCT: ", after GCT", DIVERSITY: ", after its regularisation"}
 # The method whose own regularisation DIVERSITY is, and the one that the others are tested against.
 DISAGREEMENT, BASELINE = "disagreement", "pillars"
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What is compared, and how.
+    """What is compared, and how: the options of compare_heads.py under their names, and what the checkpoint says.
 
     Attributes:
-        data, checkpoint: as fairseq takes them. out: folder of everything that is made.
-        kind: "translation" or "language_modeling". languages: source and target, None for a language model.
-        heads: of each attention layer of the checkpoint, before any is removed.
-        methods: ways of choosing heads. gct_methods: those that also begin after the group constraint.
-        keeps: heads that stay in each attention (on average over the model under the budget "model").
-        continue_epochs: that every start is trained on from the checkpoint. epochs: of fine-tuning after the vote.
-        train, vote, measure: further arguments of fairseq-train, ghat-vote, and fairseq-generate or ghat-perplexity.
-        subset: split that is scored. reference: raw text; None for the references of the data.
+        kind: "translation" or "language_modeling".
+        heads: of an attention layer of the checkpoint, the most.
+        fewest_heads: of an attention layer; None where all have as many.
+        languages: source and target, None for a language model.
+        train: further options of fairseq-train.
     """
 
     data: str
@@ -32,18 +33,18 @@ class Comparison:
     kind: str
     heads: int
     methods: Sequence[str]
+    fewest_heads: Optional[int] = None
     languages: Optional[Tuple[str, str]] = None
     gct_methods: Sequence[str] = ()
-    keeps: Sequence[int] = (2,)
+    keep: Sequence[int] = (2,)
     seeds: Sequence[int] = (1,)
-    refits: Sequence[str] = ("output",)
+    refit: Sequence[str] = ("output",)
     budget: str = "layer"
     continue_epochs: int = 0
     epochs: int = 1
     train: Sequence[str] = ()
-    vote: Sequence[str] = ()
-    measure: Sequence[str] = ()
-    subset: str = "test"
+    vote_args: Sequence[str] = ()
+    generate_args: Sequence[str] = ()
     reference: Optional[Path] = None
     lowercase: bool = False
     cpu: bool = False
@@ -57,9 +58,16 @@ class Comparison:
         """The method that the others are tested against."""
         return BASELINE if BASELINE in self.methods else self.methods[0]
 
+    @property
+    def subset(self) -> str:
+        """Split that is scored: --gen-subset of generate_args, which has the same default in both programs."""
+        parser = ArgumentParser(add_help=False, allow_abbrev=False)
+        parser.add_argument("--gen-subset", default="test")
+        return parser.parse_known_args(list(self.generate_args))[0].gen_subset
+
 
 @dataclass(frozen=True)
-class Measured:
+class ScoredModel:
     """A model that is scored: its checkpoint, and the files beside it that say how good it is."""
 
     checkpoint: Path
@@ -82,84 +90,83 @@ class Start:
     """A model with all heads that heads are chosen from.
 
     Attributes:
-        kind: PLAIN, GCT or DIVERSITY. groups: of the constraint it is trained on with; None for PLAIN.
-        folder: of its training, and of its score.
-        model: its checkpoint; the one that was given, if nothing is trained on.
+        kind: PLAIN, GCT or DIVERSITY.
+        groups: of the constraint it is trained on with; None for PLAIN.
+        model: in the folder of its training; the checkpoint that was given, if nothing is trained on.
     """
 
     kind: str
     groups: Optional[int]
-    folder: Path
-    model: Measured
+    model: ScoredModel
 
     @property
     def title(self) -> str:
-        """Its row's name in the table."""
-        said = {GCT: f", after GCT of {self.groups} groups", DIVERSITY: ", after disagreement regularisation"}
-        return "all heads" + said.get(self.kind, "")
+        """Name of its row in the table."""
+        after = {GCT: f", after GCT of {self.groups} groups", DIVERSITY: ", after disagreement regularisation"}
+        return "all heads" + after.get(self.kind, "")
 
 
 @dataclass(frozen=True)
-class Pruned:
-    """One vote: a method from one start, a budget, a refit and a seed."""
+class Vote:
+    """One choice of heads by ghat-vote: a method from one start, a budget, a refit and a seed."""
 
     method: str
     start: Start
     keep: int
     refit: str
     seed: int
-    folder: Path
-    voted: Measured
-    tuned: Measured
+    voted: ScoredModel
+    tuned: ScoredModel
 
     @property
     def title(self) -> str:
-        """Its row's name in the table."""
-        return self.method + AFTER[self.start.kind]
+        """Name of its row in the table."""
+        return self.method + _AFTER[self.start.kind]
 
     @property
     def described(self) -> str:
-        """What a step says it is about."""
+        """What its commands are for."""
         return f"{self.title}, {self.keep} heads, refit {self.refit}, seed {self.seed}"
 
 
-def starts(what: Comparison) -> List[Start]:
+def selectable(budget: str) -> List[str]:
+    """Methods that can keep to a budget: those that keep one head of each group know none over the whole model."""
+    return [name for name, method in METHODS.items() if budget == "layer" or not method.one_per_group]
+
+
+def starts(comparison: Comparison) -> List[Start]:
     """The starts: the plain one; with epochs trained on, also those of the two constraints that are asked for."""
-    found = [_start(what, PLAIN, None)]
-    if what.continue_epochs:
-        if what.gct_methods:
-            found += [_start(what, GCT, keep) for keep in what.keeps]
-        if DISAGREEMENT in what.methods:
-            found.append(_start(what, DIVERSITY, what.heads))
-    return found
+    kinds: List[Tuple[str, Optional[int]]] = [(PLAIN, None)]
+    if comparison.continue_epochs and comparison.gct_methods:
+        kinds += [(GCT, keep) for keep in comparison.keep]
+    if comparison.continue_epochs and DISAGREEMENT in comparison.methods:
+        kinds.append((DIVERSITY, comparison.heads))
+    made = []
+    for kind, groups in kinds:
+        folder = comparison.out / "starts" / (f"{kind}-{groups}" if kind == GCT else kind)
+        trained = folder / "checkpoint_last.pt" if comparison.continue_epochs else Path(comparison.checkpoint)
+        made.append(Start(kind, groups, ScoredModel(trained, folder, "all-heads", comparison.translates)))
+    return made
 
 
-def pruned(what: Comparison) -> List[Pruned]:
+def votes(comparison: Comparison) -> List[Vote]:
     """All votes, seed by seed: once the first seed is through, every row has a figure."""
-    of_kind = {(start.kind, start.groups): start for start in starts(what)}
-    plain = of_kind[PLAIN, None]
-    found = []
-    for seed in what.seeds:
-        for keep in what.keeps:
-            for refit in what.refits:
-                found += [_pruned(what, method, plain, keep, refit, seed) for method in what.methods]
-                if (GCT, keep) in of_kind:
-                    after = of_kind[GCT, keep]
-                    found += [_pruned(what, method, after, keep, refit, seed) for method in what.gct_methods]
-                if (DIVERSITY, what.heads) in of_kind:
-                    found.append(_pruned(what, DISAGREEMENT, of_kind[DIVERSITY, what.heads], keep, refit, seed))
-    return found
+    methods = {PLAIN: comparison.methods, GCT: comparison.gct_methods, DIVERSITY: [DISAGREEMENT]}
+    origins = starts(comparison)
+    return [
+        _vote(comparison, method, start, keep, refit, seed)
+        for seed in comparison.seeds
+        for keep in comparison.keep
+        for refit in comparison.refit
+        for start in origins
+        if start.kind != GCT or start.groups == keep
+        for method in methods[start.kind]
+    ]
 
 
-def _start(what: Comparison, kind: str, groups: Optional[int]) -> Start:
-    folder = what.out / "starts" / (f"{kind}-{groups}" if kind == GCT else kind)
-    trained = folder / "checkpoint_last.pt" if what.continue_epochs else Path(what.checkpoint)
-    return Start(kind, groups, folder, Measured(trained, folder, "all-heads", what.translates))
-
-
-def _pruned(what: Comparison, method: str, start: Start, keep: int, refit: str, seed: int) -> Pruned:
+def _vote(comparison: Comparison, method: str, start: Start, keep: int, refit: str, seed: int) -> Vote:
     row = method if start.kind == PLAIN else f"{method}-after-{start.kind}"
-    folder = what.out / f"keep-{keep}" / f"refit-{refit}" / row / f"seed-{seed}"
-    voted = Measured(folder / "voted.pt", folder, "voted", what.translates)
-    tuned = Measured(folder / "tuned" / "checkpoint_last.pt", folder, "tuned", what.translates)
-    return Pruned(method, start, keep, refit, seed, folder, voted, tuned)
+    folder = comparison.out / f"keep-{keep}" / f"refit-{refit}" / row / f"seed-{seed}"
+    voted = ScoredModel(folder / "voted.pt", folder, "voted", comparison.translates)
+    tuned = ScoredModel(folder / "tuned" / "checkpoint_last.pt", folder, "tuned", comparison.translates)
+    return Vote(method, start, keep, refit, seed, voted, tuned)

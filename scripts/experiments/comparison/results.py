@@ -1,29 +1,39 @@
-"""All scores of a comparison, put together: means over seeds, deviations, and significance."""
+"""The scores of a comparison: of each model, then put together with means over seeds, deviations and significance."""
 
+import json
 import platform
-from dataclasses import dataclass, field
+import re
+from dataclasses import dataclass
 from importlib import metadata
+from pathlib import Path
 from statistics import mean, stdev
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
-from experiments.comparison import plan
-from experiments.comparison.plan import Comparison, Pruned, pruned, starts
-from experiments.comparison.scores import hypotheses, read_score, references
+from experiments.comparison.plan import METHODS, Comparison, ScoredModel, Vote, starts, votes
+from experiments.runner import write_json
 from fairseq_ghat.checkpoints.files import read_checkpoint
-from fairseq_ghat.evaluation.scoring import score_systems
+from fairseq_ghat.evaluation.generation_log import GenerationLogError, read_generation_log, read_lines
+from fairseq_ghat.evaluation.scoring import read_references, score_systems
 from fairseq_ghat.profiling.parameters import describe_heads, heads_in_checkpoint
-from fairseq_ghat.pruning.importance.registry import IMPORTANCES
+
+_REFERENCE = re.compile(r"^T-(\d+)\t(.*)$")
 
 
 @dataclass
 class Row:
-    """One way of choosing heads under one budget, over all seeds.
+    """One method under one budget, over all seeds.
 
     Attributes:
-        title: its name. start: of plan.py. paper: where the method comes from.
-        keep: heads that stay in each attention. refit: of ghat-vote. heads: attentions x heads, of the first seed.
-        seeds: in the order of the figures.
-        voted, tuned: scores of each seed after the vote and after fine-tuning; the latter empty without it.
+        title: its name.
+        method: of METHODS.
+        start: kind of the model it begins at, of plan.py.
+        paper: where the method comes from.
+        heads_kept: in each attention, or on average.
+        attentions_x_heads: of the first seed.
+        refit: of ghat-vote.
+        seeds: in the order of the scores.
+        voted: score of each seed after the vote.
+        tuned: score of each seed after fine-tuning; empty without it.
         p_value: of the difference to the baseline; None for the baseline, and for perplexity.
     """
 
@@ -31,28 +41,24 @@ class Row:
     method: str
     start: str
     paper: str
-    keep: int
+    heads_kept: int
+    attentions_x_heads: str
     refit: str
-    heads: str
     seeds: List[int]
     voted: List[float]
     tuned: List[float]
     p_value: Optional[float] = None
-    runs: List[Pruned] = field(default_factory=list, repr=False)
-
-    @property
-    def final(self) -> List[float]:
-        """The scores that rows are ordered by."""
-        return self.tuned or self.voted
 
 
 @dataclass
 class Results:
-    """What a comparison found.
+    """All scores of a comparison.
 
     Attributes:
-        metric: "BLEU" or "perplexity". signature: how it was computed.
-        all_heads: (title, score) of each start. rows: by budget, the best first.
+        metric: "BLEU" or "perplexity".
+        signature: how it was computed.
+        all_heads: (title, score) of each start.
+        rows: by budget, the best first.
     """
 
     metric: str
@@ -61,102 +67,144 @@ class Results:
     rows: List[Row]
 
 
-def gather(what: Comparison) -> Results:
-    """Reads the scores of all finished steps; computes significance.
+def write_score(comparison: Comparison, model: ScoredModel) -> None:
+    """Computes the score of a model and writes it beside it, whole or not at all.
+
+    Raises:
+        ValueError: if the log or the references do not fit; names the file.
+    """
+    write_json(model.score, _bleu(comparison, model) if comparison.translates else _perplexity(comparison, model))
+
+
+def read_score(model: ScoredModel) -> Dict[str, Any]:
+    """What write_score wrote: "metric", "score", "signature", and more of either."""
+    return json.loads(model.score.read_text())
+
+
+def hypotheses(model: ScoredModel) -> List[str]:
+    """Translations of a model, in the order of the test set."""
+    return read_generation_log(model.output, with_speed=True).hypotheses
+
+
+def references(comparison: Comparison, log: Path) -> List[List[Optional[str]]]:
+    """R lists of N references: of the raw text that was given, else of the data, as the log of fairseq-generate says.
+
+    Raises:
+        GenerationLogError: if the log holds no references.
+        BadReferences: if the raw text is empty.
+    """
+    if comparison.reference is not None:
+        return read_references(comparison.reference)
+    matches = [match for match in map(_REFERENCE.match, read_lines(log)) if match]
+    if not matches:
+        raise GenerationLogError(f"{log}: holds no references, lines T-; give raw ones (--reference)")
+    texts = {int(match.group(1)): match.group(2) for match in matches}
+    return [[texts[number] for number in sorted(texts)]]
+
+
+def gather(comparison: Comparison) -> Results:
+    """Reads the scores of all finished commands; computes significance.
 
     Raises:
         OSError, ValueError: if a file is missing or does not fit.
     """
-    of_starts = [(start.title, read_score(start.model)) for start in starts(what)]
-    first = of_starts[0][1]
-    grouped: Dict[Tuple, List[Pruned]] = {}
-    for one in pruned(what):
-        grouped.setdefault((one.keep, one.refit, one.title), []).append(one)
-    rows = [_row(what, runs) for runs in grouped.values()]
-    if what.translates:
-        _test(what, rows)
-    rows.sort(key=lambda row: (row.keep, (-1 if what.translates else 1) * mean(row.final)))
-    return Results(first["metric"], first["signature"], [(title, score["score"]) for title, score in of_starts], rows)
+    all_heads = [(start.title, read_score(start.model)) for start in starts(comparison)]
+    by_row: Dict[Tuple, List[Vote]] = {}
+    for vote in votes(comparison):
+        by_row.setdefault((vote.keep, vote.refit, vote.title), []).append(vote)
+    p_values = _p_values(comparison, by_row) if comparison.translates else {}
+    rows = [_row(comparison, of_row, p_values.get(key)) for key, of_row in by_row.items()]
+    rows.sort(key=lambda row: (row.heads_kept, (-1 if comparison.translates else 1) * mean(row.tuned or row.voted)))
+    first = all_heads[0][1]
+    return Results(first["metric"], first["signature"], [(title, score["score"]) for title, score in all_heads], rows)
 
 
-def spread(values: List[float]) -> Dict[str, Optional[float]]:
+def spread(scores: Sequence[float]) -> Dict[str, Optional[float]]:
     """Mean and standard deviation (of a sample, n - 1); the latter None for one value."""
-    return {"mean": mean(values), "standard_deviation": stdev(values) if len(values) > 1 else None}
+    return {"mean": mean(scores), "standard_deviation": stdev(scores) if len(scores) > 1 else None}
 
 
-def as_json(what: Comparison, results: Results, settings: Dict[str, Any]) -> Dict[str, Any]:
+def as_json(comparison: Comparison, results: Results, settings: Dict[str, Any]) -> Dict[str, Any]:
     """Everything, unrounded, as plain data."""
     return {
         "settings": settings,
         "versions": versions(),
-        "task": what.kind,
-        "subset": what.subset,
+        "task": comparison.kind,
+        "subset": comparison.subset,
         "metric": results.metric,
         "signature": results.signature,
-        "heads": what.heads,
-        "seeds": list(what.seeds),
-        "baseline": what.baseline,
+        "heads": comparison.heads,
+        "seeds": list(comparison.seeds),
+        "baseline": comparison.baseline,
         "all_heads": [{"title": title, "score": score} for title, score in results.all_heads],
-        "rows": [
-            {
-                "title": row.title,
-                "method": row.method,
-                "start": row.start,
-                "paper": row.paper,
-                "heads_kept": row.keep,
-                "attentions_x_heads": row.heads,
-                "refit": row.refit,
-                "seeds": row.seeds,
-                "after_the_vote": {"scores": row.voted, **spread(row.voted)},
-                "after_fine_tuning": {"scores": row.tuned, **spread(row.tuned)} if row.tuned else None,
-                "p_value": row.p_value,
-            }
-            for row in results.rows
-        ],
+        "rows": [_plain(row) for row in results.rows],
     }
 
 
 def versions() -> Dict[str, str]:
     """Of Python and of the packages that the figures depend on; fairseq under the name that it is installed by."""
-    found = {"python": platform.python_version()}
+    installed = {"python": platform.python_version()}
     for package in ("torch", "fairseq", "fairseq-fixed", "sacrebleu", "fairseq_ghat"):
         try:
-            found[package] = metadata.version(package)
+            installed[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             continue
-    return found
+    return installed
 
 
-def _row(what: Comparison, runs: List[Pruned]) -> Row:
-    first = runs[0]
+def _bleu(comparison: Comparison, model: ScoredModel) -> Dict[str, Any]:
+    texts = hypotheses(model)
+    systems, expected = {str(model.output): texts}, references(comparison, model.output)
+    (bleu,) = score_systems(systems, expected, "bleu", comparison.lowercase)["BLEU"].values()
+    figures = {"score": bleu.score, "interval": bleu.interval, "signature": bleu.signature}
+    return {"metric": "BLEU", **figures, "sentences": len(texts)}
+
+
+def _perplexity(comparison: Comparison, model: ScoredModel) -> Dict[str, Any]:
+    measured = json.loads(model.output.read_text())
+    figures = measured["checkpoints"][str(model.checkpoint)]["subsets"][comparison.subset]
+    key, unit = ("word_perplexity", "word") if measured["subwords"] else ("perplexity", "token")
+    signature = f"per {unit}; {measured['window']}"
+    return {"metric": "perplexity", "score": figures[key], "signature": signature, "tokens": figures["tokens"]}
+
+
+def _row(comparison: Comparison, of_row: Sequence[Vote], p_value: Optional[float]) -> Row:
+    first = of_row[0]
     return Row(
         title=first.title,
         method=first.method,
         start=first.start.kind,
-        paper=IMPORTANCES[first.method].paper,
-        keep=first.keep,
+        paper=METHODS[first.method].paper,
+        heads_kept=first.keep,
+        attentions_x_heads=describe_heads(heads_in_checkpoint(read_checkpoint(first.voted.checkpoint)).values()),
         refit=first.refit,
-        heads=describe_heads(heads_in_checkpoint(read_checkpoint(first.voted.checkpoint)).values()),
-        seeds=[one.seed for one in runs],
-        voted=[read_score(one.voted)["score"] for one in runs],
-        tuned=[read_score(one.tuned)["score"] for one in runs] if what.epochs else [],
-        runs=runs,
+        seeds=[vote.seed for vote in of_row],
+        voted=[read_score(vote.voted)["score"] for vote in of_row],
+        tuned=[read_score(vote.tuned)["score"] for vote in of_row] if comparison.epochs else [],
+        p_value=p_value,
     )
 
 
-def _test(what: Comparison, rows: List[Row]) -> None:
-    """Sets the p-values: paired bootstrap on the translations of all seeds together, within a budget and a refit."""
-    of_log = references(what, starts(what)[0].model.output)
-    repeated = [reference * len(what.seeds) for reference in of_log]
-    for keep, refit in dict.fromkeys((row.keep, row.refit) for row in rows):
-        others = [row for row in rows if (row.keep, row.refit) == (keep, refit)]
-        # The sort is stable: the baseline comes first.
-        others.sort(key=lambda row: (row.method, row.start) != (what.baseline, plan.PLAIN))
-        systems = {row.title: _translations(what, row) for row in others}
-        for title, score in score_systems(systems, repeated, "bleu", what.lowercase)["BLEU"].items():
-            next(row for row in others if row.title == title).p_value = score.p_value
+def _plain(row: Row) -> Dict[str, Any]:
+    content = dict(vars(row))
+    voted, tuned = content.pop("voted"), content.pop("tuned")
+    content["after_the_vote"] = {"scores": voted, **spread(voted)}
+    content["after_fine_tuning"] = {"scores": tuned, **spread(tuned)} if tuned else None
+    return content
 
 
-def _translations(what: Comparison, row: Row) -> List[str]:
-    models = [one.tuned if what.epochs else one.voted for one in row.runs]
-    return [text for model in models for text in hypotheses(model)]
+def _p_values(comparison: Comparison, by_row: Dict[Tuple, List[Vote]]) -> Dict[Tuple, Optional[float]]:
+    """Of each row: paired bootstrap on the translations of all seeds together, within a budget and a refit."""
+    of_one_seed = references(comparison, starts(comparison)[0].model.output)
+    repeated = [texts * len(comparison.seeds) for texts in of_one_seed]
+    p_values = {}
+    for budget in dict.fromkeys(key[:2] for key in by_row):
+        titles = [key[2] for key in by_row if key[:2] == budget]
+        titles.sort(key=lambda title: title != comparison.baseline)  # the sort is stable: the baseline comes first
+        systems = {}
+        for title in titles:
+            models = [vote.tuned if comparison.epochs else vote.voted for vote in by_row[(*budget, title)]]
+            systems[title] = [text for model in models for text in hypotheses(model)]
+        scores = score_systems(systems, repeated, "bleu", comparison.lowercase)["BLEU"]
+        p_values.update(((*budget, title), score.p_value) for title, score in scores.items())
+    return p_values

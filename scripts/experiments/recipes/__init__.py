@@ -1,1 +1,1 @@
-"""Benchmarks as commands: settings.yaml read, turned into commands of fairseq, shown or run."""
+"""Benchmarks as commands: settings.yaml read, turned into commands of fairseq, their results put into tables."""

@@ -1,17 +1,15 @@
 """The commands of a benchmark, stage by stage: data, training with the vote, averaging, removal, evaluation, table."""
 
+import json
 from argparse import Namespace
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence
 
-from experiments.recipes.commands import Command, option_arguments
-from experiments.recipes.settings import Recipe, SettingsError
+from experiments.recipes.settings import Recipe
+from experiments.runner import BadInput, Command, check_commands, check_tools, claim
 
-# Of all systems at once; the others are run for each system in turn.
-FIRST, LAST = ("prepare",), ("bench", "table")
-OF_SYSTEM = ("train", "average", "slim", "evaluate")
-STAGES = (*FIRST, *OF_SYSTEM, *LAST)
+STAGES = ("prepare", "train", "average", "slim", "evaluate", "bench", "table")
 # How fairseq joins subwords, and undoes tokenization, by --subwords of prepare_data.py.
 SUBWORDS = {"sentencepiece": "sentencepiece", "moses-bpe": "subword_nmt"}
 
@@ -21,12 +19,14 @@ class Run:
     """One training run: a recipe and where it happens.
 
     Attributes:
+        recipe: what is trained.
         data: folder that prepare_data.py made.
         folder: of checkpoints, logs and results.
         subwords: of SUBWORDS.
         gpus: 0 for the CPU.
         max_tokens: in a batch of one GPU; None for the recipe's.
-        more: further arguments of fairseq-train.
+        seed: of the training.
+        further: arguments of fairseq-train after those of the recipe.
     """
 
     recipe: Recipe
@@ -36,7 +36,7 @@ class Run:
     gpus: int = 1
     max_tokens: Optional[int] = None
     seed: int = 1
-    more: Sequence[str] = ()
+    further: Sequence[str] = ()
 
     @property
     def trained(self) -> Path:
@@ -48,11 +48,19 @@ class Run:
         """The model that is evaluated."""
         return self.folder / "slim.pt" if self.recipe.votes else self.trained
 
+    @property
+    def begun(self) -> bool:
+        return any(self.folder.glob("checkpoint*.pt"))
+
+    @property
+    def machine(self) -> List[str]:
+        return ["--cpu"] if self.gpus == 0 else []
+
     def batches(self) -> Dict[str, Any]:
         """Batches whose tokens per update are those of the recipe, whatever the number of GPUs.
 
         Raises:
-            SettingsError: if they cannot be, with what would.
+            BadInput: if they cannot be, with what would.
         """
         batches = dict(self.recipe.options["batches"])
         if self.max_tokens:
@@ -60,7 +68,7 @@ class Run:
         workers = max(self.gpus, 1)
         together = workers * batches["max-tokens"]
         if self.recipe.tokens_per_update % together:
-            raise SettingsError(
+            raise BadInput(
                 f"--gpus {self.gpus} --max-tokens {batches['max-tokens']}: {together} tokens at once do not divide the "
                 f"{self.recipe.tokens_per_update} tokens of an update; with {workers} of them, --max-tokens "
                 f"{self.recipe.tokens_per_update // workers} or an integer fraction of that does"
@@ -68,60 +76,108 @@ class Run:
         batches["update-freq"] = self.recipe.tokens_per_update // together
         return batches
 
+    def check_data(self) -> None:
+        """Raises BadInput if the data were prepared for something else."""
+        path = self.data / "prepared.json"
+        prepared = json.loads(path.read_text())
+        subwords = SUBWORDS[self.subwords] if self.recipe.kind != "language_modeling" else None
+        wanted = {"set": self.recipe.set, "until": "bin", "subwords": subwords, "lowercase": self.recipe.lowercase}
+        for name, value in wanted.items():
+            if prepared.get(name) != value:
+                raise BadInput(
+                    f"{path}: {name} is {prepared.get(name)}, wanted is {value}; give another folder of data (--data)"
+                )
 
-def prepare(run: Run, args: Namespace) -> Command:
-    source = ["--source", args.source] if args.source else []
-    subwords = ["--subwords", run.subwords] if run.recipe.kind != "language_modeling" else []
-    command = ["python", "scripts/prepare_data.py", run.recipe.set, str(run.data)]
-    return Command("data", command, [("", [*source, *subwords])])
+
+def runs_of(settings: Dict[str, Any], args: Namespace, further: Sequence[str]) -> List[Run]:
+    """The run of each system, in the order given. Raises BadInput for a name that the settings lack."""
+    folder, suffix = args.runs / args.set, "" if args.seed == 1 else f"-seed{args.seed}"
+    options = {name: getattr(args, name) for name in ("subwords", "gpus", "max_tokens", "seed")}
+    options.update(data=args.data / args.set, further=further)
+    return [Run(Recipe(settings, args.set, name), folder=folder / (name + suffix), **options) for name in args.systems]
 
 
-def train(run: Run) -> Command:
-    recipe, grouped = run.recipe, run.recipe.grouped
-    options = {label: dict(of) for label, of in recipe.options.items()}
-    if grouped:
+def commands(runs: Sequence[Run], args: Namespace) -> List[Command]:
+    """The commands of the wanted stages, in order; data that is there already is not made again."""
+    wanted: List[Command] = []
+    if "prepare" in args.stages and (args.dry_run or not (runs[0].data / "prepared.json").exists()):
+        wanted.append(prepare(runs[0], args.source))
+    for run in runs:
+        for stage, commands_of in (("train", train), ("average", average), ("slim", slim), ("evaluate", evaluate)):
+            if stage in args.stages:
+                wanted += commands_of(run)
+    for stage, commands_of in (("bench", bench), ("table", table)):
+        if stage in args.stages:
+            wanted += commands_of(runs)
+    return wanted
+
+
+def begin(runs: Sequence[Run], args: Namespace, wanted: Sequence[Command]) -> None:
+    """Checks all that would fail hours later, then writes what each run is, for the table and for a later start.
+
+    Raises:
+        BadInput: for missing packages, options, data or checkpoints, and for a run of other settings.
+    """
+    first = runs[0]
+    packages = {"sacremoses": "sacremoses", "subword_nmt": "subword-nmt"} if first.subwords == "moses-bpe" else {}
+    if first.recipe.kind == "summarization" and {"evaluate", "table"} & set(args.stages):
+        packages["rouge_score"] = "rouge-score"
+    check_tools(packages)
+    check_commands(wanted)
+    if (first.data / "prepared.json").exists():
+        first.check_data()
+    elif "prepare" not in args.stages:
+        raise BadInput(f"--data {args.data}: there is no {first.data / 'prepared.json'}; add the stage prepare")
+    for run in runs:
+        if "train" not in args.stages and not run.begun:
+            raise BadInput(f"--runs {args.runs}: {run.folder} holds no checkpoint; add the stage train")
+    for run in runs:
+        record = run.folder / "run.json"
+        if "train" in args.stages or not record.exists():
+            content = {"set": run.recipe.set, "system": run.recipe.system, "kind": run.recipe.kind, "seed": run.seed}
+            claim(record, {**content, "train": train(run)[0].argv}, run.begun, f"--runs {run.folder}")
+
+
+def prepare(run: Run, source: Optional[str]) -> Command:
+    options = ["--source", source] if source else []
+    if run.recipe.kind != "language_modeling":
+        options += ["--subwords", run.subwords]
+    program = ["python", "scripts/prepare_data.py", run.recipe.set, str(run.data)]
+    return Command("data", program, {"": options}, finish=run.check_data)
+
+
+def train(run: Run) -> List[Command]:
+    recipe, moses = run.recipe, run.subwords == "moses-bpe"
+    # fairseq's own model too: without the plug-in, torch's safe loading refuses the checkpoint that it goes on from.
+    options = {"task": {"user-dir": "fairseq_ghat", "task": recipe.task}}
+    options.update((label, dict(values)) for label, values in recipe.options.items())
+    options["batches"] = run.batches()
+    if recipe.grouped:
+        options["task"]["task"] += "_v2s"
         options["architecture"]["arch"] = f"ghat_{options['architecture']['arch']}"
         options["criterion"]["criterion"] = f"group_constrained_{options['criterion']['criterion']}"
-    # fairseq's own model too: without the plug-in, torch's safe loading refuses the checkpoint that it goes on from.
-    task = {"user-dir": "fairseq_ghat", "task": f"{recipe.task}_v2s" if grouped else recipe.task}
     if recipe.languages:
-        task.update(zip(("source-lang", "target-lang"), recipe.languages))
+        options["task"].update(zip(("source-lang", "target-lang"), recipe.languages))
     if options["validation"].get("eval-bleu"):
-        options["validation"]["eval-bleu-detok"] = "moses" if run.subwords == "moses-bpe" else "space"
-        if run.subwords == "moses-bpe":
+        options["validation"]["eval-bleu-detok"] = "moses" if moses else "space"
+        if moses:
             options["validation"]["eval-bleu-detok-args"] = {"target_lang": recipe.languages[1]}
         options["validation"]["eval-bleu-remove-bpe"] = SUBWORDS[run.subwords]
-    checkpoints = {"save-dir": run.folder, "no-epoch-checkpoints": True}
+    options["checkpoints"] = {"save-dir": run.folder, "no-epoch-checkpoints": True}
     if recipe.average > 1:
-        checkpoints["keep-best-checkpoints"] = recipe.average
-    machine = {"cpu": True, "num-workers": 0} if run.gpus == 0 else {"distributed-world-size": run.gpus}
-    groups = {
-        "task": task,
-        "architecture": options["architecture"],
-        "criterion": options["criterion"],
-        "grouping": options.get("grouping", {}),
-        "vote": options.get("vote", {}),
-        "optimizer": options["optimizer"],
-        "batches": run.batches(),
-        "stopping": options["stopping"],
-        "validation": options["validation"],
-        "checkpoints": {**checkpoints, "seed": run.seed},
-        "machine": {**machine, "log-format": "simple", "log-interval": 50},
-    }
-    arguments = [(label, option_arguments(of)) for label, of in groups.items()]
-    return Command(
-        "train",
-        ["fairseq-train", str(run.data / "bin")],
-        [*arguments, ("more", list(run.more))],
-        log=run.folder / "train.log",
-    )
+        options["checkpoints"]["keep-best-checkpoints"] = recipe.average
+    options["checkpoints"]["seed"] = run.seed
+    options["machine"] = {"cpu": True, "num-workers": 0} if run.gpus == 0 else {"distributed-world-size": run.gpus}
+    options["machine"].update({"log-format": "simple", "log-interval": 50})
+    options["more"] = run.further
+    return [Command("train", ["fairseq-train", str(run.data / "bin")], options, log=run.folder / "train.log")]
 
 
 def average(run: Run) -> List[Command]:
     if run.recipe.average == 1:
         return []
-    command = ["ghat-average", str(run.folder), "--best", str(run.recipe.average), "--output", str(run.trained)]
-    return [Command(f"average of the {run.recipe.average} best checkpoints", command)]
+    program = ["ghat-average", str(run.folder), "--best", str(run.recipe.average), "--output", str(run.trained)]
+    return [Command(f"average of the {run.recipe.average} best checkpoints", program)]
 
 
 def slim(run: Run) -> List[Command]:
@@ -132,46 +188,47 @@ def slim(run: Run) -> List[Command]:
 
 def evaluate(run: Run) -> List[Command]:
     """Size and FLOPs, then perplexity, or generation and its scores against raw references."""
-    commands = [Command("size and FLOPs", ["ghat-stats", str(run.final), "--json"], output=run.folder / "stats.json")]
-    machine = [("", ["--cpu"] if run.gpus == 0 else [])]
-    if run.recipe.kind == "language_modeling":
-        command = ["ghat-perplexity", str(run.data / "bin"), str(run.final), "--gen-subset", "valid,test"]
-        options = [("window", option_arguments(run.recipe.evaluation)), ("", ["--json"]), *machine]
-        return [*commands, Command("perplexity", command, options, output=run.folder / "perplexity.json")]
+    recipe, data, model = run.recipe, str(run.data / "bin"), str(run.final)
     log = run.folder / "generate.log"
-    source, target = run.recipe.languages
+    size = Command("size and FLOPs", ["ghat-stats", model, "--json"], output=run.folder / "stats.json")
+    if recipe.kind == "language_modeling":
+        program = ["ghat-perplexity", data, model, "--gen-subset", "valid,test"]
+        options = {"window": recipe.evaluation, "": ["--json", *run.machine]}
+        return [size, Command("perplexity", program, options, output=run.folder / "perplexity.json")]
+    generation = {"user-dir": "fairseq_ghat", "path": model, "gen-subset": "test"}
+    generation.update(zip(("source-lang", "target-lang"), recipe.languages))
     # --required-batch-size-multiple 1: with its default of 8, fairseq-fixed leaves out the last sentences.
     text = {"remove-bpe": SUBWORDS[run.subwords], "required-batch-size-multiple": 1}
     # fairseq-generate reads the data by its own options, not by those of training: long sources are cut here too.
-    trained = {**run.recipe.options["architecture"], **run.recipe.options["batches"]}
+    trained = {**recipe.options["architecture"], **recipe.options["batches"]}
     text.update({name: trained[name] for name in ("truncate-source", "max-source-positions") if name in trained})
     if run.subwords == "moses-bpe":
         text["tokenizer"] = "moses"
-    generation = {"user-dir": "fairseq_ghat", "path": run.final, "gen-subset": "test"}
-    generation.update({"source-lang": source, "target-lang": target})
-    options = [
-        ("model", option_arguments(generation)),
-        ("search", option_arguments(run.recipe.evaluation)),
-        ("text", option_arguments(text)),
-        ("", ["--no-progress-bar", *machine[0][1]]),
+    options = {"model": generation, "search": recipe.evaluation, "text": text}
+    options[""] = ["--no-progress-bar", *run.machine]
+    scoring = ["--metric", "bleu" if recipe.kind == "translation" else "rouge"]
+    scoring += ["--lowercase", "--json"] if recipe.lowercase else ["--json"]
+    score = ["ghat-score", str(run.data / recipe.references), str(log)]
+    return [
+        size,
+        Command("generation", ["fairseq-generate", data], options, output=log),
+        Command("score", score, {"": scoring}, output=run.folder / "score.json"),
     ]
-    commands.append(Command("generation", ["fairseq-generate", str(run.data / "bin")], options, output=log))
-    metric = "bleu" if run.recipe.kind == "translation" else "rouge"
-    scoring = ["--metric", metric, *(["--lowercase"] if run.recipe.lowercase else []), "--json"]
-    score = ["ghat-score", str(run.data / run.recipe.references), str(log)]
-    return [*commands, Command("score", score, [("", scoring)], output=run.folder / "score.json")]
 
 
-def bench(runs: List[Run], folder: Path) -> List[Command]:
+def bench(runs: Sequence[Run]) -> List[Command]:
     """Speed of all systems, measured by turns; the language models' is in their perplexity."""
     if runs[0].recipe.kind == "language_modeling":
         return []
-    command = ["ghat-bench", str(runs[0].data / "bin"), *(str(run.final) for run in runs), "--json"]
-    options = [("", ["--cpu"] if runs[0].gpus == 0 else [])]
-    return [Command("speed, by turns", command, options, output=folder / "bench.json")]
+    program = ["ghat-bench", str(runs[0].data / "bin"), *(str(run.final) for run in runs), "--json"]
+    return [Command("speed, by turns", program, {"": runs[0].machine}, output=_bench_file(runs))]
 
 
-def table(runs: List[Run], folder: Path) -> Command:
-    command = ["python", "scripts/results_table.py", *(str(run.folder) for run in runs)]
-    command += ["--bench", str(folder / "bench.json")] if runs[0].recipe.kind != "language_modeling" else []
-    return Command("table", command, output=None)
+def table(runs: Sequence[Run]) -> List[Command]:
+    program = ["python", "scripts/results_table.py", *(str(run.folder) for run in runs)]
+    program += ["--bench", str(_bench_file(runs))] if runs[0].recipe.kind != "language_modeling" else []
+    return [Command("table", program)]
+
+
+def _bench_file(runs: Sequence[Run]) -> Path:
+    return runs[0].folder.parent / "bench.json"

@@ -4,7 +4,7 @@ import pytest
 
 pytest.importorskip("ctranslate2", reason="ctranslate2 is not installed: pip install ctranslate2")
 
-from benchmark_export import text_of
+from experiments.exports import text_of
 
 SENTENCEPIECE = {"subwords": "sentencepiece", "tokenizer": None, "target_lang": "en"}
 MOSES = {"subwords": "subword_nmt", "tokenizer": "moses", "target_lang": "en"}

@@ -8,14 +8,14 @@ from pathlib import Path
 import compare_heads
 import pytest
 import torch
-from experiments.recipes.commands import Command, CommandFailed
+from experiments.comparison.plan import METHODS
+from experiments.runner import Command, parsed
 from fairseq import options
 from fairseq.data import Dictionary, indexed_dataset
 from sacrebleu.metrics import BLEU
 from tiny_models import build_grouped
 
 from fairseq_ghat.checkpoints.files import read_checkpoint, write_checkpoint
-from fairseq_ghat.cli import vote
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 TRAIN = (
@@ -57,29 +57,21 @@ def arguments(folder, *more, train=TRAIN, checkpoint="trained.pt"):
 def dry_run(folder, capsys, *more, **kwargs):
     """The command lines of a dry run, in order."""
     assert compare_heads.main(arguments(folder, *more, "--dry-run", **kwargs)) == 0
-    found = []
+    commands = []
     for block in capsys.readouterr().out.strip().split("\n\n"):
         text = "\n".join(line for line in block.splitlines() if not line.startswith(("#", "mkdir ")))
         words = shlex.split(text.replace("\\\n", ""))
-        found.append(words[: next(i for i, word in enumerate(words) if word in (">", ">>"))])
-    return found
+        commands.append(words[: next(i for i, word in enumerate(words) if word in (">", ">>"))])
+    return commands
 
 
 def test_a_dry_run_shows_commands_that_the_programs_own_parsers_take(folder, capsys):
-    found = dry_run(
+    commands = dry_run(
         folder, capsys, "--methods", "pillars", "disagreement", "--keep", 2, 4, "--continue-epochs", 2, "--epochs", 3
     )
-    trained, voted, generated = [], [], []
-    for words in found:
-        words = [str(REPOSITORY / word) if word == "fairseq_ghat" else word for word in words]
-        if words[0] == "fairseq-train":
-            parser = options.get_training_parser("translation_v2s")
-            trained.append(options.parse_args_and_arch(parser, words[1:]))
-        elif words[0] == "ghat-vote":
-            voted.append(vote.parser().parse_args(words[1:]))
-        else:
-            assert words[:3] == ["python", "scripts/with_log.py", "fairseq-generate"]
-            generated.append(options.parse_args_and_arch(options.get_generation_parser(), words[3:]))
+    trained = [parsed(words) for words in commands if words[0] == "fairseq-train"]
+    voted = [parsed(words) for words in commands if words[0] == "ghat-vote"]
+    generated = [parsed(words) for words in commands if "fairseq-generate" in words]
     starts, tuned = trained[:4], trained[4:]
     assert [(args.head_groups, args.group_alpha, args.group_beta, args.group_loss_scale) for args in starts] == [
         (2, 0.5, 0.5, "0"),
@@ -99,8 +91,8 @@ def test_a_dry_run_shows_commands_that_the_programs_own_parsers_take(folder, cap
 def test_by_default_all_methods_are_compared_that_know_the_budget(folder, capsys):
     for budget, left_out in (("layer", set()), ("model", {"pillars", "random-in-group"})):
         votes = [words for words in dry_run(folder, capsys, "--budget", budget) if words[0] == "ghat-vote"]
-        methods = [words[words.index("--select") + 1] for words in votes]
-        assert set(methods) == set(compare_heads.SELECTIONS) - left_out and len(methods) == len(set(methods))
+        methods = [words[words.index("--keep-heads") + 1] for words in votes]
+        assert set(methods) == set(METHODS) - left_out and len(methods) == len(set(methods))
 
 
 class Programs:
@@ -112,14 +104,14 @@ class Programs:
 
     def __init__(self, monkeypatch):
         self.ran, self.failing = [], None
-        monkeypatch.setattr(Command, "run", lambda command: self.run(command))
+        monkeypatch.setattr(Command, "execute", lambda command: self.execute(command))
 
-    def run(self, command):
+    def execute(self, command):
         argv = command.argv
         self.ran.append(command.stage)
         if command.stage == self.failing:
             (command.log or command.output).write_text("half\nthe reason\n")
-            raise CommandFailed(f"{command.stage}: {argv[0]} ended with status 1")
+            return 1
         if argv[0] == "ghat-vote":
             state = read_checkpoint(argv[1])
             keep = int(argv[argv.index("--vote-heads") + 1])
@@ -131,6 +123,7 @@ class Programs:
             shutil.copy(argv[argv.index("--finetune-from-model") + 1], folder / "checkpoint_last.pt")
         else:
             command.output.write_text(log_of(argv[argv.index("--path") + 1]))
+        return 0
 
 
 def log_of(checkpoint):
@@ -147,7 +140,7 @@ def log_of(checkpoint):
 
 @pytest.fixture
 def programs(monkeypatch):
-    pytest.importorskip("matplotlib", reason="matplotlib is not installed: pip install matplotlib")
+    pytest.importorskip("matplotlib", reason="matplotlib: not installed; pip install matplotlib")
     return Programs(monkeypatch)
 
 
@@ -162,16 +155,16 @@ def bleu(said):
 def test_the_files_have_the_scores_of_every_row(folder, programs, capsys):
     assert compare(folder, "--methods", "random", "pillars", "l1", "--keep", 2, "--seeds", 1, 2) == 0
     out = folder / "out"
-    found = json.loads((out / "results.json").read_text())
-    rows = {row["title"]: row for row in found["rows"]}
+    saved = json.loads((out / "results.json").read_text())
+    rows = {row["title"]: row for row in saved["rows"]}
     assert list(rows) == ["pillars", "l1", "random"]  # of equal scores in the order given, the worst last
     worse = bleu(["two cats sleep now", *SENTENCES[1:]])
     assert rows["random"]["after_fine_tuning"]["scores"] == [pytest.approx(worse)] * 2
     voted = bleu([SENTENCES[0], "a dog walks home", SENTENCES[2]])
     assert rows["l1"]["after_the_vote"] == {"scores": [voted] * 2, "mean": voted, "standard_deviation": 0}
-    assert found["all_heads"] == [{"title": "all heads", "score": pytest.approx(100)}]
+    assert saved["all_heads"] == [{"title": "all heads", "score": pytest.approx(100)}]
     assert (rows["l1"]["p_value"], rows["pillars"]["p_value"]) == (1, None)
-    assert rows["random"]["attentions_x_heads"] == "6 x 2" and found["heads"] == 8
+    assert rows["random"]["attentions_x_heads"] == "6 x 2" and saved["heads"] == 8
     table = (out / "table.md").read_text()
     assert table.strip() in capsys.readouterr().out
     cells = {line.split("|")[1].strip(): line for line in table.splitlines() if line.startswith("|")}
@@ -185,8 +178,8 @@ def test_references_of_the_data_have_no_case_in_common_unless_told(folder, progr
     assert json.loads((folder / "out/results.json").read_text())["all_heads"][0]["score"] == 0
     shutil.rmtree(folder / "out")
     assert compare_heads.main(arguments(folder, "--methods", "l1", "--lowercase")) == 0
-    found = json.loads((folder / "out/results.json").read_text())
-    assert found["all_heads"][0]["score"] == pytest.approx(100) and "case:lc" in found["signature"]
+    saved = json.loads((folder / "out/results.json").read_text())
+    assert saved["all_heads"][0]["score"] == pytest.approx(100) and "case:lc" in saved["signature"]
 
 
 def test_what_is_finished_is_not_run_again_and_more_can_be_added(folder, programs, capsys):
@@ -220,7 +213,7 @@ def test_other_settings_are_refused(folder, programs, capsys):
     ran = list(programs.ran)
     with pytest.raises(SystemExit):
         compare(folder, "--methods", "pillars", "--epochs", 3)
-    assert "out: is a comparison of other settings (--epochs: 1 there, 3 now)" in capsys.readouterr().err
+    assert "out: was made with other settings (--epochs: 1 there, 3 now)" in capsys.readouterr().err
     assert programs.ran == ran
 
 
@@ -250,12 +243,12 @@ def refused(capsys, words):
         (["--vote-args", "--max-tokens 5 --seed 3"], "--vote-args --seed: is set by the comparison itself"),
         (
             ["--vote-args", "--max-token many"],
-            "--vote-args: ghat-vote does not take them: argument --max-tok",
+            "options of ghat-vote: argument --max-tok",
         ),
         (["--generate-args", "--path=x.pt"], "--generate-args --path=x.pt: is set by the comparison itself"),
         (["--generate-args", "--gen-subset tset"], "--generate-args --gen-subset tset: DATA "),
         (["--generate-args", "--gen-subset valid,test"], "--gen-subset valid,test: allowed is one split"),
-        (["--generate-args", "--beams 4"], "--generate-args: fairseq-generate does not take them: "),
+        (["--generate-args", "--beams 4"], "options of fairseq-generate: "),
     ],
     ids=lambda value: " ".join(map(str, value)) if isinstance(value, list) else "",
 )
@@ -271,7 +264,7 @@ def test_bad_options_are_refused_before_any_work(folder, programs, capsys, more,
         (("--lr 0.001", "--lr 0.001 --max-epoch 3"), "-- --max-epoch: is set by the comparison itself"),
         (
             ("--lr", "--no-such-option"),
-            "--: fairseq-train does not take them: unrecognized arguments: --no",
+            "options of fairseq-train: unrecognized arguments: --no",
         ),
         (("translation_v2s", "language_modeling_v2s"), "-- --task language_modeling_v2s: CHECKPOINT was trained for t"),
         (("group_constrained_", ""), "--criterion label_smoothed_cross_entropy: allowed with --continue-epochs is"),
@@ -303,7 +296,7 @@ def test_bad_checkpoints_and_data_are_refused_before_any_work(folder, programs, 
 def test_what_is_missing_is_said_before_any_work(folder, programs, capsys, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr("importlib.util.find_spec", lambda name: None)
-        assert "matplotlib is not installed: pip install matplotlib" in refused(capsys, arguments(folder))
+        assert "matplotlib: not installed; pip install matplotlib" in refused(capsys, arguments(folder))
     monkeypatch.chdir(folder)
     assert "is not the root of the repository" in refused(capsys, arguments(folder))
     assert programs.ran == [] and not (folder / "out").exists()

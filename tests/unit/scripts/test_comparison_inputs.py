@@ -1,23 +1,20 @@
-"""What is checked of a comparison beside the command line: budgets, split, references, what a checkpoint allows."""
+"""What is checked of a comparison: budgets, split, references, what a checkpoint allows, and the folder of results."""
 
+import json
+import re
 from pathlib import Path
 
 import pytest
 import torch
-from experiments.comparison.inputs import BadInput, Trained, check_fits, selectable, split_of
-from experiments.comparison.plan import Comparison
+from experiments.comparison.inputs import check_fits, claim_folder
+from experiments.comparison.plan import METHODS, Comparison, selectable
+from experiments.runner import BadInput
 from fairseq.data import indexed_dataset
-
-from fairseq_ghat.pruning.importance.registry import IMPORTANCES
 
 
 def comparison(data="bin", kind="translation", **more):
-    given = {"methods": ["disagreement"], "heads": 8, "languages": ("de", "en"), **more}
-    return Comparison(str(data), "trained.pt", Path("out"), kind, **given)
-
-
-def trained(*heads):
-    return Trained("translation", ("de", "en"), {f"encoder.layers.{i}.self_attn": n for i, n in enumerate(heads)})
+    options = {"methods": ["disagreement"], "heads": 8, "languages": ("de", "en"), **more}
+    return Comparison(str(data), "trained.pt", Path("out"), kind, **options)
 
 
 @pytest.fixture
@@ -42,46 +39,109 @@ def data(tmp_path):
     ],
 )
 def test_the_split_is_that_of_the_arguments(arguments, split):
-    assert split_of(arguments) == split
+    assert comparison(generate_args=arguments).subset == split
 
 
 def test_methods_of_groups_know_no_budget_over_the_model():
-    assert selectable("layer") == list(IMPORTANCES)
-    assert set(IMPORTANCES) - set(selectable("model")) == {"pillars", "random-in-group"}
+    assert selectable("layer") == list(METHODS)
+    assert set(METHODS) - set(selectable("model")) == {"pillars", "random-in-group"}
 
 
 @pytest.mark.parametrize("split,lines", [("test", 3), ("valid", 2)])
 def test_references_must_be_as_many_as_sentences(data, split, lines):
     """Also where the data was preprocessed for the other direction."""
     references = data / "references"
-    what = comparison(data, reference=references, subset=split)
+    given = comparison(data, reference=references, generate_args=["--gen-subset", split])
     references.write_text("a line\n" * lines)
-    check_fits(what, trained(8, 8))
+    check_fits(given)
     references.write_text("a line\n" * (lines + 1))
     with pytest.raises(
         BadInput, match=f"--reference .*: has {lines + 1} lines; allowed is {lines}, the sentences of {split}"
     ):
-        check_fits(what, trained(8, 8))
+        check_fits(given)
 
 
 def test_the_fewest_heads_of_an_attention_limit_the_budget(data):
-    check_fits(comparison(data, keeps=[3]), trained(8, 4))
+    check_fits(comparison(data, keep=[3], fewest_heads=4))
     with pytest.raises(BadInput, match="--keep 4: allowed is 1 to 3 of 4 heads"):
-        check_fits(comparison(data, keeps=[2, 4]), trained(8, 4))
+        check_fits(comparison(data, keep=[2, 4], fewest_heads=4))
 
 
 def test_disagreement_is_regularised_where_all_attentions_have_as_many_heads(data):
     """It takes one number of groups, as many as heads."""
-    check_fits(comparison(data, continue_epochs=1), trained(8, 8))
-    check_fits(comparison(data, continue_epochs=1, methods=["l1"]), trained(8, 4))
+    check_fits(comparison(data, continue_epochs=1))
+    check_fits(comparison(data, continue_epochs=1, methods=["l1"], fewest_heads=4))
     with pytest.raises(BadInput, match="--methods disagreement with --continue-epochs: .* CHECKPOINT has 4 to 8"):
-        check_fits(comparison(data, continue_epochs=1), trained(8, 4))
+        check_fits(comparison(data, continue_epochs=1, fewest_heads=4))
 
 
 @pytest.mark.parametrize(
     "given,flag", [({"reference": Path("test.en")}, "--reference"), ({"lowercase": True}, "--lower")]
 )
 def test_a_language_model_has_no_references(given, flag):
-    check_fits(comparison(kind="language_modeling"), trained(8))
+    check_fits(comparison(kind="language_modeling"))
     with pytest.raises(BadInput, match=f"{flag}.*: allowed for translation"):
-        check_fits(comparison(kind="language_modeling", **given), trained(8))
+        check_fits(comparison(kind="language_modeling", **given))
+
+
+@pytest.fixture
+def made(tmp_path):
+    """Makes a comparison of given settings, with a checkpoint of given content, in a folder that has begun or not."""
+    (tmp_path / "test.en").write_text("one\n")
+
+    def make(content=b"weights", begun=True, **more):
+        (tmp_path / "trained.pt").write_bytes(content)
+        out = tmp_path / "out"
+        if begun:
+            (out / "starts" / "plain").mkdir(parents=True, exist_ok=True)
+            (out / "starts" / "plain" / "all-heads.generate.log.done.json").write_text("{}")
+        options = {"methods": ["l1"], "train": ["--lr", "0.1", "--fp16"], "reference": tmp_path / "test.en", **more}
+        return Comparison("bin", str(tmp_path / "trained.pt"), out, "translation", 8, **options)
+
+    return make
+
+
+def test_more_methods_budgets_refits_and_seeds_are_welcome(made):
+    first = claim_folder(made(begun=False))
+    more = made(methods=["l1", "random"], keep=[2, 4], refit=["none", "output"], seeds=[1, 2], cpu=True)
+    assert claim_folder(more) == first == json.loads((more.out / "settings.json").read_text())
+
+
+@pytest.mark.parametrize(
+    "other,told",
+    [
+        ({"epochs": 2}, "--epochs: 1 there, 2 now"),
+        ({"continue_epochs": 1}, "--continue-epochs: 0 there, 1 now"),
+        ({"budget": "model"}, "--budget: layer there, model now"),
+        ({"lowercase": True}, "--lowercase: False there, True now"),
+        ({"train": ["--fp16", "--lr", "0.1"]}, "options of fairseq-train: another order"),
+        ({"train": ["--lr", "0.2", "--fp16"]}, "options of fairseq-train: --lr 0.1 there, --lr 0.2 now"),
+        ({"vote_args": ["--select-batches", "3"]}, "--vote-args: nothing there, --select-batches 3 now"),
+        ({"generate_args": ["--beam", "1"]}, "--generate-args: nothing there, --beam 1 now"),
+        ({"content": b"trained again"}, "SHA-256 of CHECKPOINT: [0-9a-f]{64} there, [0-9a-f]{64} now"),
+        ({"reference": None}, "--reference: .*test.en there, None now"),
+    ],
+    ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
+)
+def test_other_settings_are_refused_by_name(made, other, told):
+    claim_folder(made(begun=False))
+    with pytest.raises(BadInput) as refusal:
+        claim_folder(made(**other))
+    assert re.search(f"OUT .*out: was made with other settings .*{told}", str(refusal.value))
+
+
+def test_the_seed_of_the_starts_is_a_setting_where_they_are_trained_on(made):
+    claim_folder(made(begun=False, continue_epochs=1))
+    claim_folder(made(continue_epochs=1, seeds=[1, 2]))
+    with pytest.raises(BadInput, match="first of --seeds, .*: 1 there, 2 now"):
+        claim_folder(made(continue_epochs=1, seeds=[2, 1]))
+
+
+def test_a_folder_in_which_nothing_was_made_is_no_obstacle(made):
+    claim_folder(made(begun=False))
+    assert claim_folder(made(begun=False, epochs=5))["--epochs"] == 5
+
+
+def test_a_folder_of_something_else_is_refused(made):
+    with pytest.raises(BadInput, match="holds checkpoints, but no settings.json"):
+        claim_folder(made(begun=True))

@@ -3,35 +3,34 @@
 from pathlib import Path
 
 import pytest
-from experiments.comparison.plan import Comparison, pruned, starts
+from experiments.comparison.plan import Comparison, starts, votes
 
 
 def comparison(**more):
-    given = {"methods": ["random", "pillars", "disagreement"], "keeps": [2, 4], "seeds": [1, 2], "heads": 8}
-    given.update(more)
-    return Comparison("bin", "trained.pt", Path("out"), "translation", languages=("de", "en"), **given)
+    options = {"methods": ["random", "pillars", "disagreement"], "keep": [2, 4], "seeds": [1, 2], "heads": 8}
+    options.update(more)
+    return Comparison("bin", "trained.pt", Path("out"), "translation", languages=("de", "en"), **options)
 
 
 def test_without_training_on_everything_begins_at_the_checkpoint():
-    what = comparison(gct_methods=[])
-    (start,) = starts(what)
+    given = comparison(gct_methods=[])
+    (start,) = starts(given)
     assert (start.title, start.groups, start.model.checkpoint) == ("all heads", None, Path("trained.pt"))
-    votes = pruned(what)
-    assert {one.start for one in votes} == {start}
-    assert [(one.seed, one.keep, one.method) for one in votes] == [
-        (seed, keep, method) for seed in (1, 2) for keep in (2, 4) for method in what.methods
+    assert {vote.start for vote in votes(given)} == {start}
+    assert [(vote.seed, vote.keep, vote.method) for vote in votes(given)] == [
+        (seed, keep, method) for seed in (1, 2) for keep in (2, 4) for method in given.methods
     ]
 
 
 def test_trained_on_there_is_a_start_for_each_budget_of_the_constraint_and_one_for_disagreement():
-    what = comparison(continue_epochs=3, gct_methods=["pillars", "l1"], refits=["none"])
-    assert {(start.kind, start.groups): start.model.checkpoint.parent.name for start in starts(what)} == {
+    given = comparison(continue_epochs=3, gct_methods=["pillars", "l1"], refit=["none"])
+    assert {(start.kind, start.groups): start.model.checkpoint.parent.name for start in starts(given)} == {
         ("plain", None): "plain",
         ("gct", 2): "gct-2",
         ("gct", 4): "gct-4",
         ("diversity", 8): "diversity",
     }
-    rows = [(one.title, one.start.groups) for one in pruned(what) if (one.keep, one.seed) == (4, 2)]
+    rows = [(vote.title, vote.start.groups) for vote in votes(given) if (vote.keep, vote.seed) == (4, 2)]
     assert rows == [
         ("random", None),
         ("pillars", None),
@@ -43,14 +42,14 @@ def test_trained_on_there_is_a_start_for_each_budget_of_the_constraint_and_one_f
 
 
 def test_without_the_methods_there_are_no_starts_for_them():
-    what = comparison(methods=["random"], continue_epochs=3)
-    assert [start.kind for start in starts(what)] == ["plain"]
+    given = comparison(methods=["random"], continue_epochs=3)
+    assert [start.kind for start in starts(given)] == ["plain"]
 
 
 def test_no_two_models_share_a_file():
-    what = comparison(continue_epochs=1, gct_methods=["pillars"], refits=["none", "output"])
-    models = [start.model for start in starts(what)]
-    models += [model for one in pruned(what) for model in (one.voted, one.tuned)]
+    given = comparison(continue_epochs=1, gct_methods=["pillars"], refit=["none", "output"])
+    models = [start.model for start in starts(given)]
+    models += [model for vote in votes(given) for model in (vote.voted, vote.tuned)]
     files = [path for model in models for path in (model.checkpoint, model.output, model.score)]
     # 3 methods, 1 after GCT and 1 after its regularisation; 2 budgets, 2 refits, 2 seeds; voted and tuned.
     assert len(models) == 4 + 5 * 2 * 2 * 2 * 2 and len(set(files)) == 3 * len(models)

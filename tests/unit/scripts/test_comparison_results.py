@@ -1,4 +1,4 @@
-"""Means, deviations, order and significance of a comparison whose scores and translations are written by hand."""
+"""Scores of a comparison: those of sacrebleu and ghat-perplexity; of all together means and significance."""
 
 import argparse
 import json
@@ -6,22 +6,110 @@ import random
 
 import pytest
 import torch
-from experiments.comparison.plan import Comparison, pruned, starts
-from experiments.comparison.results import as_json, gather, spread
+from experiments.comparison.plan import METHODS, Comparison, ScoredModel, starts, votes
+from experiments.comparison.results import as_json, gather, hypotheses, read_score, references, spread, write_score
+from sacrebleu.metrics import BLEU
 
 from fairseq_ghat.checkpoints.files import write_checkpoint
+from fairseq_ghat.cli import score
+from fairseq_ghat.evaluation.generation_log import GenerationLogError
 from fairseq_ghat.evaluation.scoring import score_systems
-from fairseq_ghat.pruning.importance.registry import IMPORTANCES
+
+LOG = """T-1\ta dog walks home
+H-1\t-0.25\ta dog runs home
+D-1\t-0.25\ta dog runs home
+T-0\ttwo cats sleep here .
+H-0\t-0.5\ttwo cats sleep here .
+D-0\t-0.5\ttwo cats sleep here.
+2026 | INFO | Translated 2 sentences (12 tokens) in 0.5s (6.00 sentences/s, 99.00 tokens/s)
+"""
+TEXTS = ["two cats sleep here.", "a dog runs home"]
+OF_DATA = ["two cats sleep here .", "a dog walks home"]
+
+
+def model(tmp_path, log=LOG):
+    made = ScoredModel(tmp_path / "voted.pt", tmp_path, "voted", translates=True)
+    made.output.write_text(log)
+    return made
+
+
+def of_l1(tmp_path, **more):
+    return Comparison("bin", "trained.pt", tmp_path, "translation", 8, ["l1"], languages=("de", "en"), **more)
+
+
+def test_references_are_those_of_the_data_unless_raw_ones_are_given(tmp_path):
+    translated = model(tmp_path)
+    (tmp_path / "test.en").write_text("Two cats sleep here.\na dog walks home\n")
+    assert hypotheses(translated) == TEXTS
+    assert references(of_l1(tmp_path), translated.output) == [OF_DATA]
+    raw = of_l1(tmp_path, reference=tmp_path / "test.en")
+    assert references(raw, translated.output) == [["Two cats sleep here.", "a dog walks home"]]
+
+
+def test_bleu_is_that_of_sacrebleu(tmp_path):
+    translated = model(tmp_path)
+    write_score(of_l1(tmp_path), translated)
+    made = read_score(translated)
+    assert made["score"] == pytest.approx(BLEU().corpus_score(TEXTS, [OF_DATA]).score)
+    assert (made["metric"], made["sentences"]) == ("BLEU", 2) and "case:mixed" in made["signature"]
+
+
+def test_bleu_is_that_of_ghat_score_against_the_same_references(tmp_path, capsys):
+    translated = model(tmp_path)
+    raw = tmp_path / "test.en"
+    raw.write_text("Two cats sleep here.\na dog runs home\n")
+    write_score(of_l1(tmp_path, reference=raw, lowercase=True), translated)
+    assert score.main([str(raw), str(translated.output), "--lowercase", "--json"]) == 0
+    expected = json.loads(capsys.readouterr().out)["scores"]["BLEU"][str(translated.output)]
+    made = read_score(translated)
+    assert made["score"] == expected["score"] == pytest.approx(100)
+    assert (made["interval"], made["signature"]) == (expected["interval"], expected["signature"])
+
+
+@pytest.mark.parametrize(
+    "log,message",
+    [
+        (LOG.replace("T-", "X-"), "voted.generate.log: holds no references, lines T-; give raw ones"),
+        (LOG.split("2026")[0], "voted.generate.log: not the whole log"),
+        (LOG.replace("T-0", "X-0"), "voted.generate.log has 2 sentences, the references have 1"),
+    ],
+    ids=["no references", "cut off", "one reference missing"],
+)
+def test_logs_that_do_not_fit_are_refused_and_leave_no_score(tmp_path, log, message):
+    translated = model(tmp_path, log)
+    with pytest.raises((GenerationLogError, ValueError), match=message):
+        write_score(of_l1(tmp_path), translated)
+    assert not translated.score.exists()
+
+
+@pytest.mark.parametrize("subwords,expected,unit", [(None, 12.5, "token"), ("sentencepiece", 40.0, "word")])
+def test_perplexity_is_per_word_where_the_text_is_in_subwords(tmp_path, subwords, expected, unit):
+    translated = ScoredModel(tmp_path / "voted.pt", tmp_path, "voted", translates=False)
+    figures = {"perplexity": 12.5, "word_perplexity": 40.0 if subwords else None, "tokens": 77}
+    said = {"window": "blocks of 32 tokens", "subwords": subwords}
+    said["checkpoints"] = {str(translated.checkpoint): {"subsets": {"valid": figures}}}
+    translated.output.write_text(json.dumps(said))
+    write_score(
+        Comparison("bin", "t.pt", tmp_path, "language_modeling", 8, ["l1"], generate_args=["--gen-subset=valid"]),
+        translated,
+    )
+    assert read_score(translated) == {
+        "metric": "perplexity",
+        "score": expected,
+        "signature": f"per {unit}; blocks of 32 tokens",
+        "tokens": 77,
+    }
+
 
 REFERENCES = [" ".join(f"w{(3 * i + j) % 20}" for j in range(6 + i % 4)) for i in range(40)]
 
 
-def finished(what, scores, texts=None):
-    """Writes what the steps would have made. scores, texts: (title, keep, seed, "voted" or "tuned") -> value."""
+def finished(given, scores, texts=None):
+    """Writes what the commands would have made. scores, texts: (title, keep, seed, "voted" or "tuned") -> value."""
     masks = {"decoder.layers.0.self_attn.head_mask": torch.tensor([2, 2, 0, 0])}
-    written = [(one.voted, (one.title, one.keep, one.seed, "voted")) for one in pruned(what)]
-    written += [(one.tuned, (one.title, one.keep, one.seed, "tuned")) for one in pruned(what)]
-    written += [(start.model, (start.title,)) for start in starts(what)]
+    written = [(vote.voted, (vote.title, vote.keep, vote.seed, "voted")) for vote in votes(given)]
+    written += [(vote.tuned, (vote.title, vote.keep, vote.seed, "tuned")) for vote in votes(given)]
+    written += [(start.model, (start.title,)) for start in starts(given)]
     for model, key in written:
         model.folder.mkdir(parents=True, exist_ok=True)
         content = {"metric": "BLEU", "score": scores(*key), "signature": "signed"}
@@ -31,8 +119,8 @@ def finished(what, scores, texts=None):
         ]
         speed = "2026 | INFO | Translated 40 sentences (9 tokens) in 0.5s (6.00 sentences/s, 99.00 tokens/s)"
         model.output.write_text("\n".join([*lines, speed]) + "\n")
-    for one in pruned(what):
-        write_checkpoint({"model": masks, "args": argparse.Namespace()}, one.voted.checkpoint)
+    for vote in votes(given):
+        write_checkpoint({"model": masks, "args": argparse.Namespace()}, vote.voted.checkpoint)
 
 
 def dropping(share, seed):
@@ -42,8 +130,8 @@ def dropping(share, seed):
 
 
 def translation(tmp_path, **more):
-    given = {"methods": ["l1", "pillars", "random"], "seeds": [1, 2], "keeps": [2, 3], "heads": 8, **more}
-    return Comparison("bin", "trained.pt", tmp_path, "translation", languages=("de", "en"), **given)
+    options = {"methods": ["l1", "pillars", "random"], "seeds": [1, 2], "keep": [2, 3], "heads": 8, **more}
+    return Comparison("bin", "trained.pt", tmp_path, "translation", languages=("de", "en"), **options)
 
 
 # By heads kept and method, the scores of two seeds after fine-tuning; after the vote they are ten less.
@@ -67,41 +155,41 @@ def texts_of(title, keep=None, seed=1, moment="tuned"):
 
 @pytest.fixture
 def results(tmp_path):
-    what = translation(tmp_path)
-    finished(what, of_table, texts_of)
-    return what, gather(what)
+    given = translation(tmp_path)
+    finished(given, of_table, texts_of)
+    return given, gather(given)
 
 
 def test_rows_are_ordered_within_a_budget_by_the_score_after_fine_tuning(results):
-    _, found = results
-    assert [(row.keep, row.title) for row in found.rows] == [
+    _, gathered = results
+    assert [(row.heads_kept, row.title) for row in gathered.rows] == [
         *((2, name) for name in ("random", "l1", "pillars")),  # 30, 22, 21.5
         *((3, name) for name in ("pillars", "l1", "random")),  # 26.5, 25.5, 11.5
     ]
-    assert found.all_heads == [("all heads", 33.25)] and (found.metric, found.signature) == ("BLEU", "signed")
+    assert gathered.all_heads == [("all heads", 33.25)] and (gathered.metric, gathered.signature) == ("BLEU", "signed")
 
 
 def test_perplexities_are_ordered_the_other_way(tmp_path):
-    what = translation(tmp_path)
-    finished(what, of_table, texts_of)
-    other = Comparison(**{**vars(what), "kind": "language_modeling"})
-    for one in pruned(what):
-        for here, there in ((one.voted, "voted"), (one.tuned, "tuned")):
+    given = translation(tmp_path)
+    finished(given, of_table, texts_of)
+    other = Comparison(**{**vars(given), "kind": "language_modeling"})
+    for vote in votes(given):
+        for here, there in ((vote.voted, "voted"), (vote.tuned, "tuned")):
             (here.folder / f"{there}.perplexity.json").write_text("{}")
     rows = gather(other).rows
-    assert [row.title for row in rows if row.keep == 2] == ["pillars", "l1", "random"]
+    assert [row.title for row in rows if row.heads_kept == 2] == ["pillars", "l1", "random"]
     assert {row.p_value for row in rows} == {None}
 
 
 def test_figures_are_those_of_the_seeds(results):
-    what, found = results
-    l1 = next(row for row in found.rows if (row.title, row.keep) == ("l1", 2))
+    given, gathered = results
+    l1 = next(row for row in gathered.rows if (row.title, row.heads_kept) == ("l1", 2))
     assert (l1.seeds, l1.voted, l1.tuned) == ([1, 2], [10.0, 14.0], [20.0, 24.0])
-    assert (l1.paper, l1.heads, l1.start) == (IMPORTANCES["l1"].paper, "1 x 2", "plain")
+    assert (l1.paper, l1.attentions_x_heads, l1.start) == (METHODS["l1"].paper, "1 x 2", "plain")
     assert spread(l1.tuned) == {"mean": 22.0, "standard_deviation": pytest.approx(8**0.5)}  # (2^2 + 2^2) / (2 - 1)
     assert spread([20.0]) == {"mean": 20.0, "standard_deviation": None}
-    plain = json.loads(json.dumps(as_json(what, found, {"--epochs": 1})))
-    row = next(one for one in plain["rows"] if (one["title"], one["heads_kept"]) == ("l1", 2))
+    plain = json.loads(json.dumps(as_json(given, gathered, {"--epochs": 1})))
+    row = next(vote for vote in plain["rows"] if (vote["title"], vote["heads_kept"]) == ("l1", 2))
     assert row["after_the_vote"] == {"scores": [10.0, 14.0], "mean": 12.0, "standard_deviation": pytest.approx(8**0.5)}
     assert row["after_fine_tuning"]["scores"] == [20.0, 24.0] and row["p_value"] == l1.p_value
     assert plain["settings"] == {"--epochs": 1} and plain["baseline"] == "pillars" and plain["seeds"] == [1, 2]
@@ -109,8 +197,8 @@ def test_figures_are_those_of_the_seeds(results):
 
 
 def test_significance_is_that_of_all_seeds_translations_together(results):
-    _, found = results
-    p_values = {(row.title, row.keep): row.p_value for row in found.rows}
+    _, gathered = results
+    p_values = {(row.title, row.heads_kept): row.p_value for row in gathered.rows}
     assert p_values["pillars", 2] is None and p_values["pillars", 3] is None
     assert p_values["l1", 2] == 1  # the same translations
     assert p_values["random", 2] < 0.01
@@ -120,16 +208,19 @@ def test_significance_is_that_of_all_seeds_translations_together(results):
 
 
 def test_without_fine_tuning_the_votes_are_ordered_and_tested(tmp_path):
-    what = translation(tmp_path, epochs=0, methods=["l1", "random"])
+    given = translation(tmp_path, epochs=0, methods=["l1", "random"])
 
     def other_texts(title, keep=None, seed=1, moment="voted"):
         return texts_of(title, keep, seed) if moment == "voted" else REFERENCES
 
-    finished(what, of_table, other_texts)
-    found = gather(what)
-    assert [row.title for row in found.rows if row.keep == 2] == ["random", "l1"]
-    assert all(row.tuned == [] for row in found.rows)
+    finished(given, of_table, other_texts)
+    gathered = gather(given)
+    assert [row.title for row in gathered.rows if row.heads_kept == 2] == ["random", "l1"]
+    assert all(row.tuned == [] for row in gathered.rows)
     # No row is called pillars: the first method is what the other is tested against.
-    assert {row.title: row.p_value is None for row in found.rows if row.keep == 2} == {"l1": True, "random": False}
-    assert next(row.p_value for row in found.rows if (row.title, row.keep) == ("random", 2)) < 0.01
-    assert as_json(what, found, {})["rows"][0]["after_fine_tuning"] is None
+    assert {row.title: row.p_value is None for row in gathered.rows if row.heads_kept == 2} == {
+        "l1": True,
+        "random": False,
+    }
+    assert next(row.p_value for row in gathered.rows if (row.title, row.heads_kept) == ("random", 2)) < 0.01
+    assert as_json(given, gathered, {})["rows"][0]["after_fine_tuning"] is None

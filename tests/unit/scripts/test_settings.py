@@ -4,7 +4,8 @@ import copy
 
 import pytest
 import yaml
-from experiments.recipes.settings import KINDS, SETTINGS, SettingsError, read_settings, recipe, sets_of
+from experiments.recipes.settings import KINDS, SETTINGS_FILE, Recipe, read_settings, sets_of
+from experiments.runner import BadInput
 
 # Tables 7 and 8: alpha, beta, feature of GHT and of GHT-PS.
 PAPER = {
@@ -24,7 +25,7 @@ PAPER = {
 def test_constraint_is_that_of_tables_7_and_8(name):
     settings = read_settings()
     for system, expected in zip(("ght", "ght-ps"), PAPER[name]):
-        grouping = recipe(settings, name, system).options["grouping"]
+        grouping = Recipe(settings, name, system).options["grouping"]
         assert tuple(grouping[f"group-{what}"] for what in ("alpha", "beta", "feature")) == expected
 
 
@@ -36,25 +37,25 @@ def test_every_set_is_of_one_kind():
 
 
 def test_the_plain_transformer_has_nothing_of_ours():
-    plain = recipe(read_settings(), "iwslt14.de-en", "transformer")
+    plain = Recipe(read_settings(), "iwslt14.de-en", "transformer")
     assert not plain.grouped and not plain.votes
     assert plain.languages == ("de", "en") and plain.references == "raw/test.en" and plain.lowercase
 
 
 def test_a_set_overrides_the_system_and_the_lite_one_takes_the_pruned_ones():
     settings = read_settings()
-    pruned = recipe(settings, "multi30k.de-en", "ght-ps").options
+    pruned = Recipe(settings, "multi30k.de-en", "ght-ps").options
     assert pruned["vote"] == {"vote-epoch": 4, "refit": "output"}
     assert pruned["grouping"] == {"head-groups": 2, "group-loss-scale": 0.03}
-    lite = recipe(settings, "wmt14.en-de", "ght-ps-lite").options
+    lite = Recipe(settings, "wmt14.en-de", "ght-ps-lite").options
     assert lite["architecture"]["decoder-ffn-embed-dim"] == 1024 and lite["architecture"]["arch"]
-    assert lite["grouping"] == recipe(settings, "wmt14.en-de", "ght-ps").options["grouping"]
+    assert lite["grouping"] == Recipe(settings, "wmt14.en-de", "ght-ps").options["grouping"]
 
 
 def test_a_recipe_does_not_change_the_settings():
     settings = read_settings()
     before = copy.deepcopy(settings)
-    recipe(settings, "iwslt14.de-en", "ght-ps-lite").options["optimizer"]["lr"] = 1
+    Recipe(settings, "iwslt14.de-en", "ght-ps-lite").options["optimizer"]["lr"] = 1
     assert settings == before
 
 
@@ -67,8 +68,8 @@ def test_a_recipe_does_not_change_the_settings():
     ids=["set", "system"],
 )
 def test_unknown_names_are_refused(arguments, message):
-    with pytest.raises(SettingsError, match=message):
-        recipe(read_settings(), *arguments)
+    with pytest.raises(BadInput, match=message):
+        Recipe(read_settings(), *arguments)
 
 
 @pytest.mark.parametrize(
@@ -83,16 +84,16 @@ def test_unknown_names_are_refused(arguments, message):
     ids=["part", "system", "kind", "label", "recipe"],
 )
 def test_a_settings_file_that_is_wrong_is_named(tmp_path, change, message):
-    content = yaml.safe_load(SETTINGS.read_text())
+    content = yaml.safe_load(SETTINGS_FILE.read_text())
     change(content)
     path = tmp_path / "settings.yaml"
     path.write_text(yaml.safe_dump(content))
-    with pytest.raises(SettingsError, match=f"settings.yaml: .*{message}|settings.yaml: {message}"):
+    with pytest.raises(BadInput, match=f"settings.yaml: .*{message}|settings.yaml: {message}"):
         read_settings(path)
 
 
 def test_a_file_that_is_no_yaml_is_named(tmp_path):
     path = tmp_path / "settings.yaml"
     path.write_text("sets: [")
-    with pytest.raises(SettingsError, match="settings.yaml: "):
+    with pytest.raises(BadInput, match="settings.yaml: "):
         read_settings(path)

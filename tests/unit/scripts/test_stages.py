@@ -1,23 +1,21 @@
 """The commands of every recipe: parsed by fairseq's own parsers, of the paper's shape, with the tokens of an update."""
 
 import shlex
-from argparse import Namespace
 from pathlib import Path
 
 import benchmark
 import pytest
 import torch
 from experiments.recipes import stages
-from experiments.recipes.settings import SettingsError, read_settings, recipe, sets_of
-from fairseq import options, tasks, utils
+from experiments.recipes.settings import SETTINGS_FILE, Recipe, read_settings, sets_of
+from experiments.runner import BadInput, parsed
+from fairseq import tasks
 from fairseq.models import ARCH_MODEL_REGISTRY
 
-from fairseq_ghat.cli import bench, perplexity, score, stats
 from fairseq_ghat.modules.grouped_attention import grouped_attentions, remove_heads
 from fairseq_ghat.profiling.parameters import non_embedding_parameters
 from fairseq_ghat.profiling.without_data import OnlyDictionaries
 
-USER_DIR = str(Path(__file__).resolve().parents[3] / "fairseq_ghat")
 SETTINGS = read_settings()
 SYSTEMS = ("transformer", "ght", "ght-ps", "ght-ps-lite")
 
@@ -25,11 +23,11 @@ SYSTEMS = ("transformer", "ght", "ght-ps", "ght-ps-lite")
 def dry_run(name, *arguments, capsys):
     """The command lines of a dry run, by what they start with."""
     assert benchmark.main([name, "--dry-run", *arguments]) == 0
-    found = {}
+    commands = {}
     for block in capsys.readouterr().out.strip().split("\n\n"):
         words = shell_words("\n".join(line for line in block.splitlines() if not line.startswith(("#", "mkdir "))))
-        found.setdefault(words[0] if words[0] != "python" else words[1], []).append(words)
-    return found
+        commands.setdefault(words[0] if words[0] != "python" else words[1], []).append(words)
+    return commands
 
 
 def shell_words(text):
@@ -39,44 +37,35 @@ def shell_words(text):
     return words[:cut]
 
 
-def parsed(words):
-    """What fairseq-train makes of its arguments."""
-    utils.import_user_module(Namespace(user_dir=USER_DIR))
-    arguments = [USER_DIR if word == "fairseq_ghat" else word for word in words[1:]]
-    parser = options.get_training_parser(task(arguments))
-    return options.parse_args_and_arch(parser, arguments)
-
-
-def task(arguments):
-    return arguments[arguments.index("--task") + 1]
-
-
 @pytest.mark.parametrize("name", sets_of(SETTINGS))
 def test_every_command_is_understood_by_its_program(name, capsys):
     systems = [s for s in SYSTEMS if s != "ght-ps-lite" or name.startswith("wmt")]
-    found = dry_run(name, "--systems", *systems, "--gpus", "1", capsys=capsys)
-    kind = recipe(SETTINGS, name, "ght").kind
-    trained = [parsed(words) for words in found.pop("fairseq-train")]
+    shown = dry_run(name, "--systems", *systems, "--gpus", "1", capsys=capsys)
+    kind = Recipe(SETTINGS, name, "ght").kind
+    trained = [parsed(words) for words in shown.pop("fairseq-train")]
     assert [args.arch.startswith("ghat_") for args in trained] == [system != "transformer" for system in systems]
     assert [getattr(args, "vote_epoch", None) is not None for args in trained] == ["ps" in s for s in systems]
     for args in trained:
         assert args.criterion.startswith("group_constrained_") == args.arch.startswith("ghat_")
-        assert args.max_tokens * args.update_freq[0] == recipe(SETTINGS, name, "ght").tokens_per_update
-    for words in found.pop("fairseq-generate", []):
-        parser = options.get_generation_parser()
-        args = options.parse_args_and_arch(parser, [USER_DIR if w == "fairseq_ghat" else w for w in words[1:]])
+        assert args.max_tokens * args.update_freq[0] == Recipe(SETTINGS, name, "ght").tokens_per_update
+    for words in shown.pop("fairseq-generate", []):
+        args = parsed(words)
         assert args.required_batch_size_multiple == 1 and args.post_process == "sentencepiece"
         for name in ("truncate_source", "max_source_positions", "source_lang", "target_lang"):
             # Otherwise fairseq would read the test set in another way; 1024 is its own default.
             assert getattr(args, name, 1024) == getattr(trained[0], name, 1024)
-    ours = {"ghat-stats": stats.parser, "ghat-bench": bench.parser, "ghat-score": score.parser}
-    ours["ghat-perplexity"] = perplexity.parser
-    for program in set(found) & set(ours):
-        for words in found.pop(program):
-            ours[program]().parse_args(words[1:])
-    assert set(found) <= {"ghat-average", "ghat-slim", "scripts/prepare_data.py", "scripts/results_table.py"}
-    assert len(found["ghat-slim"]) == sum("ps" in system for system in systems)
-    assert ("ghat-average" in found) == (kind != "language_modeling")
+    for program in set(shown) & {"ghat-stats", "ghat-bench", "ghat-score", "ghat-perplexity"}:
+        assert all(parsed(words) for words in shown.pop(program))
+    assert set(shown) <= {"ghat-average", "ghat-slim", "scripts/prepare_data.py", "scripts/results_table.py"}
+    assert len(shown["ghat-slim"]) == sum("ps" in system for system in systems)
+    assert ("ghat-average" in shown) == (kind != "language_modeling")
+
+
+def test_settings_of_another_file_are_taken(tmp_path, capsys):
+    (tmp_path / "mine.yaml").write_text(SETTINGS_FILE.read_text().replace("lr: 0.0005", "lr: 0.25"))
+    more = ["--systems", "ght", "--settings", str(tmp_path / "mine.yaml")]
+    (words,) = dry_run("iwslt14.de-en", *more, capsys=capsys)["fairseq-train"]
+    assert parsed(words).lr == [0.25]
 
 
 def built(args, vocabulary):
@@ -88,9 +77,9 @@ def built(args, vocabulary):
 @pytest.mark.parametrize("name", [n for n in sets_of(SETTINGS, "translation") if not n.startswith("multi30k")])
 def test_translation_recipes_have_the_papers_shape(name, capsys):
     """44M parameters without embeddings, 30M with the 2 heads of each attention that stay; 16M for LITE (Table 5)."""
-    found = dry_run(name, "--systems", *SYSTEMS, capsys=capsys)["fairseq-train"]
+    shown = dry_run(name, "--systems", *SYSTEMS, capsys=capsys)["fairseq-train"]
     sizes = {}
-    for system, words in zip(SYSTEMS, found):
+    for system, words in zip(SYSTEMS, shown):
         args = parsed(words)
         model = built(args, 1000)
         assert args.encoder_attention_heads == args.decoder_attention_heads == 8
@@ -113,7 +102,7 @@ def test_language_model_has_the_papers_shape(capsys):
 
 
 def run_of(name="wmt14.en-de", **more):
-    return stages.Run(recipe(SETTINGS, name, "ght-ps"), Path("data"), Path("run"), **more)
+    return stages.Run(Recipe(SETTINGS, name, "ght-ps"), Path("data"), Path("run"), **more)
 
 
 @pytest.mark.parametrize(
@@ -132,32 +121,30 @@ def test_tokens_of_an_update_are_those_of_eight_gpus_for_the_language_model():
 
 @pytest.mark.parametrize("gpus,max_tokens", [(2, None), (3, 1024), (1, 5000)])
 def test_batches_that_would_change_the_update_are_refused(gpus, max_tokens):
-    with pytest.raises(SettingsError, match=rf"--gpus {gpus} --max-tokens .* do not divide the 4096 tokens"):
+    with pytest.raises(BadInput, match=rf"--gpus {gpus} --max-tokens .* do not divide the 4096 tokens"):
         run_of(gpus=gpus, max_tokens=max_tokens).batches()
 
 
 def test_moses_goes_through_all_stages(capsys):
-    found = dry_run("iwslt14.de-en", "--systems", "ght", "--subwords", "moses-bpe", capsys=capsys)
-    assert "moses-bpe" in found["scripts/prepare_data.py"][0]
-    (trained,) = found["fairseq-train"]
+    shown = dry_run("iwslt14.de-en", "--systems", "ght", "--subwords", "moses-bpe", capsys=capsys)
+    assert "moses-bpe" in shown["scripts/prepare_data.py"][0]
+    (trained,) = shown["fairseq-train"]
     assert trained[trained.index("--eval-bleu-detok") + 1] == "moses"
     assert trained[trained.index("--eval-bleu-detok-args") + 1] == '{"target_lang": "en"}'
     assert trained[trained.index("--eval-bleu-remove-bpe") + 1] == "subword_nmt"
-    (generated,) = found["fairseq-generate"]
-    args = options.parse_args_and_arch(
-        options.get_generation_parser(), [USER_DIR if w == "fairseq_ghat" else w for w in generated[1:]]
-    )
+    (generated,) = shown["fairseq-generate"]
+    args = parsed(generated)
     assert args.post_process == "subword_nmt" and args.tokenizer == "moses"
 
 
 def test_what_is_evaluated_is_what_the_stages_before_made(capsys):
-    found = dry_run("iwslt14.de-en", "--systems", "ght-ps", capsys=capsys)
+    shown = dry_run("iwslt14.de-en", "--systems", "ght-ps", capsys=capsys)
     folder = "work/runs/iwslt14.de-en/ght-ps"
-    assert found["ghat-average"][0][1:] == [folder, "--best", "5", "--output", f"{folder}/average.pt"]
-    assert found["ghat-slim"][0][1:] == [f"{folder}/average.pt", f"{folder}/slim.pt"]
-    assert f"{folder}/slim.pt" in found["fairseq-generate"][0] and f"{folder}/slim.pt" in found["ghat-stats"][0]
-    assert found["ghat-score"][0][1:3] == ["work/data/iwslt14.de-en/raw/test.en", f"{folder}/generate.log"]
-    assert "--lowercase" in found["ghat-score"][0]
+    assert shown["ghat-average"][0][1:] == [folder, "--best", "5", "--output", f"{folder}/average.pt"]
+    assert shown["ghat-slim"][0][1:] == [f"{folder}/average.pt", f"{folder}/slim.pt"]
+    assert f"{folder}/slim.pt" in shown["fairseq-generate"][0] and f"{folder}/slim.pt" in shown["ghat-stats"][0]
+    assert shown["ghat-score"][0][1:3] == ["work/data/iwslt14.de-en/raw/test.en", f"{folder}/generate.log"]
+    assert "--lowercase" in shown["ghat-score"][0]
 
 
 def test_prepared_data_and_task_agree_with_the_script():
@@ -166,9 +153,9 @@ def test_prepared_data_and_task_agree_with_the_script():
 
     assert set(sets_of(SETTINGS)) == set(CORPORA)
     for name in sets_of(SETTINGS):
-        of = recipe(SETTINGS, name, "ght")
-        assert of.kind == CORPORA[name].task and of.lowercase == CORPORA[name].lowercase
-        assert of.languages is None or of.languages == CORPORA[name].suffixes
+        recipe = Recipe(SETTINGS, name, "ght")
+        assert recipe.kind == CORPORA[name].task and recipe.lowercase == CORPORA[name].lowercase
+        assert recipe.languages is None or recipe.languages == CORPORA[name].suffixes
 
 
 @pytest.mark.parametrize(
@@ -183,4 +170,4 @@ def test_the_commands_of_the_examples_are_those_of_the_dry_run(folder, name, cap
 
 def test_tasks_exist():
     for name in sets_of(SETTINGS):
-        assert f"{recipe(SETTINGS, name, 'ght').task}_v2s" in tasks.TASK_REGISTRY
+        assert f"{Recipe(SETTINGS, name, 'ght').task}_v2s" in tasks.TASK_REGISTRY

@@ -1,4 +1,4 @@
-"""The picture of a comparison shows the figures of its rows."""
+"""The table of a comparison, what is said below it, and the picture, which shows the figures of its rows."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import pytest
 pytest.importorskip("matplotlib", reason="matplotlib is not installed: pip install matplotlib")
 
 from experiments.comparison.plan import Comparison
-from experiments.comparison.plot import draw, points, save
+from experiments.comparison.report import described, draw, points, save, table
 from experiments.comparison.results import Results, Row
 from matplotlib import pyplot
 
@@ -15,29 +15,70 @@ SCORES = {"pillars": {4: (30.0, 32.0), 2: (20.0, 24.0)}, "l1": {4: (33.0, 33.0),
 
 
 def comparison(kind="translation", **more):
-    given = {"methods": ["pillars", "l1"], "keeps": [2, 4], "seeds": [1, 2], "heads": 8, **more}
-    return Comparison("bin", "trained.pt", Path("out"), kind, languages=("de", "en"), **given)
+    options = {"methods": ["pillars", "l1"], "keep": [2, 4], "seeds": [1, 2], "heads": 8, **more}
+    return Comparison("bin", "trained.pt", Path("out"), kind, languages=("de", "en"), **options)
+
+
+def row(title, voted, tuned, p_value=None):
+    return Row(title, title.split(",")[0], "plain", "Someone 2020", 2, "6 x 2", "output", [1, 2], voted, tuned, p_value)
+
+
+def lines(given, *rows, metric="BLEU"):
+    printed = table(given, Results(metric, "signed", [("all heads", 34.004)], list(rows))).splitlines()
+    cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in printed if line.startswith("|")]
+    return cells, [line for line in printed if not line.startswith("|")]
+
+
+def test_a_row_has_means_deviations_and_significance():
+    cells, below = lines(comparison(), row("l1", [10.0, 14.0], [20.0, 24.0], 0.0314), row("pillars", [9, 9], [1, 2]))
+    assert [cells[0], *cells[2:]] == [
+        ["method", "paper", "heads kept", "refit", "after the vote", "after fine-tuning", "p"],
+        ["all heads", "", "8", "", "34.00", "", ""],
+        ["l1", "Someone 2020", "2", "output", "12.00 ± 2.83", "22.00 ± 2.83", "0.031"],
+        ["pillars", "Someone 2020", "2", "output", "9.00 ± 0.00", "1.50 ± 0.71", ""],
+    ]
+    assert below == [
+        "BLEU of test, mean ± standard deviation over seeds 1, 2; signed",
+        "heads kept in each attention; fine-tuning: 1 epoch after the vote, which all heads have not",
+        "p: paired bootstrap of the translations after fine-tuning, all seeds together, against pillars with as many "
+        "heads and the same refit",
+    ]
+
+
+def test_perplexity_has_no_significance():
+    given = comparison("language_modeling", budget="model", continue_epochs=2, epochs=0, seeds=[3])
+    cells, below = lines(given, row("l1", [100.0], []), metric="perplexity")
+    assert cells[0][-1] == "after fine-tuning" and cells[-1][-2:] == ["100.00", ""]
+    assert below == [
+        "perplexity of test, seed 3; signed (the lower the better)",
+        "heads kept for each attention on average, over the whole model; no fine-tuning; every "
+        "start is the checkpoint trained on by 2 epochs",
+    ]
+
+
+def test_one_value_has_no_deviation():
+    assert (described([2.345]), described([1.0, 3.0]), described([])) == ("2.35", "2.00 ± 1.41", "")
 
 
 def results(refits=("output",), seeds=2):
     rows = []
     for refit in refits:
-        for title, of_title in SCORES.items():
-            for keep, scores in of_title.items():
+        for title, budgets in SCORES.items():
+            for keep, scores in budgets.items():
                 voted = [score - 5 for score in scores[:seeds]]
                 rows.append(
-                    Row(title, title, "plain", "", keep, refit, "", [1, 2][:seeds], voted, list(scores[:seeds]))
+                    Row(title, title, "plain", "", keep, "", refit, [1, 2][:seeds], voted, list(scores[:seeds]))
                 )
     return Results("BLEU", "signed", [("all heads", 35.5)], rows)
 
 
 def drawn(panel):
     """Lines of a panel by their name: (x, y)."""
-    found = {}
+    lines_of = {}
     for line, label in zip(*panel.get_legend_handles_labels()):
         data = line.lines[0] if hasattr(line, "has_yerr") else line
-        found[label] = (list(data.get_xdata()), list(data.get_ydata()))
-    return found
+        lines_of[label] = (list(data.get_xdata()), list(data.get_ydata()))
+    return lines_of
 
 
 def test_points_are_means_and_deviations_from_few_heads_to_many():
@@ -61,8 +102,8 @@ def test_panels_are_of_the_vote_and_of_fine_tuning_with_a_line_for_all_heads():
 
 
 def test_each_refit_has_its_panels_and_perplexities_a_logarithmic_scale():
-    what = comparison("language_modeling", refits=["output", "none"])
-    figure = draw(what, results(refits=("output", "none")))
+    given = comparison("language_modeling", refit=["output", "none"])
+    figure = draw(given, results(refits=("output", "none")))
     titles = [
         f"{moment}, refit {refit}" for refit in ("output", "none") for moment in ("after the vote", "after fine-tuning")
     ]

@@ -1,0 +1,144 @@
+"""Table and picture of a comparison."""
+
+from pathlib import Path
+from typing import Any, Dict, List, Sequence, Tuple
+
+from experiments.comparison.plan import PLAIN, Comparison
+from experiments.comparison.results import Results, Row, as_json, gather, spread
+from experiments.runner import write_json
+from fairseq_ghat.checkpoints.files import whole_file
+from fairseq_ghat.cli.console import markdown_table
+
+_MARKERS = "osD^v<>PX*ph"
+
+
+def report(comparison: Comparison, settings: Dict[str, Any]) -> None:
+    """Writes table, figures and picture into OUT, each whole or not at all, and prints the table.
+
+    Args:
+        comparison: all of whose commands are finished.
+        settings: it was made with, for results.json.
+    """
+    results, out = gather(comparison), comparison.out
+    text = table(comparison, results)
+    write_json(out / "results.json", as_json(comparison, results, settings))
+    with whole_file(out / "table.md") as file:
+        file.write(f"{text}\n".encode())
+    save(draw(comparison, results), out)
+    print(f"\n{text}\n{out}: table.md, results.json, heads.png, heads.svg")
+
+
+def table(comparison: Comparison, results: Results) -> str:
+    """Rows by budget, the best after fine-tuning first, under those of all heads; what they hold for below."""
+    titles = ["method", "paper", "heads kept", "refit", "after the vote", "after fine-tuning"]
+    rows = [[title, "", str(comparison.heads), "", f"{score:.2f}", "", ""] for title, score in results.all_heads]
+    for row in results.rows:
+        p_value = "" if row.p_value is None else f"{row.p_value:.3f}"
+        scores = [described(row.voted), described(row.tuned)]
+        rows.append([row.title, row.paper, str(row.heads_kept), row.refit, *scores, p_value])
+    if comparison.translates:
+        titles.append("p")
+    cells = [row[: len(titles)] for row in rows]
+    return "\n".join([markdown_table(titles, cells), *conditions(comparison, results)])
+
+
+def described(scores: Sequence[float]) -> str:
+    """Mean, with the standard deviation if there are several scores; empty for none."""
+    if not scores:
+        return ""
+    average, deviation = spread(scores).values()
+    return f"{average:.2f}" if deviation is None else f"{average:.2f} ± {deviation:.2f}"
+
+
+def conditions(comparison: Comparison, results: Results) -> List[str]:
+    """Lines that say what the figures are and hold for."""
+    several = len(comparison.seeds) > 1
+    seeds = ", ".join(map(str, comparison.seeds))
+    figure = f"mean ± standard deviation over seeds {seeds}" if several else f"seed {seeds}"
+    scored = f"{results.metric} of {comparison.subset}, {figure}; {results.signature}"
+    per_layer = comparison.budget == "layer"
+    budget = "in each attention" if per_layer else "for each attention on average, over the whole model"
+    tuned = f"fine-tuning: {_epochs(comparison.epochs)} after the vote, which all heads have not"
+    trained = f"heads kept {budget}; {tuned if comparison.epochs else 'no fine-tuning'}"
+    if comparison.continue_epochs:
+        trained += f"; every start is the checkpoint trained on by {_epochs(comparison.continue_epochs)}"
+    if not comparison.translates:
+        return [f"{scored} (the lower the better)", trained]
+    after = "after fine-tuning" if comparison.epochs else "after the vote"
+    tested = (
+        f"p: paired bootstrap of the translations {after}{', all seeds together' if several else ''}, against "
+        f"{comparison.baseline} with as many heads and the same refit"
+    )
+    return [scored, trained, tested]
+
+
+def draw(comparison: Comparison, results: Results):
+    """A picture of the scores against the heads kept.
+
+    One panel for each refit and moment (after the vote, after fine-tuning): a line for each method. Means over seeds,
+    with standard deviations as bars where there are several; the dotted line is the checkpoint with all heads.
+    Perplexities are on a logarithmic scale: those right after a vote can be a hundred times the others.
+
+    Returns:
+        A figure of matplotlib.
+    """
+    import matplotlib  # which a dry run does not need
+
+    matplotlib.use("Agg")  # no screen is needed
+    from matplotlib import pyplot
+
+    moments = [("voted", "after the vote")] + ([("tuned", "after fine-tuning")] if comparison.epochs else [])
+    shape = (len(comparison.refit), len(moments))
+    size = (5.5 * shape[1], 4.2 * shape[0] + 0.6)
+    figure, panels = pyplot.subplots(*shape, figsize=size, squeeze=False, layout="constrained")
+    # In the order the methods were given: the colours do not depend on the scores.
+    order = [*comparison.methods, *comparison.gct_methods]
+    rows = sorted(results.rows, key=lambda row: (order.index(row.method), row.start != PLAIN, row.start))
+    for refit, of_refit in zip(comparison.refit, panels):
+        for (moment, title), panel in zip(moments, of_refit):
+            panel.set_title(title if len(comparison.refit) == 1 else f"{title}, refit {refit}")
+            panel.set_xlabel("heads kept in each attention" + (", on average" if comparison.budget == "model" else ""))
+            panel.set_ylabel(results.metric)
+            panel.set_xticks(sorted(comparison.keep))
+            if not comparison.translates:
+                panel.set_yscale("log")
+            panel.axhline(results.all_heads[0][1], color="black", linestyle=":", label=results.all_heads[0][0])
+            for number, method in enumerate(dict.fromkeys(row.title for row in rows)):
+                of_method = [row for row in rows if (row.title, row.refit) == (method, refit)]
+                _line(panel, method, number, points(of_method, moment))
+    figure.legend(*panels[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize="small")
+    return figure
+
+
+def points(rows: Sequence[Row], moment: str) -> List[Tuple[int, float, float]]:
+    """(heads kept, mean, standard deviation; 0 of one seed) of one method, from few heads to many.
+
+    Args:
+        rows: of the method.
+        moment: "voted" or "tuned".
+    """
+    spreads = [(row.heads_kept, spread(getattr(row, moment))) for row in sorted(rows, key=lambda row: row.heads_kept)]
+    return [(keep, figures["mean"], figures["standard_deviation"] or 0.0) for keep, figures in spreads]
+
+
+def save(figure, out: Path) -> None:
+    """Writes heads.png and heads.svg into a folder, and closes the figure."""
+    from matplotlib import pyplot
+
+    for kind in ("png", "svg"):
+        with whole_file(out / f"heads.{kind}") as file:
+            figure.savefig(file, format=kind, dpi=150)
+    pyplot.close(figure)
+
+
+def _line(panel, title: str, number: int, of_method: Sequence[Tuple[int, float, float]]) -> None:
+    keeps, means, deviations = zip(*of_method)
+    style = {"color": f"C{number % 10}", "marker": _MARKERS[number % len(_MARKERS)], "markersize": 5, "linewidth": 1.2}
+    if any(deviations):
+        panel.errorbar(keeps, means, yerr=deviations, capsize=3, label=title, **style)
+    else:
+        panel.plot(keeps, means, label=title, **style)
+
+
+def _epochs(count: int) -> str:
+    return f"{count} epoch" + ("" if count == 1 else "s")

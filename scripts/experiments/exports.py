@@ -1,0 +1,164 @@
+"""Models measured in fairseq and, exported, in CTranslate2, beside each other."""
+
+from argparse import Namespace
+from functools import partial
+from pathlib import Path
+from time import perf_counter
+from typing import Any, Dict, List, Sequence, Union
+
+import ctranslate2
+import torch
+from fairseq import utils
+from fairseq.data.data_utils import post_process
+from fairseq.dataclass.configs import GenerationConfig
+from fairseq.tasks.translation import TranslationTask
+from sacrebleu.metrics import BLEU
+
+from fairseq_ghat.checkpoints.stock_conversion import as_grouped_checkpoint
+from fairseq_ghat.cli.console import markdown_table, progress_line
+from fairseq_ghat.cli.measured_models import checkpoint_of_task, describe_machine, task_and_model
+from fairseq_ghat.export.agreement import first_pairs
+from fairseq_ghat.export.ctranslate2_model import write_model
+from fairseq_ghat.modules.grouped_attention import grouped_attentions
+from fairseq_ghat.profiling.interleaved_runs import describe_interval, ratios, run_by_turns, spread
+from fairseq_ghat.profiling.parameters import describe_heads
+
+
+class FairseqSide:
+    """One model in fairseq's own generator."""
+
+    engine = "fairseq"
+
+    def __init__(self, name: str, path: str, args: Namespace):
+        state = checkpoint_of_task(path, TranslationTask, "translation(_v2s)")
+        self.name, self.size = name, Path(path).stat().st_size
+        self.task, self.model = task_and_model(path, as_grouped_checkpoint(state), str(args.data / "bin"))
+        self.heads = describe_heads(layer.heads_computed for layer in grouped_attentions(self.model).values())
+        self.max_len = args.max_len
+        self.model.prepare_for_inference_(Namespace(generation=GenerationConfig()))
+
+    def translate(self, batches: Sequence[Dict[str, Any]], beam: int) -> Dict[int, List[str]]:
+        """Pieces of the best hypothesis by the sentence's number."""
+        config = GenerationConfig(beam=beam, max_len_a=0, max_len_b=self.max_len)
+        generator, dictionary = self.task.build_generator([self.model], config), self.task.target_dictionary
+        translations = {}
+        for batch in batches:
+            results = self.task.inference_step(generator, [self.model], batch)
+            for number, hypotheses in zip(batch["id"].tolist(), results):
+                tokens = hypotheses[0]["tokens"].tolist()
+                translations[number] = [dictionary[token] for token in tokens if token != dictionary.eos()]
+        return translations
+
+
+class CTranslate2Side:
+    """The same model, exported."""
+
+    def __init__(self, fairseq: FairseqSide, quantization: str, folder: Path):
+        self.engine, self.name, self.heads = f"CTranslate2, {quantization}", fairseq.name, fairseq.heads
+        self.task, self.max_len = fairseq.task, fairseq.max_len
+        self.task.load_dataset("valid")
+        out = folder / f"{fairseq.name}-{quantization}"
+        write_model(fairseq.model, self.task, first_pairs(self.task.dataset("valid"), 16), out, quantization)
+        self.size = (out / "model.bin").stat().st_size
+        # int8 weights are computed with as int8 where the processor can.
+        self.translator = ctranslate2.Translator(
+            str(out), device="cpu", inter_threads=1, intra_threads=torch.get_num_threads(), compute_type="default"
+        )
+
+    def translate(self, batches: Sequence[Dict[str, Any]], beam: int) -> Dict[int, List[str]]:
+        """As FairseqSide's."""
+        dictionary = self.task.source_dictionary
+        left_out = (dictionary.pad(), dictionary.eos())
+        translations = {}
+        for batch in batches:
+            rows = batch["net_input"]["src_tokens"].tolist()
+            sources = [[dictionary[token] for token in row if token not in left_out] for row in rows]
+            results = self.translator.translate_batch(sources, beam_size=beam, max_decoding_length=self.max_len)
+            translations.update((number, result.hypotheses[0]) for number, result in zip(batch["id"].tolist(), results))
+        return translations
+
+
+def sides_of(name: str, path: str, args: Namespace, folder: Path) -> List[Union[FairseqSide, CTranslate2Side]]:
+    """fairseq's model and its two exports, which are written into the folder."""
+    fairseq = FairseqSide(name, path, args)
+    return [fairseq, *(CTranslate2Side(fairseq, quantization, folder) for quantization in ("float32", "int8"))]
+
+
+def measure(sides: Sequence[Any], args: Namespace, references: Sequence[str], prepared: Dict[str, Any]):
+    """Speeds by turns, BLEU of the translations, and how many greedy ones are those of fairseq.
+
+    Args:
+        sides: those of a model one after the other, fairseq's first.
+        args: of benchmark_export.py.
+        references: raw text of the test set.
+        prepared: of prepare_data.py.
+
+    Returns:
+        Plain data, but for the spreads: setting, machine, signature and rows, a row for each side.
+    """
+    batches = _batches(sides, args)
+    numbers = sorted(number for batch in batches for number in batch["id"].tolist())
+    translations: Dict[int, Dict[int, List[str]]] = {}  # side -> sentence -> pieces
+
+    def timed(index: int, _) -> float:
+        start = perf_counter()
+        translations[index] = sides[index].translate(batches, args.beam)
+        return perf_counter() - start
+
+    turns = {f"{side.engine}, {side.name}, {index}": partial(timed, index) for index, side in enumerate(sides)}
+    seconds = list(run_by_turns(turns, args.repeats, 1, progress_line()).values())
+    rows, bleu = [], BLEU(lowercase=prepared["lowercase"])
+    for index, side in enumerate(sides):
+        texts = [text_of(translations[index][number], prepared) for number in numbers]
+        greedy = side.translate(batches, 1)
+        if side.engine == "fairseq":
+            expected = greedy
+        row = {"model": side.name, "engine": side.engine, "heads": side.heads, "bytes": side.size}
+        row["sentences_per_second"] = spread([len(numbers) / taken for taken in seconds[index]])
+        row["ratio"] = ratios(seconds[0], seconds[index])
+        row["bleu"] = bleu.corpus_score(texts, [[references[number] for number in numbers]]).score
+        row["greedy_as_fairseq"] = sum(greedy[number] == expected[number] for number in numbers)
+        rows.append(row)
+    setting = (
+        f"{len(numbers)} sentences of test, beam {args.beam}, batches of {args.batch_size}, at most {args.max_len} "
+        f"tokens; median of {args.repeats} alternating passes, in brackets {describe_interval(args.repeats)}"
+    )
+    machine = f"{describe_machine(torch.device('cpu'))}, CTranslate2 {ctranslate2.__version__}"
+    return {"setting": setting, "machine": machine, "signature": str(bleu.get_signature()), "rows": rows}
+
+
+def text_of(pieces: Sequence[str], prepared: Dict[str, Any]) -> str:
+    """Plain text of subwords, Moses tokenization undone where the data have it. prepared: of prepare_data.py."""
+    tokens = post_process(" ".join(pieces), prepared["subwords"] or "none")
+    if prepared.get("tokenizer") != "moses":
+        return tokens
+    from sacremoses import MosesDetokenizer  # only such data need it
+
+    return MosesDetokenizer(lang=prepared["target_lang"]).detokenize(tokens.split())
+
+
+def described(measured: Dict[str, Any]) -> str:
+    """The table of what measure returned, and what it holds for."""
+    titles = ["model", "engine", "attentions x heads", "file, MB", "sentences/s", "ratio to the first", "BLEU"]
+    titles.append("greedy translations as fairseq's")
+    rows = []
+    for row in measured["rows"]:
+        speed = [f"{row['sentences_per_second'].median:.1f}", row["ratio"].describe(2)]
+        size, quality = f"{row['bytes'] / 1e6:.1f}", [f"{row['bleu']:.1f}", str(row["greedy_as_fairseq"])]
+        rows.append([row["model"], row["engine"], row["heads"], size, *speed, *quality])
+    table = markdown_table(titles, rows)
+    return "\n".join([measured["setting"], measured["machine"], table, f"BLEU {measured['signature']}"])
+
+
+def _batches(sides: Sequence[Any], args: Namespace) -> List[Dict[str, Any]]:
+    task = sides[0].task
+    task.load_dataset("test")
+    positions = [side.model.max_positions() for side in sides if isinstance(side, FairseqSide)]
+    iterator = task.get_batch_iterator(
+        task.dataset("test"),
+        max_sentences=args.batch_size,
+        max_positions=utils.resolve_max_positions(*positions),
+        required_batch_size_multiple=1,
+    )
+    batches = list(iterator.next_epoch_itr(shuffle=False))
+    return batches[: -(-args.sentences // args.batch_size)] if args.sentences else batches

@@ -1,0 +1,121 @@
+"""Commands: what is shown is what is run, nothing is left half written, and what is finished is not run again."""
+
+import json
+import shlex
+
+import pytest
+from experiments.runner import Command, CommandFailed, run_all
+
+
+def python(code, **kept):
+    return Command("stage", ["python", "-c", code], **kept)
+
+
+def test_what_is_shown_is_the_command_for_a_shell(tmp_path):
+    options = {"arch": "transformer", "adam-betas": "(0.9, 0.98)", "args": {"beam": 5}, "cpu": True, "fp16": False}
+    command = Command(
+        "train",
+        ["fairseq-train", "some data"],
+        {"task": options, "": [], "more": ["--lr", "1e-3", "--name", "it's"]},
+        log=tmp_path / "train.log",
+    )
+    first, *lines = command.shown().splitlines()
+    assert first == "# train: task / more"
+    assert lines.pop(0) == f"mkdir -p {tmp_path}"
+    shown, _, log = " ".join(line.rstrip("\\") for line in lines).rpartition(" >> ")
+    assert shlex.split(shown) == command.argv
+    assert shlex.split(log) == [str(tmp_path / "train.log")]
+    assert command.argv[2:10] == [
+        *("--arch", "transformer", "--adam-betas", "(0.9, 0.98)", "--args", '{"beam": 5}', "--cpu", "--lr"),
+    ]
+    assert all(len(line) < 125 for line in lines)
+
+
+def test_an_option_and_its_value_stay_in_one_line():
+    command = Command("train", ["x"], {"many": {f"option-{i}": i for i in range(40)}})
+    for line in command.shown().splitlines()[2:]:
+        words = line.rstrip("\\").split()
+        assert len(words) % 2 == 0 and all(word.startswith("--") for word in words[::2])
+
+
+def test_output_is_whole_or_not_there(tmp_path):
+    out = tmp_path / "new" / "out.txt"
+    python("print('one'); print('two')", output=out).run()
+    assert out.read_text() == "one\ntwo\n"
+    with pytest.raises(CommandFailed, match="stage: python ended with status 3; its output is in .*out.txt.part"):
+        python("print('half'); raise SystemExit(3)", output=out).run()
+    assert out.read_text() == "one\ntwo\n" and (out.parent / "out.txt.part").read_text() == "half\n"
+
+
+def test_a_log_goes_on_and_its_telling_lines_are_shown(tmp_path, capfd):
+    log = tmp_path / "train.log"
+    line = "2026 | INFO | valid | epoch 001 | valid on 'valid' subset | loss 3"
+    python(f"import sys; print('noise'); print({line!r}); print('of stderr', file=sys.stderr)", log=log).run()
+    python("print('again')", log=log).run()
+    assert sorted(log.read_text().splitlines()) == sorted(["noise", line, "of stderr", "again"])
+    shown = capfd.readouterr().out
+    assert "  valid | epoch 001" in shown and "noise\n" not in shown
+
+
+def test_a_failure_without_output_is_named():
+    with pytest.raises(CommandFailed, match="stage: python ended with status 5\n"):
+        python("raise SystemExit(5)").run()
+
+
+def counting(folder, name="made"):
+    """A command that adds a line to a file of its own and makes a result."""
+    code = f"open({str(folder / 'runs')!r}, 'a').write('x'); open({str(folder / name)!r}, 'w')"
+    return Command("counts", ["python", "-c", code], log=folder / "log", results=[folder / name])
+
+
+def test_a_finished_command_is_not_run_again(tmp_path, capsys):
+    command = counting(tmp_path)
+    assert run_all([command], dry_run=False) == 0
+    assert run_all([command, counting(tmp_path, "other")], dry_run=False) == 0
+    assert (tmp_path / "runs").read_text() == "xx"
+    told = [line for line in capsys.readouterr().out.splitlines() if line.startswith("step ")]
+    assert told == ["step 1 of 1", "step 1 of 2: counts: there already", "step 2 of 2"]
+    record = json.loads((tmp_path / "made.done.json").read_text())
+    assert record["command"] == command.argv and record["seconds"] >= 0
+
+
+@pytest.mark.parametrize("lost", ["made", "made.done.json"])
+def test_what_was_lost_or_never_finished_is_made_again(tmp_path, lost):
+    """A checkpoint alone is no sign of the end: fairseq writes it after every epoch."""
+    command = counting(tmp_path)
+    assert run_all([command], dry_run=False) == 0
+    (tmp_path / lost).unlink()
+    assert run_all([command], dry_run=False) == 0
+    assert (tmp_path / "runs").read_text() == "xx" and command.finished
+
+
+@pytest.mark.parametrize("kept", ["log", "output"])
+def test_a_failure_shows_the_command_and_the_end_of_the_output(tmp_path, kept):
+    code = "print('first'); [print(i) for i in range(30)]; print('the reason'); raise SystemExit(3)"
+    command = Command("breaks", ["python", "-c", code], **{kept: tmp_path / "log"}, results=[tmp_path / "made"])
+    with pytest.raises(CommandFailed) as failure:
+        command.run()
+    said = str(failure.value)
+    assert "breaks: python ended with status 3" in said and command.shown() in said
+    assert said.endswith("29\nthe reason") and "first\n" not in said.replace(code, "")
+    assert not command.finished
+
+
+def test_a_result_that_does_not_pass_its_check_is_not_finished(tmp_path):
+    command = counting(tmp_path)
+
+    def refuse():
+        raise ValueError("made: is not as it should be")
+
+    command.finish = refuse
+    with pytest.raises(CommandFailed, match="is not as it should be"):
+        command.run()
+    assert not command.finished
+
+
+def test_a_command_that_makes_something_else_is_not_finished(tmp_path):
+    command = counting(tmp_path)
+    command.results = [tmp_path / "checkpoint_last.pt"]
+    with pytest.raises(CommandFailed, match="counts: did not make .*checkpoint_last.pt"):
+        command.run()
+    assert not command.finished
