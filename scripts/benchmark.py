@@ -162,13 +162,18 @@ def _trained(run: Run) -> bool:
 
 def _check_data(run: Run) -> None:
     """Raises SettingsError if the data were prepared for something else."""
-    prepared = json.loads((run.data / "prepared.json").read_text())
+    from fairseq_ghat.data.prepared import PreparedError, read_prepared  # imports fairseq
+
+    try:
+        prepared = read_prepared(run.data)
+    except PreparedError as error:
+        raise SettingsError(str(error)) from error
     subwords = stages.SUBWORDS[run.subwords] if run.recipe.kind != "language_modeling" else None
     wanted = {"set": run.recipe.set, "until": "bin", "subwords": subwords, "lowercase": run.recipe.lowercase}
     for what, value in wanted.items():
-        if prepared.get(what) != value:
+        if getattr(prepared, what) != value:
             raise SettingsError(
-                f"{run.data / 'prepared.json'}: {what} is {prepared.get(what)}, wanted is {value}; "
+                f"{run.data / 'prepared.json'}: {what} is {getattr(prepared, what)}, wanted is {value}; "
                 "give another folder of data (--data)"
             )
 

@@ -29,6 +29,7 @@ from fairseq_ghat.checkpoints.files import CheckpointError
 from fairseq_ghat.checkpoints.stock_conversion import NotGroupable, as_grouped_checkpoint
 from fairseq_ghat.cli.console import markdown_table, progress_line, quiet_libraries
 from fairseq_ghat.cli.measured_models import NotMeasurable, checkpoint_of_task, describe_machine, task_and_model
+from fairseq_ghat.data.prepared import Prepared, read_prepared
 from fairseq_ghat.evaluation.generation_log import read_lines
 from fairseq_ghat.export.agreement import Disagreement, first_pairs
 from fairseq_ghat.export.ctranslate2_model import write_model
@@ -57,8 +58,8 @@ def main(argv=None) -> int:
         if getattr(args, flag) is not None and getattr(args, flag) < 1:
             command.error(f"--{flag.replace('_', '-')} {getattr(args, flag)}: allowed is 1 or more")
     try:
-        prepared = json.loads((args.data / "prepared.json").read_text())
-        references = read_lines(args.data / prepared["references"]["test"])
+        prepared = read_prepared(args.data)
+        references = read_lines(args.data / prepared.references["test"])
     except (OSError, KeyError, ValueError) as error:
         command.error(f"DATA {args.data}: is not a folder of prepare_data.py ({error})")
     with tempfile.TemporaryDirectory() as folder:
@@ -136,7 +137,7 @@ def sides_of(name: str, path: str, args, folder: Path) -> List[Any]:
     return [fairseq, *(CTranslate2Side(fairseq, quantization, folder) for quantization in ("float32", "int8"))]
 
 
-def measure(sides: List[Any], args, references: List[str], prepared: Dict[str, Any]) -> Dict[str, Any]:
+def measure(sides: List[Any], args, references: List[str], prepared: Prepared) -> Dict[str, Any]:
     """Speeds by turns, BLEU of the translations, and how many greedy ones are those of fairseq."""
     task = sides[0].task
     task.load_dataset("test")
@@ -167,7 +168,7 @@ def measure(sides: List[Any], args, references: List[str], prepared: Dict[str, A
     rows, greedy = [], {}
     for index, side in enumerate(sides):
         texts = [text_of(translations[index][number], prepared) for number in numbers]
-        bleu = BLEU(lowercase=prepared["lowercase"])
+        bleu = BLEU(lowercase=prepared.lowercase)
         score = bleu.corpus_score(texts, [[references[number] for number in numbers]]).score
         found = side.translate(batches, 1)
         if side.engine == "fairseq":
@@ -192,14 +193,14 @@ def measure(sides: List[Any], args, references: List[str], prepared: Dict[str, A
     return {"setting": setting, "machine": machine, "signature": str(bleu.get_signature()), "rows": rows}
 
 
-def text_of(pieces: List[str], prepared: Dict[str, Any]) -> str:
-    """Plain text of subwords, Moses tokenization undone where the data have it. prepared: of prepare_data.py."""
-    tokens = post_process(" ".join(pieces), prepared["subwords"] or "none")
-    if prepared.get("tokenizer") != "moses":
+def text_of(pieces: List[str], prepared: Prepared) -> str:
+    """Plain text of subwords, Moses tokenization undone where the data have it."""
+    tokens = post_process(" ".join(pieces), prepared.subwords or "none")
+    if prepared.tokenizer != "moses":
         return tokens
     from sacremoses import MosesDetokenizer  # only such data need it
 
-    return MosesDetokenizer(lang=prepared["target_lang"]).detokenize(tokens.split())
+    return MosesDetokenizer(lang=prepared.languages[1]).detokenize(tokens.split())
 
 
 def described(found: Dict[str, Any]) -> str:
