@@ -76,10 +76,10 @@ def read_prepared(folder: Path) -> Prepared:
     path = folder / NAME
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-        names = next(names for names in _LANGUAGES.values() if names[0] in record)
+        names = _LANGUAGES[1 if "language" in record else 2]
         values = {**record, "languages": tuple(record[name] for name in names)}
         return Prepared(**{one.name: _checked(one.name, one.type, values[one.name]) for one in fields(Prepared)})
-    except (ValueError, KeyError, TypeError, StopIteration) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise PreparedError(f"{path}: is damaged ({error!r}); prepare the data anew") from error
 
 

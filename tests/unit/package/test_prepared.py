@@ -36,32 +36,25 @@ def test_what_is_written_is_read_and_the_format_is_that_of_older_folders(tmp_pat
 def test_a_language_model_has_one_language(tmp_path):
     model = replace(PAIR, task="language_modeling", languages=("en",), subwords=None, vocab=None)
     model.write(tmp_path)
-    record = json.loads((tmp_path / "prepared.json").read_text())
-    assert record["language"] == "en" and "source_lang" not in record and record["subwords"] is None
-    assert read_prepared(tmp_path) == model
+    assert '"language": "en",' in (tmp_path / "prepared.json").read_text() and read_prepared(tmp_path) == model
 
 
-@pytest.mark.parametrize(
-    "damage",
-    [
-        lambda text: text[:40],
-        lambda text: "[]",
-        lambda text: "7",
-        lambda text: text.replace('"until"', '"unti"'),
-        lambda text: text.replace('"target_lang"', '"target"'),
-        lambda text: text.replace('"lowercase": true', '"lowercase": "yes"'),
-        lambda text: text.replace('"vocab": 10000', '"vocab": "many"'),
-    ],
-    ids=["cut short", "a list", "a number", "no stage", "one language of two", "text for a truth", "text for a number"],
-)
-def test_a_damaged_file_is_named(tmp_path, damage):
+DAMAGES = {"}": "", '"until"': '"u"', "target_lang": "t", "true": '"y"', "10000": '"x"'}
+
+
+@pytest.mark.parametrize("right,wrong", DAMAGES.items())
+def test_a_damaged_file_is_named(tmp_path, right, wrong):
     PAIR.write(tmp_path)
     path = tmp_path / "prepared.json"
-    path.write_text(damage(path.read_text()))
+    path.write_text(path.read_text().replace(right, wrong))
     with pytest.raises(PreparedError, match=f"{path}: is damaged .*; prepare the data anew"):
         read_prepared(tmp_path)
 
 
-def test_a_folder_without_one_is_no_damage(tmp_path):
+@pytest.mark.parametrize("text", ["[]", "7", "null"])
+def test_json_of_something_else_is_damaged_and_no_file_is_not(tmp_path, text):
     with pytest.raises(FileNotFoundError):
+        read_prepared(tmp_path)
+    (tmp_path / "prepared.json").write_text(text)
+    with pytest.raises(PreparedError, match="prepared.json: is damaged"):
         read_prepared(tmp_path)

@@ -11,9 +11,8 @@ from miniature_archives import multi30k, text, wikitext
 
 
 @pytest.fixture
-def captions(tmp_path):
+def captions(tmp_path, raw):
     multi30k(tmp_path)
-    (tmp_path / "raw").mkdir()
     return {path.name: path for path in tmp_path.glob("*.gz")}
 
 
@@ -64,13 +63,12 @@ def test_archive(tmp_path, raw, monkeypatch):
 
 
 def written(folder, texts):
-    (folder / "raw").mkdir()
     for name, content in texts.items():
         (folder / name).write_bytes(content)
     return {name: folder / name for name in texts}
 
 
-def test_two_languages(tmp_path):
+def test_two_languages(tmp_path, raw):
     texts = {f"{split}.{side}": f" {split} \r{side}\n\nx\n".encode() for split in SPLITS for side in ("de", "en")}
     files = written(tmp_path, texts)
     counts = build(own_corpus(["de", "en"], 9), files, tmp_path / "raw", None)
@@ -78,14 +76,14 @@ def test_two_languages(tmp_path):
     assert {path.name: path.read_bytes() for path in (tmp_path / "raw").iterdir()} == texts
 
 
-def test_one_language(tmp_path):
+def test_one_language(tmp_path, raw):
     texts = {f"{split}.fr": f"{split}\n".encode() for split in SPLITS}
     files = written(tmp_path, texts)
     assert build(own_corpus(["fr"], 9), files, tmp_path / "raw", None) == {"train": 1, "valid": 1, "test": 1}
     assert {path.name: path.read_bytes() for path in (tmp_path / "raw").iterdir()} == texts
 
 
-def test_sides_of_unequal_length_are_named(tmp_path):
+def test_sides_of_unequal_length_are_named(tmp_path, raw):
     files = written(tmp_path, {f"{split}.{side}": b"x\n" for split in SPLITS for side in ("de", "en")})
     files["valid.en"].write_bytes(b"x\ny\n")
     with pytest.raises(CorpusError, match=r"valid.de has 1 lines, .*valid.en has 2"):

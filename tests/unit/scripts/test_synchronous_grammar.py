@@ -52,12 +52,10 @@ def sample():
         ("indef", "Auto", "neu", False, "ein neues Auto|ein neues Auto|einem neuen Auto|eines neuen Autos"),
         ("kein", "Auto", "rot", True, "keine roten Autos|keine roten Autos|keinen roten Autos|keiner roten Autos"),
         ("bare", "Kaffee", "heiß", False, "heißer Kaffee|heißen Kaffee|heißem Kaffee|heißen Kaffees"),
-        ("bare", "Milch", "kalt", False, "kalte Milch|kalte Milch|kalter Milch|kalter Milch"),
         ("bare", "Apfel", "süß", True, "süße Äpfel|süße Äpfel|süßen Äpfeln|süßer Äpfel"),
         ("many", "Buch", "neu", True, "viele neue Bücher|viele neue Bücher|vielen neuen Büchern|vieler neuer Bücher"),
         ("this", "Hund", "klug", False, "dieser kluge Hund|diesen klugen Hund|diesem klugen Hund|dieses klugen Hundes"),
-        ("every", "Lehrerin", "nett", False, "jede nette Lehrerin|jede nette Lehrerin|jeder netten Lehrerin|"
-         "jeder netten Lehrerin"),
+        ("every", "Frau", "nett", False, "jede nette Frau|jede nette Frau|jeder netten Frau|jeder netten Frau"),
         ("def", "Junge", "klein", False, "der kleine Junge|den kleinen Jungen|dem kleinen Jungen|des kleinen Jungen"),
         ("indef", "Uhr", "teur", False, "eine teure Uhr|eine teure Uhr|einer teuren Uhr|einer teuren Uhr"),
         ("def", "Kollegin", "", True, "die Kolleginnen|die Kolleginnen|den Kolleginnen|der Kolleginnen"),
@@ -74,7 +72,6 @@ def test_declension(determiner, noun, adjective, plural, expected):
         (ICH, "meinem neuen Haus", "meine neuen Häuser", "my new house"),
         (ER, "seinem neuen Haus", "seine neuen Häuser", "his new house"),
         (SIE, "ihrem neuen Haus", "ihre neuen Häuser", "her new house"),
-        (WIR, "unserem neuen Haus", "unsere neuen Häuser", "our new house"),
         (IHR, "eurem neuen Haus", "eure neuen Häuser", "your new house"),
     ],
 )
@@ -84,14 +81,9 @@ def test_possessives(owner, one, many, english):
     assert phrase("Haus", "poss", "neu", True, stem=owner.possessive).german["acc"] == many
 
 
-@pytest.mark.parametrize("word", ["old", "apple", "honest", "hour", "umbrella"])
-def test_an_before_a_vowel_sound(word):
-    assert grammar.indefinite_article(word) == "an"
-
-
-@pytest.mark.parametrize("word", ["university", "useful", "new", "yellow"])
-def test_a_before_a_consonant_sound(word):
-    assert grammar.indefinite_article(word) == "a"
+def test_indefinite_article_follows_the_sound():
+    assert {grammar.indefinite_article(word) for word in ("old", "apple", "honest", "hour", "umbrella")} == {"an"}
+    assert {grammar.indefinite_article(word) for word in ("university", "useful", "new", "yellow")} == {"a"}
 
 
 def test_english_phrases():
