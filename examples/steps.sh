@@ -1,7 +1,7 @@
-# Sourced by the quickstarts: checks DATA_DIR, makes WORK, and shows each command before it runs it.
-# Wants WORK; train wants the arrays shape and optimisation, train_stages also grouped and vote_epoch. Leaves in
-# device the flag that keeps fairseq on the CPU where there is no GPU.
-
+# Sourced by the quickstarts, which set WORK, max_epoch, vote_epoch, warmup and dropout: finds or makes an environment,
+# and shows each command before it runs it. The trainings also want the arrays shape (of the model) and grouped (of ours).
+source "$(dirname "${BASH_SOURCE[0]}")/../scripts/environment.sh"
+cd "$repository"
 if [ -n "${DATA_DIR:-}" ] && [ ! -d "$DATA_DIR" ]; then
     echo "error: DATA_DIR=$DATA_DIR: no such folder" >&2; exit 2
 fi
@@ -9,7 +9,11 @@ device=$(python -c 'import torch; print("" if torch.cuda.is_available() else "--
 # Training on the CPU allocates large tensors over and over: glibc keeps freed memory instead of returning it.
 export MALLOC_MMAP_THRESHOLD_=${MALLOC_MMAP_THRESHOLD_:-2000000000} MALLOC_TRIM_THRESHOLD_=${MALLOC_TRIM_THRESHOLD_:-8000000000}
 mkdir -p "$WORK"
-started=$SECONDS
+max_epoch=${EPOCHS:-$max_epoch} vote_epoch=${VOTE_EPOCH:-$vote_epoch} started=$SECONDS
+optimisation=(--optimizer adam --adam-betas '(0.9, 0.98)' --lr 2e-3 --lr-scheduler inverse_sqrt --warmup-updates $warmup
+    --weight-decay 1e-4 --dropout $dropout --max-epoch $max_epoch --seed 1 --num-workers 0 $device
+    --no-epoch-checkpoints --log-format simple --log-interval 50)
+groups=(--head-groups 2 --group-feature value ${GROUP_LOSS_SCALE:+--group-loss-scale "$GROUP_LOSS_SCALE"})
 
 step() { printf '\n== %s (%d s)\n' "$1" $((SECONDS - started)); }
 show() { printf '$'; printf ' %q' "$@"; printf '\n'; "$@"; }
@@ -30,6 +34,13 @@ logged() {  # logged LOG PATTERN COMMAND...: shows the command and, as they come
     fi
     mv "$log.part" "$log"
 }
+prepare() {  # prepare SET: data for fairseq in WORK; what is not made on the spot comes from DATA_DIR, if given
+    step "data"
+    case $1 in
+        demo*) show python scripts/prepare_data.py "$1" "$WORK" ;;
+        *) show python scripts/prepare_data.py "$1" "$WORK" ${DATA_DIR:+--source "$DATA_DIR"} ;;
+    esac
+}
 train() {  # train NAME OPTION...: fairseq-train of the model shape and with the optimisation of this quickstart
     local name=$1; shift
     rm -rf "${WORK:?}/$name"
@@ -45,4 +56,9 @@ train_stages() {  # train_stages OPTION...: plain (task, arch and criterion give
     train ght-ps "${grouped[@]}" --vote-epoch "$vote_epoch"
     step "heads removed for real"
     show ghat-slim "$WORK/ght-ps/checkpoint_last.pt" "$WORK/slim.pt"
+}
+table() {  # table OPTION...: of the stages
+    step "result"
+    python scripts/stage_table.py "$@" | tee "$WORK/table.txt"
+    printf 'finished in %d s after the install; everything is in %s\n' $((SECONDS - started)) "$WORK"
 }

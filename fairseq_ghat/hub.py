@@ -1,12 +1,12 @@
 """Models from Python: `load(CHECKPOINT, DATA).translate([...])`."""
 
-import json
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Union
 
 from fairseq import hub_utils
 
 from fairseq_ghat.checkpoints.files import read_checkpoint
+from fairseq_ghat.data.prepared import Prepared, read_prepared
 
 # By what prepared.json calls them: option of fairseq that names the file, and the file that prepare_data.py wrote.
 _SUBWORDS = {"sentencepiece": ("sentencepiece_model", "spm.model"), "subword_nmt": ("bpe_codes", "bpe.codes")}
@@ -42,7 +42,7 @@ def load(checkpoint: Union[str, Path], data: Union[str, Path], **options: Any) -
 
     Raises:
         CheckpointError: if the checkpoint cannot be read; names it and says what to do.
-        ValueError: if the folder holds no dictionary; names it.
+        ValueError: if the folder holds no dictionary, or its prepared.json is damaged; names it.
     """
     checkpoint, folder = Path(checkpoint).resolve(), Path(data).resolve()
     read_checkpoint(checkpoint)
@@ -51,20 +51,20 @@ def load(checkpoint: Union[str, Path], data: Union[str, Path], **options: Any) -
     if not any(bin_folder.glob("dict.*.txt")):
         raise ValueError(f"{data}: has no dict.LANG.txt; give a folder of fairseq-preprocess or of prepare_data.py")
     known: Dict[str, Any] = {}
-    if prepared.get("subwords"):
-        option, name = _SUBWORDS[prepared["subwords"]]
-        known = {"bpe": prepared["subwords"], option: str(folder / "pieces" / name)}
-    if prepared.get("tokenizer"):
-        known["tokenizer"] = prepared["tokenizer"]
+    if prepared and prepared.subwords:
+        option, name = _SUBWORDS[prepared.subwords]
+        known = {"bpe": prepared.subwords, option: str(folder / "pieces" / name)}
+    if prepared and prepared.tokenizer:
+        known["tokenizer"] = prepared.tokenizer
     loaded = hub_utils.from_pretrained(str(checkpoint.parent), checkpoint.name, str(bin_folder), **{**known, **options})
     translator = Translator(loaded["args"], loaded["task"], loaded["models"])
-    translator.lowercase = prepared.get("lowercase", False)
+    translator.lowercase = prepared is not None and prepared.lowercase
     return translator.eval()
 
 
-def _prepared(folder: Path) -> Dict[str, Optional[Any]]:
-    """What prepare_data.py says of the folder; nothing of another one."""
+def _prepared(folder: Path) -> Optional[Prepared]:
+    """What prepare_data.py says of the folder; None of another one."""
     try:
-        return json.loads((folder / "prepared.json").read_text(encoding="utf-8"))
+        return read_prepared(folder)
     except FileNotFoundError:
-        return {}
+        return None

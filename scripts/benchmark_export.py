@@ -19,6 +19,7 @@ from experiments.runner import BadInput, check_least
 
 from fairseq_ghat.checkpoints.files import CheckpointError
 from fairseq_ghat.cli.console import quiet_libraries
+from fairseq_ghat.data.prepared import read_prepared
 from fairseq_ghat.evaluation.generation_log import read_lines
 from fairseq_ghat.export.agreement import Disagreement
 
@@ -42,8 +43,8 @@ def main(argv=None) -> int:
             parser.error(f"NAME=CHECKPOINT {name}={path}: no such file")
     try:
         check_least(args, beam=1, batch_size=1, max_len=1, repeats=1, sentences=1)
-        prepared = json.loads((args.data / "prepared.json").read_text())
-        references = read_lines(args.data / prepared["references"]["test"])
+        prepared = read_prepared(args.data)
+        references = read_lines(args.data / prepared.references["test"])
     except BadInput as error:
         parser.error(str(error))
     except (OSError, KeyError, ValueError) as error:

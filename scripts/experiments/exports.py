@@ -17,6 +17,7 @@ from sacrebleu.metrics import BLEU
 from fairseq_ghat.checkpoints.stock_conversion import as_grouped_checkpoint
 from fairseq_ghat.cli.console import markdown_table, progress_line
 from fairseq_ghat.cli.measured_models import checkpoint_of_task, describe_machine, task_and_model
+from fairseq_ghat.data.prepared import Prepared
 from fairseq_ghat.export.agreement import first_pairs
 from fairseq_ghat.export.ctranslate2_model import write_model
 from fairseq_ghat.modules.grouped_attention import grouped_attentions
@@ -84,14 +85,14 @@ def sides_of(name: str, path: str, args: Namespace, folder: Path) -> List[Union[
     return [fairseq, *(CTranslate2Side(fairseq, quantization, folder) for quantization in ("float32", "int8"))]
 
 
-def measure(sides: Sequence[Any], args: Namespace, references: Sequence[str], prepared: Dict[str, Any]):
+def measure(sides: Sequence[Any], args: Namespace, references: Sequence[str], prepared: Prepared):
     """Speeds by turns, BLEU of the translations, and how many greedy ones are those of fairseq.
 
     Args:
         sides: those of a model one after the other, fairseq's first.
         args: of benchmark_export.py.
         references: raw text of the test set.
-        prepared: of prepare_data.py.
+        prepared: what the data are.
 
     Returns:
         Plain data, but for the spreads: setting, machine, signature and rows, a row for each side.
@@ -107,7 +108,7 @@ def measure(sides: Sequence[Any], args: Namespace, references: Sequence[str], pr
 
     turns = {f"{side.engine}, {side.name}, {index}": partial(timed, index) for index, side in enumerate(sides)}
     seconds = list(run_by_turns(turns, args.repeats, 1, progress_line()).values())
-    rows, bleu = [], BLEU(lowercase=prepared["lowercase"])
+    rows, bleu = [], BLEU(lowercase=prepared.lowercase)
     for index, side in enumerate(sides):
         texts = [text_of(translations[index][number], prepared) for number in numbers]
         greedy = side.translate(batches, 1)
@@ -127,14 +128,14 @@ def measure(sides: Sequence[Any], args: Namespace, references: Sequence[str], pr
     return {"setting": setting, "machine": machine, "signature": str(bleu.get_signature()), "rows": rows}
 
 
-def text_of(pieces: Sequence[str], prepared: Dict[str, Any]) -> str:
-    """Plain text of subwords, Moses tokenization undone where the data have it. prepared: of prepare_data.py."""
-    tokens = post_process(" ".join(pieces), prepared["subwords"] or "none")
-    if prepared.get("tokenizer") != "moses":
+def text_of(pieces: Sequence[str], prepared: Prepared) -> str:
+    """Plain text of subwords, Moses tokenization undone where the data have it."""
+    tokens = post_process(" ".join(pieces), prepared.subwords or "none")
+    if prepared.tokenizer != "moses":
         return tokens
     from sacremoses import MosesDetokenizer  # only such data need it
 
-    return MosesDetokenizer(lang=prepared["target_lang"]).detokenize(tokens.split())
+    return MosesDetokenizer(lang=prepared.languages[1]).detokenize(tokens.split())
 
 
 def described(measured: Dict[str, Any]) -> str:

@@ -46,3 +46,9 @@ def test_a_checkpoint_that_is_not_there_is_named(corpus, tmp_path):
 def test_a_folder_without_dictionaries_is_named(slim_file, tmp_path):
     with pytest.raises(ValueError, match=f"{tmp_path}: has no dict.LANG.txt"):
         load(slim_file[0], tmp_path)
+
+
+def test_a_damaged_prepared_json_is_named(slim_file, tmp_path):
+    (tmp_path / "prepared.json").write_text("{")
+    with pytest.raises(ValueError, match=f"{tmp_path}/prepared.json: is damaged"):
+        load(slim_file[0], tmp_path)

@@ -175,6 +175,20 @@ def test_own_text_of_two_languages(tmp_path):
     assert len(sentencepiece.SentencePieceProcessor(model_file=str(out / "pieces" / "spm.model"))) == 60
 
 
+def test_sentences_of_the_grammar_are_made_and_not_downloaded(tmp_path, monkeypatch):
+    monkeypatch.setattr("experiments.corpora.demo.sentences.SIZES", {"valid": 9, "test": 8, "train": 300})
+    out = tmp_path / "out"
+    assert prepare_data.main(["demo.de-en", str(out), "--vocab", "300"]) == 0
+    prepared = json.loads((out / "prepared.json").read_text())
+    assert (prepared["vocab"], prepared["sentences"], prepared["sha256"]) == (
+        300,
+        {"train": 300, "valid": 9, "test": 8},
+        {},
+    )
+    assert decoded(out, ("de", "en")) == rows(out / "raw", ("de", "en")) and not (out / "download").exists()
+    check_data(out, prepared)
+
+
 def check_data(out, prepared):
     """fairseq's dictionaries and data hold what the pieces hold."""
     source, target = prepared["source_lang"], prepared["target_lang"]

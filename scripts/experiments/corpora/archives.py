@@ -8,8 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import IO, Iterator, List, Tuple
 
-from experiments.corpora.errors import CorpusError
-from experiments.corpora.text_files import lines_of, unpacked
+from experiments.corpora.text_files import CorpusError, lines_of, unpacked
 
 _SHOWN = 8  # member names in an error
 
@@ -24,9 +23,16 @@ def _whole(archive: Path) -> Iterator[None]:
 
 
 def members(archive: Path) -> Iterator[Tuple[str, IO[bytes]]]:
-    """Name and bytes of every file in a .zip or a tar (packed or not), in the archive's order.
+    """The files in a .zip or a tar (packed or not), in the archive's order.
 
-    The bytes of a member must be read before the next is asked for. Raises CorpusError where the archive is corrupt.
+    Args:
+        archive: its file.
+
+    Yields:
+        Name and bytes of a member; the bytes must be read before the next is asked for.
+
+    Raises:
+        CorpusError: if the archive is corrupt.
     """
     with _whole(archive):
         if archive.suffix == ".zip":
@@ -43,20 +49,28 @@ def members(archive: Path) -> Iterator[Tuple[str, IO[bytes]]]:
 
 
 def member_lines(archive: Path, member: str, errors: str = "strict") -> Iterator[str]:
-    """Lines of the member of that file name, in whatever folder of the archive; a member ending in .gz is unpacked.
+    """Lines of a member of an archive.
 
-    `errors` is what to do with bytes that are not UTF-8, as in open. Raises CorpusError where the archive is corrupt
-    or has no such member; the error then names some that it has.
+    Args:
+        archive: its file.
+        member: file name of the member, in whatever folder; one that ends in .gz is unpacked.
+        errors: what to do with bytes that are not UTF-8, as in open.
+
+    Yields:
+        A line.
+
+    Raises:
+        CorpusError: if the archive is corrupt, or has no such member; the error then names some that it has.
     """
-    found: List[str] = []
+    others: List[str] = []
     with _whole(archive):
         for name, stream in members(archive):
             if PurePosixPath(name).name == member:
                 with unpacked(stream, f"{archive}: {name}") as text:
                     yield from lines_of(text, f"{archive}: {name}", errors)
                 return
-            found.append(name)
-    shown = ", ".join(found[:_SHOWN]) + (", ..." if len(found) > _SHOWN else "")
+            others.append(name)
+    shown = ", ".join(others[:_SHOWN]) + (", ..." if len(others) > _SHOWN else "")
     raise CorpusError(f"{archive}: has no {member}; it holds {shown or 'nothing'}")
 
 

@@ -9,37 +9,43 @@ from pathlib import Path
 from typing import List
 
 from experiments.corpora.catalogue import Corpus
-from experiments.corpora.errors import CorpusError
 from experiments.corpora.folders import built
+from experiments.corpora.text_files import SPLITS, CorpusError
 
 _WITH_LOG = Path(__file__).resolve().parents[2] / "with_log.py"
 _LAST_LINES = 15  # of the log, shown after a failure
 
 
 def require_fairseq() -> None:
-    """Raises CorpusError where fairseq is not installed."""
+    """Raises CorpusError where fairseq is not installed: the package that describes prepared data needs it too."""
     if importlib.util.find_spec("fairseq_cli") is None:
-        raise CorpusError("--until bin: fairseq cannot be imported; install it, or stop before: --until subwords")
+        raise CorpusError("fairseq cannot be imported; install it, as README.md says")
 
 
 def options(corpus: Corpus, text: Path) -> List[str]:
     """Options of fairseq-preprocess that say what to read and what dictionaries to make."""
     one_side = len(corpus.suffixes) == 1
     end = f".{corpus.suffixes[0]}" if one_side else ""
-    given = (
-        ["--only-source"] if one_side else ["--source-lang", corpus.suffixes[0], "--target-lang", corpus.suffixes[1]]
-    )
+    sides = zip(("--source-lang", "--target-lang"), corpus.suffixes)
+    flags = ["--only-source"] if one_side else [word for side in sides for word in side]
     if corpus.joined_dictionary:
-        given.append("--joined-dictionary")
-    for split in ("train", "valid", "test"):
-        given += [f"--{split}pref", f"{text / split}{end}"]
-    return given
+        flags.append("--joined-dictionary")
+    for split in SPLITS:
+        flags += [f"--{split}pref", f"{text / split}{end}"]
+    return flags
 
 
 def binarise(corpus: Corpus, text: Path, out: Path, workers: int) -> None:
-    """Builds OUT/bin from the splits in `text`; the log is OUT/preprocess.log, of which the counts are printed.
+    """Builds OUT/bin; the log is OUT/preprocess.log, of which the counts are printed.
 
-    Raises CorpusError, with the last lines of the log, where fairseq-preprocess fails.
+    Args:
+        corpus: what is binarised.
+        text: folder of its splits.
+        out: folder to write into.
+        workers: number of processes.
+
+    Raises:
+        CorpusError: if fairseq-preprocess fails; with the last lines of its log.
     """
     log = out / "preprocess.log"
     with built(out / "bin") as folder:

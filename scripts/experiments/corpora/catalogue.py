@@ -6,9 +6,8 @@ LINES and SHA256 say what the published files hold; what is not known for sure i
 from dataclasses import dataclass
 from typing import Dict, Mapping, Optional, Sequence, Tuple
 
-from experiments.corpora.errors import CorpusError
 from experiments.corpora.parallel_text import Limits
-from experiments.corpora.text_files import SPLITS
+from experiments.corpora.text_files import SPLITS, CorpusError
 
 _STATMT = "https://www.statmt.org/"
 _WIT3 = "https://wit3.fbk.eu/archive/2014-01/texts/"
@@ -18,9 +17,11 @@ _STORIES = "https://huggingface.co/datasets/cnn_dailymail/resolve/11343c37521843
 
 @dataclass(frozen=True)
 class SourceFile:
-    """A file that a corpus is made from: each name that it may have, and the address of the folder it is in.
+    """A file that a corpus is made from.
 
-    The first name is the one that the corpus knows it by, and the first that is looked for.
+    Attributes:
+        addresses: each name that it may have, and the address of the folder it is in. The first name is the one that
+            the corpus knows it by, and the first that is looked for.
     """
 
     addresses: Mapping[str, str]
@@ -35,24 +36,35 @@ class SourceFile:
 class Corpus:
     """One corpus and how it is prepared.
 
-    `alternatives` are the sets of files it can be made from, any one of which will do. `suffixes` are what the names
-    of its files end in: source and target, or the one language of a language model. `vocab` is the number of subwords
-    (with moses-bpe: of merges), None for a corpus of whole words. Lengths are counted by `counted`.
+    Attributes:
+        name: as the command line has it: family, or family.source-target.
+        task: translation, summarization or language_modeling.
+        suffixes: ends of its files' names: source and target, or the one language of a language model.
+        alternatives: sets of files it can be made from, any one of which will do; none for what is made here.
+        vocab: number of subwords (with moses-bpe: of merges); None for a corpus of whole words.
+        joined_dictionary: both sides share a dictionary.
+        lowercase: what the model reads is lower-cased.
+        limits: lengths of training pairs.
+        counted: what lengths are counted in, words or pieces.
+        moses_extra: punctuation is normalised and dashes are split off, as fairseq does for WMT.
+        languages: of the suffixes, where they are none themselves.
+        sampled: lines that sentencepiece learns from at most: it holds them in memory.
+        note: what to know where a download fails.
     """
 
     name: str
     task: str
     suffixes: Tuple[str, ...]
-    alternatives: Tuple[Tuple[SourceFile, ...], ...]
+    alternatives: Tuple[Tuple[SourceFile, ...], ...] = ()
     vocab: Optional[int] = None
     joined_dictionary: bool = False
     lowercase: bool = False
     limits: Optional[Limits] = None
     counted: str = "words"
-    moses_extra: bool = False  # punctuation normalised and dashes split off, as fairseq does for WMT
-    languages: Tuple[str, ...] = ()  # of the suffixes, where they are none themselves
-    sampled: Optional[int] = None  # lines that sentencepiece learns from at most: it holds them in memory
-    note: str = ""  # what to know where a download fails
+    moses_extra: bool = False
+    languages: Tuple[str, ...] = ()
+    sampled: Optional[int] = None
+    note: str = ""
 
     @property
     def family(self) -> str:
@@ -183,6 +195,8 @@ _ALL = (
         joined_dictionary=True,
         languages=("en", "en"),
     ),
+    Corpus(name="demo.de-en", task="translation", suffixes=("de", "en"), vocab=1_000, joined_dictionary=True),
+    Corpus(name="demo-lm", task="language_modeling", suffixes=("en",), vocab=2_000),
 )
 CORPORA: Dict[str, Corpus] = {corpus.name: corpus for corpus in _ALL}
 
@@ -253,8 +267,18 @@ SHA256: Dict[str, Dict[str, str]] = {
 }
 
 
-def check_count(corpus: str, part: str, found: int, where: str) -> None:
-    """Raises CorpusError, naming where, found and expected, if a part has another number of lines than published."""
-    expected = LINES.get(corpus, {}).get(part, found)
-    if found != expected:
-        raise CorpusError(f"{where}: {found:,} lines found, expected {expected:,}")
+def check_count(corpus: str, part: str, lines: int, where: str) -> None:
+    """Compares the number of lines of a part with what is published, if that is known.
+
+    Args:
+        corpus: its name.
+        part: key of LINES[corpus].
+        lines: how many there are.
+        where: what has them, for the error.
+
+    Raises:
+        CorpusError: if they are more or fewer.
+    """
+    expected = LINES.get(corpus, {}).get(part, lines)
+    if lines != expected:
+        raise CorpusError(f"{where}: {lines:,} lines found, expected {expected:,}")

@@ -10,10 +10,8 @@ from typing import Dict, Iterable, Iterator, Mapping, Tuple
 
 from experiments.corpora.archives import members
 from experiments.corpora.catalogue import Corpus, check_count
-from experiments.corpora.errors import CorpusError
-from experiments.corpora.progress import progress
 from experiments.corpora.subwords import Words
-from experiments.corpora.text_files import lines_of, read_lines, tidy, write_splits
+from experiments.corpora.text_files import CorpusError, lines_of, progress, read_lines, tidy, write_splits
 
 LISTS = {"train": "all_train.txt", "valid": "all_val.txt", "test": "all_test.txt"}
 ARCHIVES = ("cnn_stories.tgz", "dailymail_stories.tgz")
@@ -27,9 +25,14 @@ def story_name(address: str) -> str:
 
 
 def article_and_summary(lines: Iterable[str]) -> Tuple[str, str]:
-    """The lines of the article and those marked as highlights, each joined by spaces.
+    """Article and summary of a story.
 
-    A line that ends in no end mark (captions, mostly) gets a full stop, as See et al. have it.
+    Args:
+        lines: those of its file.
+
+    Returns:
+        The lines of the article and those marked as highlights, each joined by spaces. A line that ends in no end mark
+        (captions, mostly) gets a full stop, as See et al. have it.
     """
     article, summary = [], []
     part = article
@@ -42,9 +45,10 @@ def article_and_summary(lines: Iterable[str]) -> Tuple[str, str]:
 
 
 def build(corpus: Corpus, files: Mapping[str, Path], raw: Path, words: Words) -> Dict[str, int]:
-    """Writes articles and summaries; returns pairs per split. Stories without one or the other are left out.
+    """Writes articles and summaries; stories without one or the other are left out.
 
-    Raises CorpusError where a list has another number of addresses than published or a listed story is in no archive.
+    Raises:
+        CorpusError: if a list has another number of addresses than published, or a listed story is in no archive.
     """
     splits: Dict[str, str] = {}
     for split, name in LISTS.items():

@@ -14,8 +14,8 @@ from typing import Dict, Optional, Tuple
 
 from tqdm import tqdm
 
-from experiments.corpora.errors import CorpusError, NotThere
 from experiments.corpora.folders import remove_file, sha256_of, write_json
+from experiments.corpora.text_files import CorpusError, NotThere
 
 ATTEMPTS = 4  # in a row that bring nothing new
 WAIT = 2.0  # seconds before the second attempt; twice as long before each further one
@@ -41,12 +41,21 @@ _OF_THE_CONNECTION = (
 
 
 def download(url: str, target: Path, sha256: Optional[str] = None, wait: Optional[float] = None) -> None:
-    """Downloads one file to `target`, by way of TARGET.part, from where an earlier try ended if it has not changed.
+    """Downloads one file, by way of TARGET.part, from where an earlier try ended if it has not changed.
 
     Whether it changed is asked of the server with the ETag or date kept in TARGET.part.json (If-Range); without one,
-    or where the server knows no ranges, the file is fetched from its start. `wait` is in seconds (default WAIT).
-    Raises NotThere where the server has no such file, and CorpusError where it cannot be reached, keeps cutting the
-    connection (what came stays in TARGET.part), or sends what has another SHA-256 (kept as TARGET.rejected).
+    or where the server knows no ranges, the file is fetched from its start.
+
+    Args:
+        url: its address.
+        target: the file to write.
+        sha256: its sum in hex, if known.
+        wait: seconds before the second attempt (default WAIT).
+
+    Raises:
+        NotThere: if the server has no such file.
+        CorpusError: if the server cannot be reached, keeps cutting the connection (what came stays in TARGET.part), or
+            sends what has another sum (kept as TARGET.rejected).
     """
     wait = WAIT if wait is None else wait
     part, seal = target.with_name(f"{target.name}.part"), target.with_name(f"{target.name}.part.json")
@@ -74,9 +83,8 @@ def download(url: str, target: Path, sha256: Optional[str] = None, wait: Optiona
             raise CorpusError(_unreachable(url, problem, part)) from problem
         time.sleep(wait * 2 ** max(0, failures - 1))
     remove_file(seal)
-    found = sha256_of(part)
-    if sha256 is not None and found != sha256:
-        raise CorpusError(f"{target}: SHA-256 is {found}, expected {sha256}; {reject(part, target)}")
+    if sha256 is not None and sha256_of(part) != sha256:
+        raise CorpusError(f"{target}: SHA-256 is {sha256_of(part)}, expected {sha256}; {reject(part, target)}")
     os.replace(part, target)
     print(f"{target}: {_size(target):,} bytes", flush=True)
 

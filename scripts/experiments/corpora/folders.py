@@ -27,9 +27,13 @@ def remove_file(path: Path) -> None:
 
 @contextmanager
 def built(folder: Path) -> Iterator[Path]:
-    """An empty folder beside `folder` to write into, which takes its place (and name) when all went well.
+    """A folder that is written whole: after an error it is as it was before.
 
-    After an error the folder is as it was before and the half-written one is gone.
+    Args:
+        folder: what is built.
+
+    Yields:
+        An empty folder beside it to write into, which takes its place (and name) when all went well.
     """
     part = folder.with_name(f"{folder.name}.part")
     remove(part)

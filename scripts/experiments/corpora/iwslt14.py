@@ -12,11 +12,10 @@ from typing import Dict, Iterable, Iterator, Mapping, Tuple
 from experiments.corpora.archives import member_lines, member_names
 from experiments.corpora.catalogue import Corpus, check_count
 from experiments.corpora.parallel_text import Pair, Side, cleaned, pairs
-from experiments.corpora.segments import segments
 from experiments.corpora.subwords import Words
-from experiments.corpora.text_files import tidy, write_splits
+from experiments.corpora.text_files import segments, tidy, write_splits
 
-EVERY = 23  # the how manyth pair validates
+EVERY = 23  # one pair in so many validates
 _NO_SENTENCE = ("<url>", "<talkid>", "<keywords>")
 _TAGS = re.compile(r"</?(?:title|description)>")
 _TED = ("TED.dev2010", "TEDX.{tedx}", "TED.tst2010", "TED.tst2011", "TED.tst2012")
@@ -36,9 +35,15 @@ def split_off(rows: Iterable[Pair]) -> Iterator[Tuple[str, Pair]]:
 
 
 def evaluation_sets(corpus: Corpus, archive: Path) -> Iterator[str]:
-    """Names of the sets that are joined to the test set, in that order.
+    """The sets that are joined to the test set.
 
-    That of TEDx talks is of 2012, of 2014 for Italian; English-French goes without where its archive has none.
+    Args:
+        corpus: one of IWSLT 2014.
+        archive: its file.
+
+    Yields:
+        Their names, in that order. The one of TEDx talks is of 2012, of 2014 for Italian; English-French goes without
+        where its archive has none.
     """
     tedx = "dev2014" if "it" in corpus.suffixes else "dev2012"
     for part in _TED:
@@ -51,10 +56,11 @@ def evaluation_sets(corpus: Corpus, archive: Path) -> Iterator[str]:
 
 
 def build(corpus: Corpus, files: Mapping[str, Path], raw: Path, words: Words) -> Dict[str, int]:
-    """Writes the three splits in original case; returns pairs per split.
+    """Writes the three splits in original case.
 
-    Raises CorpusError where a member of the archive lacks, sides differ in length, or an evaluation set has another
-    number of sentences than published.
+    Raises:
+        CorpusError: if a member of the archive is missing, sides differ in length, or an evaluation set has another
+            number of sentences than published.
     """
     (archive,) = files.values()
     direction = archive.name.partition(".")[0]

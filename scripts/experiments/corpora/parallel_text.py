@@ -2,7 +2,7 @@
 
 from typing import Callable, Dict, Iterable, Iterator, NamedTuple, Optional, Tuple
 
-from experiments.corpora.errors import CorpusError
+from experiments.corpora.text_files import CorpusError
 
 Pair = Tuple[str, str]
 
@@ -23,10 +23,18 @@ class Side(NamedTuple):
 
 
 def pairs(source: Side, target: Side, counted: Optional[Dict[str, int]] = None) -> Iterator[Pair]:
-    """Lines of both sides, one pair after the other.
+    """Lines of both sides.
 
-    Raises CorpusError, naming both sides and their numbers of lines, where one ends before the other. `counted`, if
-    given, holds the number of pairs under "pairs" once all are read.
+    Args:
+        source: the one side.
+        target: the other.
+        counted: holds the number of pairs, under "pairs", once all are read.
+
+    Yields:
+        A pair.
+
+    Raises:
+        CorpusError: if one side ends before the other; names both and their numbers of lines.
     """
     sources, targets = iter(source.lines), iter(target.lines)
     number = 0

@@ -5,15 +5,24 @@ from pathlib import Path
 from typing import Dict, Iterator, List, Mapping, Tuple
 
 from experiments.corpora.catalogue import Corpus, check_count
-from experiments.corpora.errors import CorpusError
 from experiments.corpora.subwords import Words
-from experiments.corpora.text_files import read_lines, tidy, write_splits
+from experiments.corpora.text_files import CorpusError, read_lines, tidy, write_splits
 
 FILES = {"train": "train.jsonl", "valid": "dev.jsonl", "test": "test.jsonl"}
 
 
 def documents(path: Path) -> Iterator[Tuple[str, List[str]]]:
-    """Abstract and summaries of each document. Raises CorpusError, naming the line, where one is not as it should."""
+    """The documents of a file.
+
+    Args:
+        path: JSON, one document a line.
+
+    Yields:
+        Abstract and summaries.
+
+    Raises:
+        CorpusError: if a document is malformed; names the line.
+    """
     for number, line in enumerate(read_lines(path), 1):
         try:
             record = json.loads(line)
@@ -28,19 +37,21 @@ def documents(path: Path) -> Iterator[Tuple[str, List[str]]]:
 def build(corpus: Corpus, files: Mapping[str, Path], raw: Path, words: Words) -> Dict[str, int]:
     """Writes one training pair per summary; to validate and test, the first summary, and all as references.
 
-    The references are lists of strings in JSON, one document a line of raw/{valid,test}.references.jsonl. Returns
-    pairs per split. Raises CorpusError where a document is malformed or documents lack.
+    The references are lists of strings in JSON, one document a line of raw/{valid,test}.references.jsonl.
+
+    Raises:
+        CorpusError: if a document is malformed, or documents are missing.
     """
 
     def rows():
         for split, name in FILES.items():
-            found = list(documents(files[name]))
-            check_count(corpus.name, split, len(found), str(files[name]))
+            papers = list(documents(files[name]))
+            check_count(corpus.name, split, len(papers), str(files[name]))
             if split == "train":
-                yield from ((split, (abstract, summary)) for abstract, summaries in found for summary in summaries)
+                yield from ((split, (abstract, summary)) for abstract, summaries in papers for summary in summaries)
                 continue
-            yield from ((split, (abstract, summaries[0])) for abstract, summaries in found)
+            yield from ((split, (abstract, summaries[0])) for abstract, summaries in papers)
             with open(raw / f"{split}.references.jsonl", "w", encoding="utf-8", newline="\n") as references:
-                references.writelines(json.dumps(summaries, ensure_ascii=False) + "\n" for _, summaries in found)
+                references.writelines(json.dumps(summaries, ensure_ascii=False) + "\n" for _, summaries in papers)
 
     return write_splits(raw, corpus.suffixes, rows())

@@ -7,16 +7,23 @@ from typing import Dict, List, Optional, Sequence
 from experiments.corpora import catalogue
 from experiments.corpora.catalogue import Corpus, SourceFile
 from experiments.corpora.download import download, reject
-from experiments.corpora.errors import CorpusError, NotThere
 from experiments.corpora.folders import sha256_of
-from experiments.corpora.text_files import unpacked_sha256
+from experiments.corpora.text_files import CorpusError, NotThere, unpacked_sha256
 
 
 def find(corpus: Corpus, folder: Path, deep: bool = True) -> Dict[str, Path]:
-    """The files of the corpus in a folder (deep: or anywhere below it), each under the name the corpus knows it by.
+    """The files of a corpus in a folder.
 
-    Of files of the same name, that in the highest folder is taken. Raises CorpusError, listing what is missing, or
-    naming two files between which there is nothing to choose.
+    Args:
+        corpus: whose files.
+        folder: where they are looked for.
+        deep: they may be anywhere below it; of files of the same name, that in the highest folder is taken.
+
+    Returns:
+        Each file under the name that the corpus knows it by.
+
+    Raises:
+        CorpusError: if some are missing, which it lists, or there is nothing to choose between two, which it names.
     """
     wanted = {name for files in corpus.alternatives for file in files for name in file.addresses}
     places: Dict[str, List[Path]] = {name: [] for name in wanted}
@@ -26,28 +33,37 @@ def find(corpus: Corpus, folder: Path, deep: bool = True) -> Dict[str, Path]:
             places[name].append(Path(here) / name)
     missing = []
     for files in corpus.alternatives:
-        found = {file.name: _one(places, file) for file in files}
-        if all(found.values()):
-            return {name: path for name, path in found.items() if path is not None}
-        lacking = [" or ".join(file.addresses) for file in files if found[file.name] is None]
+        paths = {file.name: _one(places, file) for file in files}
+        lacking = [" or ".join(file.addresses) for file in files if paths[file.name] is None]
+        if not lacking:
+            return {name: path for name, path in paths.items() if path is not None}
         missing.append(", ".join(lacking))
     raise CorpusError(f"{folder}: has no {'; nor '.join(missing)}")
 
 
 def _one(places: Dict[str, List[Path]], file: SourceFile) -> Optional[Path]:
     for name in file.addresses:
-        found = sorted(places[name], key=lambda path: (len(path.parts), path))
-        if len(found) > 1 and len(found[0].parts) == len(found[1].parts):
-            raise CorpusError(f"{found[0]} and {found[1]}: two files of one name; give the folder of one of them")
-        if found:
-            return found[0]
+        paths = sorted(places[name], key=lambda path: (len(path.parts), path))
+        if len(paths) > 1 and len(paths[0].parts) == len(paths[1].parts):
+            raise CorpusError(f"{paths[0]} and {paths[1]}: two files of one name; give the folder of one of them")
+        if paths:
+            return paths[0]
     return None
 
 
 def fetch(corpus: Corpus, address: Optional[str], folder: Path) -> Dict[str, Path]:
-    """The files of the corpus in a folder of downloads, each downloaded if it is not there yet.
+    """The files of a corpus in a folder of downloads, each downloaded if it is not there yet.
 
-    `address`, if given, replaces that of every file. Raises CorpusError as `download` does.
+    Args:
+        corpus: whose files.
+        address: replaces that of every file, if given.
+        folder: of the downloads.
+
+    Returns:
+        Each file under the name that the corpus knows it by.
+
+    Raises:
+        CorpusError: as `download` does.
     """
     folder.mkdir(parents=True, exist_ok=True)
     # What is there already decides between files that would do.
@@ -82,18 +98,27 @@ def _fetch_one(corpus: Corpus, file: SourceFile, address: Optional[str], folder:
 
 
 def check_sums(corpus: Corpus, files: Sequence[Path], downloads: Path) -> Dict[str, str]:
-    """SHA-256 of each file by its name. Raises CorpusError where one, or its unpacked content, is not as published.
+    """Compares the files of a corpus with what is published, as far as that is known.
 
-    A file among the downloads is then renamed, so that the next run fetches it again; others are left alone.
+    Args:
+        corpus: whose files.
+        files: all of them.
+        downloads: folder in which a wrong file is renamed, so that the next run fetches it again.
+
+    Returns:
+        SHA-256 of each file by its name.
+
+    Raises:
+        CorpusError: if a file, or its unpacked content, is another.
     """
     known = catalogue.SHA256.get(corpus.name, {})
     sums = {}
     for path in files:
-        found = sums[path.name] = sha256_of(path)
+        actual = sums[path.name] = sha256_of(path)
         expected = known.get(path.name)
         if expected is None and path.stem in known:
-            found, expected = unpacked_sha256(path), known[path.stem]
-        if expected not in (None, found):
+            actual, expected = unpacked_sha256(path), known[path.stem]
+        if expected not in (None, actual):
             fate = f"; {reject(path, path)}" if path.parent == downloads else ""
-            raise CorpusError(f"{path}: SHA-256 is {found}, expected {expected}{fate}")
+            raise CorpusError(f"{path}: SHA-256 is {actual}, expected {expected}{fate}")
     return sums

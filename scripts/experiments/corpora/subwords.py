@@ -9,8 +9,7 @@ from typing import Callable, Dict, Iterable, Iterator, List, NamedTuple, Optiona
 from experiments.corpora.catalogue import Corpus
 from experiments.corpora.folders import built
 from experiments.corpora.parallel_text import fits
-from experiments.corpora.progress import progress
-from experiments.corpora.text_files import SPLITS, SplitWriter, read_lines
+from experiments.corpora.text_files import SPLITS, SplitWriter, progress, read_lines
 
 Words = Callable[[str, str], int]  # words of a line (line, language)
 Row = Tuple[str, ...]
@@ -46,7 +45,17 @@ class Encoder(Protocol):
 def training_lines(corpus: Corpus, raw: Path, encoder: Encoder, workers: int, sentences: int) -> Iterator[str]:
     """Prepared lines of the training split, side after side; of a large one an even sample, if the encoder needs it.
 
-    `sentences` is the number of its rows. The sample takes every n-th row, so that it is the same every time.
+    The sample takes every n-th row, so that it is the same every time.
+
+    Args:
+        corpus: whose text.
+        raw: folder of its splits.
+        encoder: what learns from the lines.
+        workers: number of processes.
+        sentences: number of rows of the split.
+
+    Yields:
+        A line.
     """
     limit = corpus.sampled if encoder.samples else None
     step = -(-sentences * len(corpus.suffixes) // limit) if limit else 1
@@ -61,11 +70,22 @@ def training_lines(corpus: Corpus, raw: Path, encoder: Encoder, workers: int, se
 def encode_splits(
     corpus: Corpus, raw: Path, folder: Path, encoder: Encoder, workers: int, sentences: Dict[str, int]
 ) -> Dict[str, int]:
-    """Writes all splits of `raw` in subwords; returns rows per split.
+    """Writes all splits in subwords.
 
     Where the corpus counts lengths in pieces, it is cleaned here: rows of train that do not fit are left out, and
     the raw text is written anew without them, so that both hold the same sentences. What is published to validate and
     to test on stays whole.
+
+    Args:
+        corpus: whose text.
+        raw: folder of its splits.
+        folder: to write into.
+        encoder: cuts the lines.
+        workers: number of processes.
+        sentences: rows per split.
+
+    Returns:
+        Rows per split that were written.
     """
     with SplitWriter(folder, corpus.suffixes) as pieces:
         if corpus.limits is None or corpus.counted != "pieces":

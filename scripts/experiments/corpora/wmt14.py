@@ -2,7 +2,7 @@
 
 newstest2013 validates (French: newstest2012 too), newstest2014 tests. Training pairs of 1 to 250 pieces are kept, one
 side at most 1.5 times as long as the other: pieces are counted, as fairseq does, so that lengths are cleaned when the
-text is cut (see corpora.subwords). Here only pairs with an empty side go. Everything is streamed.
+text is cut (see subwords.py). Here only pairs with an empty side go. Everything is streamed.
 """
 
 from pathlib import Path
@@ -11,10 +11,8 @@ from typing import Dict, Iterator, List, Mapping, NamedTuple
 from experiments.corpora.archives import member_lines
 from experiments.corpora.catalogue import Corpus, check_count
 from experiments.corpora.parallel_text import Side, pairs
-from experiments.corpora.progress import progress
-from experiments.corpora.segments import segments
 from experiments.corpora.subwords import Words
-from experiments.corpora.text_files import tidy, write_splits
+from experiments.corpora.text_files import progress, segments, tidy, write_splits
 
 
 class Part(NamedTuple):
@@ -39,10 +37,11 @@ def training_parts(other: str) -> List[Part]:
 
 
 def build(corpus: Corpus, files: Mapping[str, Path], raw: Path, words: Words) -> Dict[str, int]:
-    """Writes the three splits, not yet cleaned by length; returns pairs per split.
+    """Writes the three splits, not yet cleaned by length.
 
-    Raises CorpusError where a member of an archive lacks, sides differ in length, or a corpus has another number of
-    lines than published.
+    Raises:
+        CorpusError: if a member of an archive is missing, sides differ in length, or a corpus has another number of
+            lines than published.
     """
     other = corpus.suffixes[1]
 

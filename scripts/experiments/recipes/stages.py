@@ -1,6 +1,5 @@
 """The commands of a benchmark, stage by stage: data, training with the vote, averaging, removal, evaluation, table."""
 
-import json
 from argparse import Namespace
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import Any, Dict, List, Optional, Sequence
 
 from experiments.recipes.settings import Recipe
 from experiments.runner import BadInput, Command, check_commands, check_tools, claim
+from fairseq_ghat.data.prepared import NAME, PreparedError, read_prepared
 
 STAGES = ("prepare", "train", "average", "slim", "evaluate", "bench", "table")
 # How fairseq joins subwords, and undoes tokenization, by --subwords of prepare_data.py.
@@ -78,14 +78,17 @@ class Run:
 
     def check_data(self) -> None:
         """Raises BadInput if the data were prepared for something else."""
-        path = self.data / "prepared.json"
-        prepared = json.loads(path.read_text())
+        try:
+            prepared = read_prepared(self.data)
+        except PreparedError as error:
+            raise BadInput(str(error)) from error
         subwords = SUBWORDS[self.subwords] if self.recipe.kind != "language_modeling" else None
         wanted = {"set": self.recipe.set, "until": "bin", "subwords": subwords, "lowercase": self.recipe.lowercase}
         for name, value in wanted.items():
-            if prepared.get(name) != value:
+            if getattr(prepared, name) != value:
                 raise BadInput(
-                    f"{path}: {name} is {prepared.get(name)}, wanted is {value}; give another folder of data (--data)"
+                    f"{self.data / NAME}: {name} is {getattr(prepared, name)}, wanted is {value}; "
+                    "give another folder of data (--data)"
                 )
 
 
@@ -100,7 +103,7 @@ def runs_of(settings: Dict[str, Any], args: Namespace, further: Sequence[str]) -
 def commands(runs: Sequence[Run], args: Namespace) -> List[Command]:
     """The commands of the wanted stages, in order; data that is there already is not made again."""
     wanted: List[Command] = []
-    if "prepare" in args.stages and (args.dry_run or not (runs[0].data / "prepared.json").exists()):
+    if "prepare" in args.stages and (args.dry_run or not (runs[0].data / NAME).exists()):
         wanted.append(prepare(runs[0], args.source))
     for run in runs:
         for stage, commands_of in (("train", train), ("average", average), ("slim", slim), ("evaluate", evaluate)):
@@ -124,10 +127,10 @@ def begin(runs: Sequence[Run], args: Namespace, wanted: Sequence[Command]) -> No
         packages["rouge_score"] = "rouge-score"
     check_tools(packages)
     check_commands(wanted)
-    if (first.data / "prepared.json").exists():
+    if (first.data / NAME).exists():
         first.check_data()
     elif "prepare" not in args.stages:
-        raise BadInput(f"--data {args.data}: there is no {first.data / 'prepared.json'}; add the stage prepare")
+        raise BadInput(f"--data {args.data}: there is no {first.data / NAME}; add the stage prepare")
     for run in runs:
         if "train" not in args.stages and not run.begun:
             raise BadInput(f"--runs {args.runs}: {run.folder} holds no checkpoint; add the stage train")

@@ -5,7 +5,7 @@ import zipfile
 
 import pytest
 from experiments.corpora.archives import member_lines, member_names, members
-from experiments.corpora.errors import CorpusError
+from experiments.corpora.text_files import CorpusError
 from miniature_archives import write_tar
 
 TEXT = {"a/one.txt": b"1\n2\n", "./b/two.txt": b"3\r4\n\n5", "b/three.gz": gzip.compress(b"6\n7\n")}

@@ -1,13 +1,15 @@
 """Text that BLEU of the exports is taken of."""
 
+from types import SimpleNamespace
+
 import pytest
 
 pytest.importorskip("ctranslate2", reason="ctranslate2 is not installed: pip install ctranslate2")
 
 from experiments.exports import text_of
 
-SENTENCEPIECE = {"subwords": "sentencepiece", "tokenizer": None, "target_lang": "en"}
-MOSES = {"subwords": "subword_nmt", "tokenizer": "moses", "target_lang": "en"}
+SENTENCEPIECE = {"subwords": "sentencepiece", "tokenizer": None, "languages": ("de", "en")}
+MOSES = {"subwords": "subword_nmt", "tokenizer": "moses", "languages": ("de", "en")}
 
 
 @pytest.mark.parametrize(
@@ -19,4 +21,4 @@ MOSES = {"subwords": "subword_nmt", "tokenizer": "moses", "target_lang": "en"}
     ],
 )
 def test_subwords_and_tokens_become_text(pieces, prepared, text):
-    assert text_of(pieces.split(" "), prepared) == text
+    assert text_of(pieces.split(" "), SimpleNamespace(**prepared)) == text

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from experiments.corpora import binarise
 from experiments.corpora.catalogue import CORPORA
-from experiments.corpora.errors import CorpusError
+from experiments.corpora.text_files import CorpusError
 
 
 def options(name):

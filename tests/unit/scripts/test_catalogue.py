@@ -3,7 +3,7 @@
 import pytest
 from experiments.corpora import catalogue
 from experiments.corpora.catalogue import CORPORA, check_count, own_corpus
-from experiments.corpora.errors import CorpusError
+from experiments.corpora.text_files import CorpusError
 
 
 def test_sizes_of_the_subwords_and_the_dictionaries():
@@ -17,6 +17,8 @@ def test_sizes_of_the_subwords_and_the_dictionaries():
         "multi30k.de-en": (6_000, True),
         "cnn-dailymail": (50_000, True),
         "scitldr": (4_000, True),
+        "demo.de-en": (1_000, True),
+        "demo-lm": (2_000, False),
     }
 
 

@@ -4,7 +4,7 @@ import pytest
 from experiments.corpora import catalogue
 from experiments.corpora.catalogue import CORPORA
 from experiments.corpora.cnn_dailymail import article_and_summary, build, story_name
-from experiments.corpora.errors import CorpusError
+from experiments.corpora.text_files import CorpusError
 from miniature_archives import cnn_dailymail
 
 

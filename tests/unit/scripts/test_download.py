@@ -9,7 +9,7 @@ import pytest
 from corpus_server import serving
 from experiments.corpora import download as downloads
 from experiments.corpora.download import download
-from experiments.corpora.errors import CorpusError, NotThere
+from experiments.corpora.text_files import CorpusError, NotThere
 
 CONTENT = random.Random(1).randbytes(200_000)
 SUM = hashlib.sha256(CONTENT).hexdigest()

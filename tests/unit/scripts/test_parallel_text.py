@@ -3,8 +3,8 @@
 from itertools import product
 
 import pytest
-from experiments.corpora.errors import CorpusError
 from experiments.corpora.parallel_text import Limits, Side, cleaned, fits, pairs
+from experiments.corpora.text_files import CorpusError
 
 
 def test_pairs_of_equal_sides_are_counted():

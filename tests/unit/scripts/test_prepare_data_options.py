@@ -3,6 +3,7 @@
 import prepare_data
 import pytest
 from experiments.corpora import catalogue
+from experiments.corpora.preparation import BUILDERS
 
 
 @pytest.fixture
@@ -16,7 +17,7 @@ def texts(tmp_path):
 
 def refused(capsys, *arguments):
     with pytest.raises(SystemExit) as stopped:
-        prepare_data.Plan([str(argument) for argument in arguments])
+        prepare_data.parsed([str(argument) for argument in arguments])
     assert stopped.value.code == 2
     return capsys.readouterr().err
 
@@ -43,6 +44,7 @@ def refused(capsys, *arguments):
         ("own out --source text --vocab 9 --languages de fr", "text: has no train.fr, valid.fr, test.fr"),
         ("scitldr out --source ftp://x/", "argument --source: ftp://x/: give a folder or an address that begins with"),
         ("scitldr out --source http:///x", "argument --source: http:///x: give a folder or an address"),
+        ("demo-lm out --source text", "argument --source: text: not with demo-lm, which is made here"),
         ("scitldr out --source text/none", "argument --source: text/none: no such folder"),
         ("scitldr out --source text", "text: has no train.jsonl or train.jsonl.xz or train.jsonl.gz, dev.jsonl"),
         ("scitldr text/train.de", "argument OUT: text/train.de: "),
@@ -77,23 +79,23 @@ def test_source_that_would_be_overwritten_is_refused(texts, tmp_path, capsys, ma
 
 def test_source_beside_what_is_made_will_do(texts):
     options = ["--languages", "de", "--vocab", "9"]
-    plan = prepare_data.Plan(["own", str(texts.parent), "--source", str(texts), *options])
+    plan = prepare_data.parsed(["own", str(texts.parent), "--source", str(texts), *options])
     assert plan.files == {f"{split}.de": texts / f"{split}.de" for split in ("train", "valid", "test")}
 
 
 def test_missing_packages_are_named_before_any_work(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("experiments.corpora.moses_bpe.importlib.util.find_spec", lambda name: None)
+    monkeypatch.setattr("experiments.corpora.encoders.importlib.util.find_spec", lambda name: None)
     message = refused(capsys, "scitldr", tmp_path / "out", "--subwords", "moses-bpe")
     assert "pip install sacremoses subword-nmt" in message and not (tmp_path / "out").exists()
 
 
 def test_every_corpus_has_its_builder():
-    assert {corpus.family for corpus in catalogue.CORPORA.values()} | {"own"} == set(prepare_data.BUILDERS)
+    assert {corpus.family for corpus in catalogue.CORPORA.values()} | {"own"} == set(BUILDERS)
 
 
 def test_words_are_counted_as_they_are_or_in_moses_tokens(tmp_path):
-    plan = prepare_data.Plan(["iwslt14.de-en", str(tmp_path / "out")])
+    plan = prepare_data.parsed(["iwslt14.de-en", str(tmp_path / "out")])
     assert plan.words("It's (well) done.", "en") == 3
     pytest.importorskip("sacremoses", reason="needs sacremoses and subword-nmt")
-    plan = prepare_data.Plan(["iwslt14.de-en", str(tmp_path / "out"), "--subwords", "moses-bpe"])
+    plan = prepare_data.parsed(["iwslt14.de-en", str(tmp_path / "out"), "--subwords", "moses-bpe"])
     assert plan.words("It's (well) done.", "en") == 7

@@ -5,8 +5,8 @@ import json
 import pytest
 from experiments.corpora import catalogue
 from experiments.corpora.catalogue import CORPORA
-from experiments.corpora.errors import CorpusError
 from experiments.corpora.scitldr import build, documents
+from experiments.corpora.text_files import CorpusError
 from miniature_archives import scitldr
 
 

@@ -6,8 +6,8 @@ import hashlib
 import pytest
 from experiments.corpora import catalogue
 from experiments.corpora.catalogue import CORPORA, own_corpus
-from experiments.corpora.errors import CorpusError
 from experiments.corpora.sources import check_sums, find
+from experiments.corpora.text_files import CorpusError
 
 WIKITEXT2 = CORPORA["wikitext-2"]
 

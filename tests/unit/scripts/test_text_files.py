@@ -5,8 +5,15 @@ import hashlib
 import lzma
 
 import pytest
-from experiments.corpora.errors import CorpusError
-from experiments.corpora.text_files import SplitWriter, read_lines, tidy, unpacked_sha256, write_splits
+from experiments.corpora.text_files import (
+    CorpusError,
+    SplitWriter,
+    read_lines,
+    segments,
+    tidy,
+    unpacked_sha256,
+    write_splits,
+)
 
 AWKWARD = "one\rtwo\u2028three\x85\n\n four\x0c\nlast"
 
@@ -49,3 +56,16 @@ def test_files_are_complete_when_the_writer_ends(tmp_path):
     with SplitWriter(tmp_path, ("en",)) as writer:
         writer.write("valid", ("x",))
     assert (tmp_path / "valid.en").read_text() == "x\n" and writer.counts == {"valid": 1}
+
+
+def test_text_of_the_segments_and_of_nothing_else():
+    lines = [
+        '<refset setid="newstest2014" srclang="any" trglang="de">',
+        '<doc docid="1"><title>Not a sentence</title>',
+        '<seg id="1"> R&amp;D isn’t &quot;cheap&quot; &lt;here&gt;  </seg>',
+        '  <seg id="22">Zwei  Wörter</seg>\r',
+        '<seg id="3"></seg>',
+        '<seg id="4"> no end',
+        "</doc>",
+    ]
+    assert list(segments(lines)) == ['R&D isn\'t "cheap" <here>', "Zwei Wörter", "", "no end"]

@@ -3,7 +3,7 @@
 import pytest
 from experiments.corpora import catalogue
 from experiments.corpora.catalogue import CORPORA
-from experiments.corpora.errors import CorpusError
+from experiments.corpora.text_files import CorpusError
 from experiments.corpora.wmt14 import build, training_parts
 from miniature_archives import text, wmt14, write_tar
 

@@ -1,239 +1,82 @@
-"""Bilingual word lists: nouns and adjectives.
+"""The words of the grammar, read from the tables beside this file; the columns of a row are its attributes.
 
-Every table is plain text, one entry per line, so that it can be read and corrected by a linguist.
-Semantic classes (``person``, ``readable``, ...) say which verbs and adjectives fit a noun.
+classes (person, food, ...) say which nouns fit a verb, an adjective or a preposition. nouns.tsv: the plural of a mass
+is empty; `at` and `to` are the prepositions of a place. verbs.tsv: `prefix` is separable, or the words of a state (müde
+sein), which has no `auxiliary` and so a preterite instead of a perfect; `stem` is that of du and er where the vowel
+changes; `pattern` orders the English (V verb, A and D objects, P phrase, M manner; others stand for themselves);
+`roles` are the arguments with their case (A and D objects, L location, G goal, else a preposition).
 """
 
-from typing import Dict, FrozenSet, List, NamedTuple
+import csv
+from pathlib import Path
+from types import SimpleNamespace as Row
+from typing import Dict, List, NamedTuple
+
+CASES = ("nom", "acc", "dat", "gen")
 
 
-class Noun(NamedTuple):
-    """A German noun with its English counterpart; ``plural`` is empty for mass nouns."""
+class Pair(NamedTuple):
+    """The same words in both languages; empty where there are none."""
 
-    de: str
-    gender: str
-    plural: str
-    en: str
-    en_plural: str
-    classes: FrozenSet[str]
-    oblique: str  # singular outside the nominative of weak nouns (den Jungen), else empty
+    de: str = ""
+    en: str = ""
 
 
-class Adjective(NamedTuple):
-    """An adjective: predicative form, stem before endings, English form, fitting noun classes."""
-
-    de: str
-    stem: str
-    en: str
-    classes: FrozenSet[str]
+NOTHING = Pair()
 
 
-def classes_of(text: str) -> FrozenSet[str]:
-    """The classes named in a comma-separated table field; ``-`` stands for none."""
-    return frozenset(part for part in text.split(",") if part != "-")
+def _roles(cell: str) -> Dict[str, Row]:
+    items = (item.split(":") for item in cell.split())
+    return {role: Row(case=case, classes=frozenset(classes.split(","))) for role, case, classes in items}
 
 
-def rows_of(table: str) -> List[List[str]]:
-    """The fields of each line of a table."""
-    return [line.split() for line in table.strip().splitlines()]
+def _parts(cell: str) -> List[str]:
+    """The forms in a cell; - stands for none."""
+    return [form.strip("-") for form in cell.split()]
 
 
-# German, gender, plural (- none), English, English plural (+ adds s), classes, weak form.
-_NOUNS = """
-Mann m Männer man men person,adult
-Frau f Frauen woman women person,adult
-Junge m Jungen boy + person,child Jungen
-Mädchen n Mädchen girl + person,child
-Kind n Kinder child children person,child,ours
-Lehrer m Lehrer teacher + person,adult,ours
-Lehrerin f Lehrerinnen teacher + person,adult,ours
-Arzt m Ärzte doctor + person,adult,ours
-Ärztin f Ärztinnen doctor + person,adult,ours
-Nachbar m Nachbarn neighbor + person,adult,ours Nachbarn
-Nachbarin f Nachbarinnen neighbor + person,adult,ours
-Freund m Freunde friend + person,adult,close
-Schüler m Schüler pupil + person,child,ours
-Schülerin f Schülerinnen pupil + person,child,ours
-Student m Studenten student + person,adult Studenten
-Koch m Köche cook + person,adult
-Bäcker m Bäcker baker + person,adult
-Bauer m Bauern farmer + person,adult Bauern
-Verkäuferin f Verkäuferinnen saleswoman saleswomen person,adult
-Kollege m Kollegen colleague + person,adult,close Kollegen
-Gast m Gäste guest + person,adult,ours
-Tourist m Touristen tourist + person,adult Touristen
-Musiker m Musiker musician + person,adult
-Künstlerin f Künstlerinnen artist + person,adult
-Bruder m Brüder brother + person,adult,kin
-Schwester f Schwestern sister + person,adult,kin
-Onkel m Onkel uncle + person,adult,kin
-Tante f Tanten aunt + person,adult,kin
-Sohn m Söhne son + person,kin
-Tochter f Töchter daughter + person,kin
-Großvater m Großväter grandfather + person,adult,kin,one
-Großmutter f Großmütter grandmother + person,adult,kin,one
-Mutter f Mütter mother + person,adult,kin,one
-Vater m Väter father + person,adult,kin,one
-Hund m Hunde dog + animal,pet,fur,sketch
-Katze f Katzen cat + animal,pet,fur,sketch
-Pferd n Pferde horse + animal,fur,sketch,dream
-Vogel m Vögel bird + animal,sketch
-Kuh f Kühe cow + animal,fur,sketch
-Maus f Mäuse mouse mice animal
-Ente f Enten duck + animal,fur
-Schaf n Schafe sheep sheep animal,sketch
-Esel m Esel donkey + animal,sketch
-Apfel m Äpfel apple + food,piece,ripe,fodder,gift
-Birne f Birnen pear + food,piece,ripe,fodder
-Banane f Bananen banana + food,piece,ripe
-Tomate f Tomaten tomato tomatoes food,piece,ripe
-Kartoffel f Kartoffeln potato potatoes food,piece,cooked
-Ei n Eier egg + food,piece,cooked
-Kuchen m Kuchen cake + food,piece,baked,gift
-Suppe f - soup - dish,cooked
-Brot n - bread - food,baked,fodder
-Käse m - cheese - food,fodder
-Reis m - rice - food,cooked
-Fleisch n - meat - food,cooked,fodder
-Fisch m - fish - food,cooked,fodder
-Kaffee m - coffee - drink,hot
-Tee m - tea - drink,hot
-Milch f - milk - drink,cool
-Wasser n - water - drink,cool
-Saft m - juice - drink,cool
-Wein m - wine - drink
-Buch n Bücher book + readable,loan,portable,flat,gift
-Zeitung f Zeitungen newspaper + readable,portable,flat
-Brief m Briefe letter + readable,written,mail,flat
-Geschichte f Geschichten story stories readable,written,tale
-Gedicht n Gedichte poem + readable,written,tale
-Roman m Romane novel + readable,written,loan,gift
-Schlüssel m Schlüssel key + portable,flat
-Tasche f Taschen bag + thing,tool,portable,heavy,box,upright,color
-Koffer m Koffer suitcase + thing,tool,portable,heavy,box,upright,color
-Lampe f Lampen lamp + thing,device,upright,broken
-Uhr f Uhren watch watches thing,portable,broken,flat,gift
-Fahrrad n Fahrräder bicycle + thing,loan,broken,color,lend
-Auto n Autos car + thing,broken,color,lend,lock,washable,dream
-Computer m Computer computer + thing,device,broken
-Bild n Bilder picture + thing,wall,painted,gift
-Ball m Bälle ball + thing,toy,color
-Regenschirm m Regenschirme umbrella + thing,tool,portable,color,lend
-Blume f Blumen flower + gift,color,sketch
-Messer n Messer knife knives thing,tool,flat
-Flasche f Flaschen bottle + portable,box,upright
-Kamera f Kameras camera + thing,tool,portable,broken,flat,lend
-Geschenk n Geschenke gift + portable,mail,gift
-Tür f Türen door + box,lock
-Fenster n Fenster window + box,broken
-Bus m Busse bus buses ride
-Zug m Züge train + ride
-Mantel m Mäntel coat + clothes,worn,garment,color,wall
-Kleid n Kleider dress dresses clothes,color,washable
-Hut m Hüte hat + clothes,worn,headgear,color
-Hemd n Hemden shirt + clothes,worn,garment,color,flat
-Jacke f Jacken jacket + clothes,worn,garment,color,wall,flat
-Pullover m Pullover sweater + clothes,worn,garment,color
-Haus n Häuser house + sketch,dream,building
-Zimmer n Zimmer room + room
-Keller m Keller basement + room
-Tisch m Tische table + thing,furniture,broken
-Stuhl m Stühle chair + thing,furniture,seat,broken
-Bett n Betten bed + furniture,seat
-Sofa n Sofas sofa + furniture,seat
-Garten m Gärten garden + place,private
-Park m Parks park + place
-Wald m Wälder forest + place
-Stadt f Städte city cities place,aged,sight
-Dorf n Dörfer village + place,aged,sight
-Markt m Märkte market + place,aged
-Supermarkt m Supermärkte supermarket + place
-Bibliothek f Bibliotheken library libraries place,aged
-Restaurant n Restaurants restaurant + place,aged
-Café n Cafés café + place,aged
-Museum n Museen museum + place,aged,sight
-Bahnhof m Bahnhöfe station + place,aged
-See m Seen lake + place
-Fluss m Flüsse river + place
-Strand m Strände beach beaches place
-Hotel n Hotels hotel + place,aged
-Krankenhaus n Krankenhäuser hospital + place,aged
-Universität f Universitäten university universities place,aged
-Küche f Küchen kitchen + place,private,room
-Wohnung f Wohnungen apartment + place,private,room
-Büro n Büros office + place,private,room
-Bauernhof m Bauernhöfe farm + place,aged
-Wetter n - weather - sky
-"""
-
-NOUNS: Dict[str, Noun] = {
-    row[0]: Noun(
-        row[0], row[1], "" if row[2] == "-" else row[2], row[3],
-        row[3] + "s" if row[4] == "+" else row[4], classes_of(row[5]),
-        row[6] if len(row) > 6 else "",
-    )
-    for row in rows_of(_NOUNS)
+_CELLS = {  # how the cells of a column are read, if they are not plain text
+    **dict.fromkeys(("classes", "subject", "places", "manners"), lambda cell: frozenset(cell.split(",")) - {""}),
+    **dict.fromkeys(("at", "to", "clause", "possessive"), lambda cell: Pair(*cell.split())),
+    **dict.fromkeys(("german", "english"), lambda cell: dict(zip(CASES, _parts(cell)))),
+    "pattern": str.split,
+    "roles": _roles,
+    "person": int,
+    "plural": bool,
 }
 
-# German, stem (= same), English, classes.
-_ADJECTIVES = """
-alt = old adult,animal,thing,readable,aged,room,clothes,building,furniture
-jung = young adult,animal
-freundlich = friendly adult,child,animal
-nett = kind adult,child
-klug = clever adult,child,animal
-müde müd tired adult,child,animal
-fleißig = hard-working adult,child
-berühmt = famous adult,written
-ehrlich = honest adult
-reich = rich adult
-arm = poor adult
-höflich = polite adult,child
-streng = strict adult
-geduldig = patient adult
-mutig = brave child,adult
-klein = small child,animal,thing,place,piece,box,building,room,gift
-groß = big animal,thing,place,building,room,piece
-hungrig = hungry animal,child
-neu = new thing,readable,clothes,furniture,building
-teuer teur expensive thing,clothes,furniture
-billig = cheap thing,clothes
-schön = beautiful animal,place,clothes,gift,wall,building
-schwer = heavy heavy
-praktisch = practical tool
-nützlich = useful tool,device
-elegant = elegant clothes
-warm = warm worn,baked
-interessant = interesting readable
-lang = long written
-kurz = short written
-langweilig = boring readable
-spannend = exciting tale
-lustig = funny tale
-frisch = fresh food,cool
-lecker = delicious food,dish
-süß = sweet ripe
-reif = ripe ripe
-kalt = cold drink
-heiß = hot hot,dish
-stark = strong hot
-ruhig = quiet place
-modern = modern building,room,furniture
-bequem = comfortable seat
-sauber = clean worn
-rot = red color
-blau = blue color
-grün = green color
-gelb = yellow color
-schwarz = black color,fur
-weiß = white color,fur
-braun = brown fur,furniture
-"""
 
-COLORS = ("rot", "blau", "grün", "gelb", "schwarz", "weiß", "braun")
+def _table(name: str) -> List[Dict[str, str]]:
+    with open(Path(__file__).with_name(f"{name}.tsv"), encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file, delimiter="\t"))
 
-ADJECTIVES: Dict[str, Adjective] = {
-    row[0]: Adjective(row[0], row[0] if row[1] == "=" else row[1], row[2],
-                      classes_of(row[3]))
-    for row in rows_of(_ADJECTIVES)
-}
+
+def _rows(name: str) -> List[Row]:
+    return [Row(**{key: _CELLS.get(key, str)(cell) for key, cell in row.items()}) for row in _table(name)]
+
+
+def _words(kind: str) -> List[Row]:
+    """Adverbials or adjectives, one by one: in words.tsv those that fit the same share a row."""
+    return [
+        Row(words=Pair(de, en), classes=row.classes)
+        for row in _rows("words")
+        if row.kind == kind
+        for de, en in zip(row.de.split(", "), row.en.split(", "))
+    ]
+
+
+def _with_feminine(noun: Row) -> List[Row]:
+    """The noun, and its feminine if it is of the class pair: Lehrer, Lehrerin."""
+    de, plural = f"{noun.de.rstrip('e')}in", f"{noun.de.rstrip('e')}innen"
+    feminine = Row(**{**vars(noun), "de": de, "gender": "f", "genitive": de, "de_plural": plural})
+    return [noun, feminine] if "pair" in noun.classes else [noun]
+
+
+NOUNS = [noun for row in _rows("nouns") for noun in _with_feminine(row)]
+VERBS, PRONOUNS = _rows("verbs"), _rows("pronouns")
+WORDS = {kind: _words(kind) for kind in dict.fromkeys(row["kind"] for row in _table("words"))}
+# By paradigm, case and gender (p: plural).
+ENDINGS = {(row["paradigm"], case): dict(zip("mfnp", _parts(row[case]))) for row in _table("endings") for case in CASES}
+# By verb and tense: the six forms of irregular verbs, and the English words of modal verbs.
+FORMS = {(row["verb"], row["tense"]): list(row.values())[3:] for row in _table("forms")}
+MODALS = {(row["verb"], row["tense"]): row["en"].split() for row in _table("forms") if row["en"]}

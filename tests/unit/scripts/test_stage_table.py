@@ -1,9 +1,9 @@
-"""The table of stages of a language model, from JSON as ghat-perplexity prints it."""
+"""The table of stages: of a language model, from JSON as ghat-perplexity prints it; what is given must be whole."""
 
 import json
 
-import perplexity_table
 import pytest
+import stage_table
 
 
 def measured(tmp_path, subwords=None):
@@ -24,7 +24,9 @@ def measured(tmp_path, subwords=None):
 
 @pytest.mark.parametrize("subwords,perplexity,unit", [(None, "8.00", "token"), ("sentencepiece", "64.00", "word")])
 def test_table_of_stages(tmp_path, capsys, subwords, perplexity, unit):
-    perplexity_table.main([measured(tmp_path, subwords), "--stage", "voted", "a.pt", "--stage", "slim", "b.pt"])
+    stage_table.main(
+        ["--perplexity", measured(tmp_path, subwords), "--stage", "voted", "a.pt", "--stage", "slim", "b.pt"]
+    )
     printed = capsys.readouterr().out
     row = next(line for line in printed.splitlines() if line.startswith("| voted"))
     assert [cell.strip() for cell in row.split("|")[1:-1]] == ["voted", "2 x 8", "1,200", perplexity, "5"]
@@ -34,12 +36,19 @@ def test_table_of_stages(tmp_path, capsys, subwords, perplexity, unit):
 
 def test_table_names_a_checkpoint_that_was_not_measured(tmp_path, capsys):
     with pytest.raises(SystemExit):
-        perplexity_table.main([measured(tmp_path), "--stage", "plain", "c.pt"])
+        stage_table.main(["--perplexity", measured(tmp_path), "--stage", "plain", "c.pt"])
     assert "--stage plain c.pt: " in capsys.readouterr().err
 
 
 def test_table_of_another_file_is_refused(tmp_path, capsys):
     (tmp_path / "other.json").write_text("{}")
     with pytest.raises(SystemExit):
-        perplexity_table.main([str(tmp_path / "other.json"), "--stage", "plain", "c.pt"])
+        stage_table.main(["--perplexity", str(tmp_path / "other.json"), "--stage", "plain", "c.pt"])
     assert "not what ghat-perplexity --json printed" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("given,parts", [("--perplexity", "NAME CHECKPOINT"), ("--reference", "NAME LOG CHECKPOINT")])
+def test_stage_that_is_not_whole_is_refused(tmp_path, capsys, given, parts):
+    with pytest.raises(SystemExit):
+        stage_table.main([given, measured(tmp_path), "--stage", "plain"])
+    assert f"--stage plain: give {parts}" in capsys.readouterr().err
