@@ -1,8 +1,15 @@
-"""Parameter counts on hand-made state dicts."""
+"""Parameter counts on hand-made state dicts; heads in checkpoints of ours and of stock fairseq."""
 
 import torch
+from tiny_models import build_grouped, build_stock, tiny_args
 
-from fairseq_ghat.profiling.parameters import attention_weights, non_embedding_parameters
+from fairseq_ghat.modules.grouped_attention import grouped_attentions
+from fairseq_ghat.profiling.parameters import (
+    attention_weights,
+    describe_heads,
+    heads_in_checkpoint,
+    non_embedding_parameters,
+)
 
 STATE = {
     "encoder.version": torch.zeros(1),
@@ -26,3 +33,25 @@ def test_embeddings_masks_and_fused_copies_are_not_counted():
 
 def test_attention_weights_are_projection_matrices_only():
     assert attention_weights(STATE) == 64 + 32
+
+
+def test_layers_that_differ_are_counted_apart():
+    assert describe_heads([8, 8, 8]) == "3 x 8"
+    assert describe_heads([2, 3, 2]) == "2 x 2, 1 x 3"
+
+
+def test_grouped_model_tells_by_its_masks_stock_by_its_options():
+    args = tiny_args(encoder_attention_heads=4, decoder_attention_heads=8)
+    stock = heads_in_checkpoint({"model": build_stock(**vars(args)).state_dict(), "cfg": None, "args": args})
+    model = build_grouped(**vars(args))
+    grouped = heads_in_checkpoint({"model": model.state_dict(), "cfg": None, "args": args})
+    assert stock == grouped == {name: layer.num_heads for name, layer in grouped_attentions(model).items()}
+    assert set(stock.values()) == {4, 8}
+
+
+def test_heads_voted_out_are_not_computed():
+    model = build_grouped()
+    name, layer = next(iter(grouped_attentions(model).items()))
+    layer.set_head_mask(torch.arange(layer.num_heads) == 0)
+    counts = heads_in_checkpoint({"model": model.state_dict(), "args": tiny_args()})
+    assert counts.pop(name) == 1 and set(counts.values()) == {layer.num_heads}
