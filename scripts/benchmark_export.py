@@ -27,11 +27,11 @@ from sacrebleu.metrics import BLEU
 
 from fairseq_ghat.checkpoints.files import CheckpointError
 from fairseq_ghat.checkpoints.stock_conversion import NotGroupable, as_grouped_checkpoint
-from fairseq_ghat.cli.console import markdown_table, progress_line, quiet_libraries
-from fairseq_ghat.cli.measured_models import NotMeasurable, checkpoint_of_task, describe_machine, task_and_model
+from fairseq_ghat.cli.console import describe_machine, markdown_table, progress_line, quiet_libraries
+from fairseq_ghat.cli.loading import InputError, load_checkpoint, load_task_and_model
 from fairseq_ghat.evaluation.generation_log import read_lines
-from fairseq_ghat.export.agreement import Disagreement, first_pairs
 from fairseq_ghat.export.ctranslate2_model import write_model
+from fairseq_ghat.export.verification import ExportMismatch, first_pairs
 from fairseq_ghat.modules.grouped_attention import grouped_attentions
 from fairseq_ghat.profiling.interleaved_runs import describe_interval, ratios, run_by_turns, spread
 from fairseq_ghat.profiling.parameters import describe_heads
@@ -64,7 +64,7 @@ def main(argv=None) -> int:
     with tempfile.TemporaryDirectory() as folder:
         try:
             sides = [side for name, _, path in named for side in sides_of(name, path, args, Path(folder))]
-        except (CheckpointError, NotMeasurable, NotGroupable, Disagreement) as error:
+        except (CheckpointError, InputError, NotGroupable, ExportMismatch) as error:
             command.error(str(error))
         found = measure(sides, args, references, prepared)
     print(json.dumps(found, indent=1, default=vars) if args.json else described(found))
@@ -77,9 +77,9 @@ class FairseqSide:
     engine = "fairseq"
 
     def __init__(self, name: str, path: str, args):
-        state = checkpoint_of_task(path, TranslationTask, "translation(_v2s)")
+        state = load_checkpoint(path, TranslationTask, "translation(_v2s)")
         self.name, self.size = name, Path(path).stat().st_size
-        self.task, self.model = task_and_model(path, as_grouped_checkpoint(state), str(args.data / "bin"))
+        self.task, self.model = load_task_and_model(path, as_grouped_checkpoint(state), str(args.data / "bin"))
         self.heads = describe_heads(layer.heads_computed for layer in grouped_attentions(self.model).values())
         self.max_len = args.max_len
         self.model.prepare_for_inference_(Namespace(generation=GenerationConfig()))

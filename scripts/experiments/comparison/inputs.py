@@ -21,7 +21,7 @@ from experiments.comparison.steps import Step
 from fairseq_ghat.checkpoints.checkpointed_model import CheckpointedHeads
 from fairseq_ghat.checkpoints.stock_conversion import as_grouped_checkpoint
 from fairseq_ghat.cli import perplexity, vote
-from fairseq_ghat.cli.measured_models import check_data, checkpoint_of_task
+from fairseq_ghat.cli.loading import check_data, load_checkpoint
 from fairseq_ghat.criterions.group_constrained import GroupConstraintMixin
 from fairseq_ghat.evaluation.scoring import read_references
 from fairseq_ghat.profiling.parameters import heads_in_checkpoint
@@ -45,8 +45,8 @@ _OURS = {
 _PROGRAMS = {
     "fairseq-train": (options.get_training_parser, "--"),
     "fairseq-generate": (options.get_generation_parser, "--generate-args"),
-    "ghat-perplexity": (perplexity.parser, "--generate-args"),
-    "ghat-vote": (vote.parser, "--vote-args"),
+    "ghat-perplexity": (perplexity.build_parser, "--generate-args"),
+    "ghat-vote": (vote.build_parser, "--vote-args"),
 }
 
 
@@ -68,10 +68,10 @@ def read_trained(checkpoint: str, data: str) -> Trained:
 
     Raises:
         BadInput: if it was voted on already.
-        CheckpointError, NotMeasurable, NotGroupable, ValueError: if it or the data cannot be used.
+        CheckpointError, InputError, NotGroupable, ValueError: if it or the data cannot be used.
     """
     check_data(data)
-    state = checkpoint_of_task(checkpoint, tuple(KINDS.values()), "translation(_v2s) or language_modeling(_v2s)")
+    state = load_checkpoint(checkpoint, tuple(KINDS.values()), "translation(_v2s) or language_modeling(_v2s)")
     task, state = state["cfg"].task, as_grouped_checkpoint(state)
     heads, config = heads_in_checkpoint(state), model_config(state)
     if any(count < getattr(config, f"{name.split('.')[0]}_attention_heads") for name, count in heads.items()):

@@ -76,7 +76,7 @@ def test_a_dry_run_shows_commands_that_the_programs_own_parsers_take(folder, cap
             parser = options.get_training_parser("translation_v2s")
             trained.append(options.parse_args_and_arch(parser, words[1:]))
         elif words[0] == "ghat-vote":
-            voted.append(vote.parser().parse_args(words[1:]))
+            voted.append(vote.build_parser().parse_args(words[1:]))
         else:
             assert words[:3] == ["python", "scripts/with_log.py", "fairseq-generate"]
             generated.append(options.parse_args_and_arch(options.get_generation_parser(), words[3:]))

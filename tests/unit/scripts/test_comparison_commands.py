@@ -6,7 +6,7 @@ import pytest
 from experiments.comparison.commands import continue_training, fine_tune, measure, vote
 from experiments.comparison.plan import Comparison, pruned, starts
 
-from fairseq_ghat.cli.vote import parser as vote_parser
+from fairseq_ghat.cli.vote import build_parser as vote_parser
 
 
 def comparison(kind="translation", **more):

@@ -14,8 +14,8 @@ from fairseq.models import ARCH_MODEL_REGISTRY
 
 from fairseq_ghat.cli import bench, perplexity, score, stats
 from fairseq_ghat.modules.grouped_attention import grouped_attentions
+from fairseq_ghat.profiling.model_building import DictionaryTask
 from fairseq_ghat.profiling.parameters import non_embedding_parameters
-from fairseq_ghat.profiling.without_data import OnlyDictionaries
 from fairseq_ghat.pruning.slimming import remove_heads
 
 USER_DIR = str(Path(__file__).resolve().parents[3] / "fairseq_ghat")
@@ -70,8 +70,8 @@ def test_every_command_is_understood_by_its_program(name, capsys):
         for name in ("truncate_source", "max_source_positions", "source_lang", "target_lang"):
             # Otherwise fairseq would read the test set in another way; 1024 is its own default.
             assert getattr(args, name, 1024) == getattr(trained[0], name, 1024)
-    ours = {"ghat-stats": stats.parser, "ghat-bench": bench.parser, "ghat-score": score.parser}
-    ours["ghat-perplexity"] = perplexity.parser
+    ours = {"ghat-stats": stats.build_parser, "ghat-bench": bench.build_parser, "ghat-score": score.build_parser}
+    ours["ghat-perplexity"] = perplexity.build_parser
     for program in set(found) & set(ours):
         for words in found.pop(program):
             ours[program]().parse_args(words[1:])
@@ -83,7 +83,7 @@ def test_every_command_is_understood_by_its_program(name, capsys):
 def built(args, vocabulary):
     """A model of parsed options, without its data and without values."""
     with torch.device("meta"):
-        return ARCH_MODEL_REGISTRY[args.arch].build_model(args, OnlyDictionaries(vocabulary, vocabulary))
+        return ARCH_MODEL_REGISTRY[args.arch].build_model(args, DictionaryTask(vocabulary, vocabulary))
 
 
 @pytest.mark.parametrize("name", [n for n in sets_of(SETTINGS, "translation") if not n.startswith("multi30k")])
