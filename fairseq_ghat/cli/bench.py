@@ -23,32 +23,31 @@ from fairseq_ghat.profiling.speed import Generation, TimedGenerator
 
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="ghat-bench", description=__doc__.split("`: ")[1])
-    parser.add_argument("data", metavar="DATA", help="folder that fairseq-preprocess made")
-    parser.add_argument(
+    add = parser.add_argument
+    add("data", metavar="DATA", help="folder that fairseq-preprocess made")
+    add(
         "checkpoints",
         metavar="CHECKPOINT",
         nargs="+",
         help="of fairseq's translation models or of ours, slim ones too; ratios are to the first",
     )
-    parser.add_argument(
+    add(
         "--as-grouped",
         action="store_true",
         help="measure each checkpoint of fairseq's own transformer once more as our model with the same weights",
     )
-    parser.add_argument("--gen-subset", default="test", help="split (default: test)")
-    parser.add_argument("--sentences", type=int, metavar="N", help="about so many of it, of all lengths (default: all)")
-    parser.add_argument("--batch-size", type=int, default=256, metavar="N", help="sentences in a batch (default: 256)")
-    parser.add_argument("--beam", type=int, default=5, metavar="N", help="beam size (default: 5)")
-    parser.add_argument("--max-len-a", type=float, default=0.0, metavar="A", help="most tokens: A x source length + B")
-    parser.add_argument("--max-len-b", type=int, default=10, metavar="B", help="(default: A 0, B 10)")
-    parser.add_argument(
-        "--min-len", type=int, default=1, metavar="N", help="fewest tokens, so that all models take as many steps"
-    )
-    parser.add_argument("--repeats", type=int, default=7, metavar="N", help="passes that count (default: 7)")
-    parser.add_argument("--warm-up", type=int, default=1, metavar="N", help="passes before them (default: 1)")
-    parser.add_argument("--threads", type=int, metavar="N", help="of the CPU (default: torch's)")
-    parser.add_argument("--fp16", action="store_true", help="half precision, on a GPU")
-    parser.add_argument("--json", action="store_true", help="print the figures, unrounded, as JSON instead of a table")
+    add("--gen-subset", default="test", help="split (default: test)")
+    add("--sentences", type=int, metavar="N", help="about so many of it, of all lengths (default: all)")
+    add("--batch-size", type=int, default=256, metavar="N", help="sentences in a batch (default: 256)")
+    add("--beam", type=int, default=5, metavar="N", help="beam size (default: 5)")
+    add("--max-len-a", type=float, default=0.0, metavar="A", help="most tokens: A x source length + B")
+    add("--max-len-b", type=int, default=10, metavar="B", help="(default: A 0, B 10)")
+    add("--min-len", type=int, default=1, metavar="N", help="fewest tokens, so that all models take as many steps")
+    add("--repeats", type=int, default=7, metavar="N", help="passes that count (default: 7)")
+    add("--warm-up", type=int, default=1, metavar="N", help="passes before them (default: 1)")
+    add("--threads", type=int, metavar="N", help="of the CPU (default: torch's)")
+    add("--fp16", action="store_true", help="half precision, on a GPU")
+    add("--json", action="store_true", help="print the figures, unrounded, as JSON instead of a table")
     console.add_run_options(parser)
     return parser
 
@@ -87,8 +86,8 @@ class _Side:
         self.path, self.kind = path, kind
         self.heads = describe_heads(heads_in_checkpoint(state).values())
         self.task, model = load_task_and_model(path, state, args.data)
-        lengths = {name: getattr(args, name) for name in ("max_len_a", "max_len_b", "min_len")}
-        generation = GenerationConfig(beam=args.beam, **lengths)
+        options = ("beam", "max_len_a", "max_len_b", "min_len")
+        generation = GenerationConfig(**{name: getattr(args, name) for name in options})
         model.prepare_for_inference_(Namespace(generation=generation))
         self.model = (model.half() if args.fp16 else model).to(device)
         try:

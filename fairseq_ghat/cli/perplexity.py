@@ -22,24 +22,17 @@ _FIGURES = ("tokens", "words", "bits_per_token", "perplexity", "word_perplexity"
 
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="ghat-perplexity", description=__doc__.split("`: ")[1])
-    parser.add_argument("data", metavar="DATA", help="folder that fairseq-preprocess made")
-    parser.add_argument(
-        "checkpoints", metavar="CHECKPOINT", nargs="+", help="of fairseq's language models or of ours, slim ones too"
-    )
-    parser.add_argument("--gen-subset", default="test", help="splits, separated by commas (default: test)")
-    parser.add_argument(
-        "--tokens-per-sample", type=int, metavar="N", help="tokens in a block (default: as the first checkpoint)"
-    )
-    parser.add_argument(
-        "--context-window", type=int, default=0, metavar="N", help="of them, context that is not scored (default: 0)"
-    )
-    parser.add_argument(
-        "--remove-bpe", "--post-process", choices=SUBWORDS, help="the text is in subwords: perplexity per word as well"
-    )
-    parser.add_argument("--max-tokens", type=int, default=4096, help="to score in a batch (default: 4096)")
-    parser.add_argument("--batch-size", type=int, help="blocks in a batch")
-    parser.add_argument("--softmax-batch", type=int, default=1024, help="as fairseq-eval-lm's (default: 1024)")
-    parser.add_argument("--json", action="store_true", help="print the figures, unrounded, as JSON instead of a table")
+    add = parser.add_argument
+    add("data", metavar="DATA", help="folder that fairseq-preprocess made")
+    add("checkpoints", metavar="CHECKPOINT", nargs="+", help="of fairseq's language models or of ours, slim ones too")
+    add("--gen-subset", default="test", help="splits, separated by commas (default: test)")
+    add("--tokens-per-sample", type=int, metavar="N", help="tokens in a block (default: as the first checkpoint)")
+    add("--context-window", type=int, default=0, metavar="N", help="of them, context that is not scored (default: 0)")
+    add("--remove-bpe", "--post-process", choices=SUBWORDS, help="the text is in subwords: perplexity per word as well")
+    add("--max-tokens", type=int, default=4096, help="to score in a batch (default: 4096)")
+    add("--batch-size", type=int, help="blocks in a batch")
+    add("--softmax-batch", type=int, default=1024, help="as fairseq-eval-lm's (default: 1024)")
+    add("--json", action="store_true", help="print the figures, unrounded, as JSON instead of a table")
     console.add_run_options(parser)
     return parser
 
@@ -54,13 +47,18 @@ def main(argv=None) -> int:
         if not file.is_file():
             parser.error(f"DATA {args.data}, --gen-subset {args.gen_subset}: there is no {file}")
     try:
-        states = {
-            path: load_checkpoint(path, LanguageModelingTask, "language_modeling(_v2s)") for path in args.checkpoints
-        }
+        allowed = "language_modeling(_v2s)"
+        states = {path: load_checkpoint(path, LanguageModelingTask, allowed) for path in args.checkpoints}
         block = args.tokens_per_sample or next(iter(states.values()))["cfg"].task.tokens_per_sample
-        _check_sizes(parser, args, block)
+        stride = block - args.context_window
+        if not 0 < stride <= block:
+            parser.error(
+                f"--context-window {args.context_window}: leaves {stride} tokens of a block of {block} to score; "
+                f"allowed is 0 to {block - 1} (or a longer block: --tokens-per-sample)"
+            )
+        console.check_minimum(parser, args, max_tokens=stride, batch_size=1, softmax_batch=1, tokens_per_sample=1)
         loaded = {path: _load(path, state, args, block) for path, state in states.items()}
-        conditions = _conditions(args, block)
+        conditions = _conditions(args, block, stride)
         measured = {}
         for path, (task, model) in loaded.items():
             measured[path] = {
@@ -77,20 +75,8 @@ def main(argv=None) -> int:
     return 0
 
 
-def _check_sizes(parser: argparse.ArgumentParser, args, block: int) -> None:
-    """Refuses, before any model is built, sizes that cannot work."""
-    if not 0 <= args.context_window < block:
-        parser.error(
-            f"--context-window {args.context_window}: leaves {block - args.context_window} tokens of a block of "
-            f"{block} to score; allowed is 0 to {block - 1} (or a longer block: --tokens-per-sample)"
-        )
-    stride = block - args.context_window
-    console.check_minimum(parser, args, max_tokens=stride, batch_size=1, softmax_batch=1, tokens_per_sample=1)
-
-
-def _conditions(args, block: int) -> Dict[str, Any]:
+def _conditions(args, block: int, stride: int) -> Dict[str, Any]:
     """The conditions that the figures were measured under."""
-    stride = block - args.context_window
     return {
         "data": args.data,
         "block": block,

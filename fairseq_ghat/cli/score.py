@@ -12,22 +12,21 @@ from fairseq_ghat.evaluation.scoring import METRICS, SystemScore, read_reference
 
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="ghat-score", description=__doc__.split("`: ")[1])
-    parser.add_argument(
-        "references", metavar="REFERENCES", help="raw text, a line each; .jsonl: a list of texts a line"
-    )
-    parser.add_argument(
+    add = parser.add_argument
+    add("references", metavar="REFERENCES", help="raw text, a line each; .jsonl: a list of texts a line")
+    add(
         "systems",
         metavar="SYSTEM",
         nargs="+",
         help="log of fairseq-generate, whole or its pasted lines H- and D-, or a text file with a hypothesis a line; "
         "the first is what the others are tested against",
     )
-    parser.add_argument("--metric", choices=METRICS, default="bleu", help="default: bleu, by sacrebleu")
-    parser.add_argument("--lowercase", action="store_true", help="BLEU without case")
-    parser.add_argument("--tokenize", help="sacrebleu's tokenizer for BLEU (default: sacrebleu's, 13a)")
-    parser.add_argument("--detokenize", metavar="LANG", help="undo Moses tokenization of this language (sacremoses)")
-    parser.add_argument("--resamples", type=int, default=1000, metavar="N", help="of the bootstrap (default: 1000)")
-    parser.add_argument("--json", action="store_true", help="print the figures, unrounded, as JSON instead of a table")
+    add("--metric", choices=METRICS, default="bleu", help="default: bleu, by sacrebleu")
+    add("--lowercase", action="store_true", help="BLEU without case")
+    add("--tokenize", help="sacrebleu's tokenizer for BLEU (default: sacrebleu's, 13a)")
+    add("--detokenize", metavar="LANG", help="undo Moses tokenization of this language (sacremoses)")
+    add("--resamples", type=int, default=1000, metavar="N", help="of the bootstrap (default: 1000)")
+    add("--json", action="store_true", help="print the figures, unrounded, as JSON instead of a table")
     return parser
 
 
@@ -77,8 +76,7 @@ def _detokenized(texts: List[str], language: str) -> List[str]:
 
 
 def _table(scores: Dict[str, Dict[str, SystemScore]]) -> str:
-    titles, rows = ["system"], {path: [path] for path in next(iter(scores.values()))}
-    signatures = []
+    titles, rows, signatures = ["system"], {path: [path] for path in next(iter(scores.values()))}, []
     for metric, systems in scores.items():
         titles += [metric, "p"]
         for path, system in systems.items():

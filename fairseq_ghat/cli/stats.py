@@ -17,14 +17,13 @@ from fairseq_ghat.pruning.masks import heads_per_layer
 
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="ghat-stats", description=__doc__.split("`: ")[1])
-    parser.add_argument(
-        "checkpoints", metavar="CHECKPOINT", nargs="*", help="of fairseq's transformer or language model, or of ours"
-    )
-    parser.add_argument("--arch", help="a model without a checkpoint: one of our archs")
-    parser.add_argument("--vocab", type=int, metavar="N", help="of --arch: types on each side, special ones included")
-    parser.add_argument("--keep", type=int, metavar="C", help="of --arch: heads that stay in each attention layer")
-    parser.add_argument("--length", type=int, default=30, metavar="N", help="tokens a side for FLOPs (default: 30)")
-    parser.add_argument("--json", action="store_true", help="print the figures as JSON instead of a table")
+    add = parser.add_argument
+    add("checkpoints", metavar="CHECKPOINT", nargs="*", help="of fairseq's transformer or language model, or of ours")
+    add("--arch", help="a model without a checkpoint: one of our archs")
+    add("--vocab", type=int, metavar="N", help="of --arch: types on each side, special ones included")
+    add("--keep", type=int, metavar="C", help="of --arch: heads that stay in each attention layer")
+    add("--length", type=int, default=30, metavar="N", help="tokens a side for FLOPs (default: 30)")
+    add("--json", action="store_true", help="print the figures as JSON instead of a table")
     return parser
 
 
@@ -46,20 +45,17 @@ def main(argv=None) -> int:
             kept = "all heads" if args.keep is None else f"{args.keep} heads"
             figures = {f"{args.arch}, {kept}": _measure(build_arch(args.arch, args.vocab, args.keep or 0), args.length)}
         else:
-            states = {path: read_checkpoint(path) for path in args.checkpoints}
-            figures = {path: _measure_checkpoint(path, state, args.length) for path, state in states.items()}
+            figures = {}
+            for path, state in [(path, read_checkpoint(path)) for path in args.checkpoints]:
+                try:
+                    model = build_from_checkpoint(state)
+                except NotGroupable as error:
+                    raise NotGroupable(f"CHECKPOINT {path}: {error}") from error
+                figures[path] = {**_measure(model, args.length), "file_bytes": os.path.getsize(path)}
     except (CheckpointError, ValueError) as error:
         parser.error(str(error))
     print(json.dumps(figures, indent=1) if args.json else _table(figures, args.length))
     return 0
-
-
-def _measure_checkpoint(path: str, state: Dict[str, Any], length: int) -> Dict[str, Any]:
-    try:
-        model = build_from_checkpoint(state)
-    except NotGroupable as error:
-        raise NotGroupable(f"CHECKPOINT {path}: {error}") from error
-    return {**_measure(model, length), "file_bytes": os.path.getsize(path)}
 
 
 def _measure(model: BaseFairseqModel, length: int) -> Dict[str, Any]:

@@ -32,18 +32,17 @@ from fairseq_ghat.training.schedule import VotingToStayConfig, check_removable, 
 
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="ghat-vote", description=__doc__.split("`: ")[1])
-    parser.add_argument(
-        "checkpoint", metavar="CHECKPOINT", help="of fairseq's transformer or language model, or of ours"
-    )
-    parser.add_argument("data", metavar="DATA", help="folder that fairseq-preprocess made")
-    parser.add_argument("out", metavar="OUT", help="the voted checkpoint to write; ghat-slim OUT removes the heads")
-    parser.add_argument("--subset", default="train", help="split that votes (default: train)")
-    parser.add_argument("--head-groups", type=int, metavar="C", help="default: as the checkpoint, else 2")
-    parser.add_argument("--group-feature", choices=FEATURES, help="default: as the checkpoint, else value")
-    parser.add_argument("--group-distance", choices=DISTANCES, help="default: as the checkpoint, else euclidean")
-    parser.add_argument("--group-objective", choices=OBJECTIVES, default="metric", help="pattern score of the vote")
-    parser.add_argument("--vote-by", choices=VOTE_BY, default="count", help="default: count")
-    parser.add_argument(
+    add = parser.add_argument
+    add("checkpoint", metavar="CHECKPOINT", help="of fairseq's transformer or language model, or of ours")
+    add("data", metavar="DATA", help="folder that fairseq-preprocess made")
+    add("out", metavar="OUT", help="the voted checkpoint to write; ghat-slim OUT removes the heads")
+    add("--subset", default="train", help="split that votes (default: train)")
+    add("--head-groups", type=int, metavar="C", help="default: as the checkpoint, else 2")
+    add("--group-feature", choices=FEATURES, help="default: as the checkpoint, else value")
+    add("--group-distance", choices=DISTANCES, help="default: as the checkpoint, else euclidean")
+    add("--group-objective", choices=OBJECTIVES, default="metric", help="pattern score of the vote")
+    add("--vote-by", choices=VOTE_BY, default="count", help="default: count")
+    add(
         "--select",
         "--keep-heads",
         dest="keep_heads",
@@ -52,29 +51,27 @@ def build_parser() -> argparse.ArgumentParser:
         help="way of choosing heads (default: pillars). "
         + "; ".join(f"{name}: {way.by} ({way.paper})" for name, way in SELECTIONS.items()),
     )
-    parser.add_argument("--vote-heads", type=int, metavar="K", help="heads that stay in each attention (default: C)")
-    parser.add_argument(
+    add("--vote-heads", type=int, metavar="K", help="heads that stay in each attention (default: C)")
+    add(
         "--vote-budget",
         choices=BUDGETS,
         default="layer",
         help="layer: K in every attention (default); model: K on average, wherever they are worth most",
     )
-    parser.add_argument(
+    add(
         "--remove-sublayers",
         action="store_true",
         help="with --vote-budget model: an attention may lose all its heads, then its sublayer is gone",
     )
-    parser.add_argument(
-        "--select-batches", type=int, metavar="N", help="batches to look at, at random (default: the split once)"
-    )
-    parser.add_argument("--gate-lr", type=float, help="of learned gates (default: 0.1 for l0, 0.2 for subset)")
-    parser.add_argument("--refit", choices=REFITS, default="output", help="default: output")
-    parser.add_argument("--seed", type=int, help="of random choices and of the batches (default: as the checkpoint)")
-    parser.add_argument("--max-tokens", type=int, help="in a batch; each batch votes (default: as the checkpoint)")
-    parser.add_argument("--batch-size", type=int, help="sentences in a batch (default: as the checkpoint)")
-    parser.add_argument("--source-lang", help="default: as the checkpoint")
-    parser.add_argument("--target-lang", help="default: as the checkpoint")
-    parser.add_argument("--num-workers", type=int, default=0, help="processes that load data (default: 0)")
+    add("--select-batches", type=int, metavar="N", help="batches to look at, at random (default: the split once)")
+    add("--gate-lr", type=float, help="of learned gates (default: 0.1 for l0, 0.2 for subset)")
+    add("--refit", choices=REFITS, default="output", help="default: output")
+    add("--seed", type=int, help="of random choices and of the batches (default: as the checkpoint)")
+    add("--max-tokens", type=int, help="in a batch; each batch votes (default: as the checkpoint)")
+    add("--batch-size", type=int, help="sentences in a batch (default: as the checkpoint)")
+    add("--source-lang", help="default: as the checkpoint")
+    add("--target-lang", help="default: as the checkpoint")
+    add("--num-workers", type=int, default=0, help="processes that load data (default: 0)")
     add_run_options(parser)
     return parser
 
@@ -101,9 +98,9 @@ def main(argv=None) -> int:
         parser.error(f"CHECKPOINT {source}: {error}")
 
     device = choose_device(args)
-    for module in (model, classifiers):
-        if module is not None:
-            module.to(device)
+    model.to(device)
+    if classifiers is not None:
+        classifiers.to(device)
     passes = voting_passes(task, model, batching, args.data, args.subset, epoch=1)
     try:
         kept = vote(model, passes, voting_rules(batching), classifiers)

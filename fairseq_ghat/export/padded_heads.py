@@ -4,6 +4,7 @@ from typing import Dict, Tuple
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from fairseq_ghat.modules.grouped_attention import VOTED_OUT, GroupedAttention
 
@@ -37,10 +38,9 @@ def padded_projections(layer: GroupedAttention, heads: int) -> Projections:
             linear = getattr(layer, name)
             weight = linear.weight[kept]
             bias = weight.new_zeros(len(kept)) if linear.bias is None else linear.bias[kept]
-            rows = weight.new_zeros(silent, weight.size(1))
-            padded[name] = torch.cat([weight, rows]), torch.cat([bias, bias.new_zeros(silent)])
+            padded[name] = functional.pad(weight, (0, 0, 0, silent)), functional.pad(bias, (0, silent))
         weight = layer.out_proj.weight[:, kept]
         bias = layer.out_proj.bias
         bias = weight.new_zeros(weight.size(0)) if bias is None else bias.clone()
-        padded["out_proj"] = torch.cat([weight, weight.new_zeros(weight.size(0), silent)], dim=1), bias
+        padded["out_proj"] = functional.pad(weight, (0, silent)), bias
     return padded

@@ -39,9 +39,8 @@ def fairseq_scores(model: GHATTransformerModel, task: FairseqTask, pairs: Sequen
     Returns:
         For each pair, the log-probability of every target token given the source and the tokens before it.
     """
-    source_dictionary, target_dictionary = task.source_dictionary, task.target_dictionary
-    pad, eos = target_dictionary.pad(), target_dictionary.eos()
-    sources = data_utils.collate_tokens([source for source, _ in pairs], source_dictionary.pad(), left_pad=True)
+    pad, eos = task.target_dictionary.pad(), task.target_dictionary.eos()
+    sources = data_utils.collate_tokens([source for source, _ in pairs], task.source_dictionary.pad(), left_pad=True)
     targets = data_utils.collate_tokens([target for _, target in pairs], pad)
     previous = data_utils.collate_tokens([target for _, target in pairs], pad, eos, move_eos_to_beginning=True)
     lengths = torch.tensor([len(source) for source, _ in pairs])
@@ -73,16 +72,9 @@ def largest_difference(expected: Sequence[Sequence[float]], actual: Sequence[Seq
 
 
 def check_export(folder: str, model: GHATTransformerModel, task: FairseqTask, pairs: Sequence[Pair]) -> float:
-    """Compares the scores of an exported model with those of fairseq.
+    """Largest difference of a token's log-probability between fairseq and the exported model in a folder.
 
-    Args:
-        folder: folder of the exported model.
-        model: model in evaluation mode on the CPU.
-        task: task with its dictionaries.
-        pairs: sentence pairs to score.
-
-    Returns:
-        The largest difference of a token's log-probability.
+    The other arguments are those of fairseq_scores.
 
     Raises:
         ExportMismatch: if it is more than TOLERANCE, or if CTranslate2 cannot compute the model.

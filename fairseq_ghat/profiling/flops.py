@@ -37,10 +37,7 @@ def count_flops(model: nn.Module, length: int = 30) -> Flops:
     model.eval()
     device = next(model.parameters()).device
     tokens = torch.full((1, length), model.decoder.dictionary.eos() + 1, device=device)
-    if hasattr(model, "encoder"):
-        inputs = (tokens, torch.tensor([length], device=device), tokens)
-    else:
-        inputs = (tokens,)
+    inputs = (tokens, torch.tensor([length], device=device), tokens) if hasattr(model, "encoder") else (tokens,)
     return Flops(*(_count(_Forward(model, features_only), inputs) for features_only in (False, True)))
 
 
