@@ -21,7 +21,7 @@ from fairseq_ghat.checkpoints.files import CheckpointError
 from fairseq_ghat.cli.console import quiet_libraries
 from fairseq_ghat.data.prepared import read_prepared
 from fairseq_ghat.evaluation.generation_log import read_lines
-from fairseq_ghat.export.agreement import Disagreement
+from fairseq_ghat.export.verification import ExportMismatch
 
 
 def main(argv=None) -> int:
@@ -52,7 +52,7 @@ def main(argv=None) -> int:
     with tempfile.TemporaryDirectory() as folder:
         try:
             sides = [side for name, path in named for side in sides_of(name, path, args, Path(folder))]
-        except (CheckpointError, Disagreement, ValueError) as error:
+        except (CheckpointError, ExportMismatch, ValueError) as error:
             parser.error(str(error))
         measured = measure(sides, args, references, prepared)
     print(json.dumps(measured, indent=1, default=vars) if args.json else described(measured))

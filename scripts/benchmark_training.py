@@ -22,8 +22,7 @@ import torch
 from fairseq.criterions.label_smoothed_cross_entropy import LabelSmoothedCrossEntropyCriterion
 from fairseq.models.transformer import TransformerModel
 
-from fairseq_ghat.cli.console import markdown_table, progress_line
-from fairseq_ghat.cli.measured_models import describe_machine, measuring_device
+from fairseq_ghat.cli.console import check_minimum, choose_device, describe_machine, markdown_table, progress_line
 from fairseq_ghat.core.gram_matrix import feature_gram
 from fairseq_ghat.core.group_constraint import group_constraint
 from fairseq_ghat.criterions.group_constrained import (
@@ -35,14 +34,16 @@ from fairseq_ghat.modules.grouped_attention import grouped_attentions, grouping_
 from fairseq_ghat.modules.grouping import FEATURES
 from fairseq_ghat.modules.head_features import RecordedFeatures, target_padding
 from fairseq_ghat.profiling.interleaved_runs import describe_interval, ratios, run_by_turns, spread
+from fairseq_ghat.profiling.model_building import DictionaryTask
 from fairseq_ghat.profiling.peak_memory import peak_bytes
-from fairseq_ghat.profiling.without_data import OnlyDictionaries
+from fairseq_ghat.pruning.vote import set_head_masks
 
 STOCK, UNCONSTRAINED, STAGE_2 = "fairseq's transformer", "ours, no constraint", "ours, stage 2"
 GROWING = ("width", "layers", "heads", "groups", "tokens", "length")
 
 
 def parse(argv):
+    """Options of the command line, checked."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     for flag, default, meaning in (
         ("--width", 256, "of the model; the feed-forward layer is four times as wide"),
@@ -65,13 +66,8 @@ def parse(argv):
     parser.add_argument("--fp16", action="store_true", help="half precision, by fairseq's own optimizer wrapper")
     parser.add_argument("--cpu", action="store_true", help="also where there is a GPU")
     args = parser.parse_args(argv)
-    for name in (*GROWING, "vocabulary", "rounds", "threads"):
-        least = {"heads": 2, "vocabulary": 5}.get(name, 1)
-        for value in getattr(args, name) if name in GROWING else [getattr(args, name)]:
-            if value < least:
-                parser.error(f"--{name} {value}: allowed is {least} or more")
-    if args.warm_up < 0:
-        parser.error(f"--warm-up {args.warm_up}: allowed is 0 or more")
+    check_minimum(parser, args, width=1, layers=1, heads=2, groups=1, tokens=1, length=1)
+    check_minimum(parser, args, vocabulary=5, rounds=1, threads=1, warm_up=0)
     for width, heads, groups in itertools.product(args.width, args.heads, args.groups):
         if not 1 <= groups < heads:
             parser.error(f"--groups {groups}: allowed is 1 to {heads - 1}, less than --heads {heads}")
@@ -81,12 +77,13 @@ def parse(argv):
 
 
 def combinations(args):
-    """One set of options for each combination of the sizes that were given."""
+    """The options of each combination of the given sizes."""
     for values in itertools.product(*(getattr(args, name) for name in GROWING)):
         yield argparse.Namespace(**{**vars(args), **dict(zip(GROWING, values))})
 
 
-def build(model_class, args, task, feature="value"):
+def build_model(model_class, args, task, feature="value"):
+    """A model of the given sizes, with the same weights each time."""
     options = argparse.Namespace(share_all_embeddings=True, head_groups=args.groups, group_feature=feature, dropout=0.1)
     for side in ("encoder", "decoder"):
         for name, value in (("layers", args.layers), ("embed_dim", args.width), ("attention_heads", args.heads)):
@@ -98,32 +95,31 @@ def build(model_class, args, task, feature="value"):
     return model_class.build_model(copy.deepcopy(options), task)
 
 
-def voted(model, groups):
-    """The model after a vote that kept the first heads; which ones does not matter for speed."""
+def vote(model, groups):
+    """Keeps the first heads of each layer: which ones does not matter for speed."""
     layers = list(grouped_attentions(model).values())
-    for layer in layers:
-        layer.set_head_mask(torch.arange(layer.num_heads) < groups)
+    set_head_masks({layer: torch.arange(layer.num_heads) < groups for layer in layers})
     return model
 
 
 def build_models(args, task):
-    """Model and criterion of each side, by its name."""
+    """Name of each side -> its model and criterion."""
     stock_criterion = LabelSmoothedCrossEntropyCriterion(task, False, 0.1)
     config = GroupConstrainedLabelSmoothedCrossEntropyConfig(label_smoothing=0.1, sentence_avg=False)
     ours = GroupConstrainedLabelSmoothedCrossEntropy.build_criterion(config, task)
     return {
-        STOCK: (build(TransformerModel, args, task), stock_criterion),
-        UNCONSTRAINED: (build(GHATTransformerModel, args, task), stock_criterion),
-        **{f"ours, {name}": (build(GHATTransformerModel, args, task, name), ours) for name in FEATURES},
-        STAGE_2: (voted(build(GHATTransformerModel, args, task), args.groups), ours),
+        STOCK: (build_model(TransformerModel, args, task), stock_criterion),
+        UNCONSTRAINED: (build_model(GHATTransformerModel, args, task), stock_criterion),
+        **{f"ours, {name}": (build_model(GHATTransformerModel, args, task, name), ours) for name in FEATURES},
+        STAGE_2: (vote(build_model(GHATTransformerModel, args, task), args.groups), ours),
     }
 
 
-def batches(args, device, pad=1, count=4):
-    """Batches with some padding: sources on the left, targets on the right, as fairseq pads them."""
+def make_batches(args, device, pad=1, count=4):
+    """Batches of random tokens, padded as fairseq pads them: sources on the left, targets on the right."""
     generator = torch.Generator().manual_seed(1)
     sentences = max(args.tokens // args.length, 1)
-    positions, made = torch.arange(args.length), []
+    positions, batches = torch.arange(args.length), []
     for _ in range(count):
         source, target, previous = torch.randint(4, args.vocabulary, (3, sentences, args.length), generator=generator)
         lengths = torch.randint(-(-3 * args.length // 4), args.length + 1, (2, sentences, 1), generator=generator)
@@ -132,18 +128,18 @@ def batches(args, device, pad=1, count=4):
         for tokens in (target, previous):
             tokens[positions >= lengths[1]] = pad
         net_input = {"src_tokens": source, "src_lengths": lengths[0].squeeze(1), "prev_output_tokens": previous}
-        made.append(
+        batches.append(
             {
                 "net_input": {name: tensor.to(device) for name, tensor in net_input.items()},
                 "target": target.to(device),
                 "ntokens": int(lengths[1].sum()),
             }
         )
-    return made
+    return batches
 
 
 def build_optimizer(model, args, device):
-    """Adam; under --fp16 in fairseq's wrapper, which keeps float32 copies of the weights."""
+    """Adam; with --fp16 in fairseq's wrapper, which keeps float32 copies of the weights."""
     if not args.fp16:
         return torch.optim.Adam(model.parameters(), lr=1e-4)
     from fairseq.dataclass.configs import FairseqConfig
@@ -160,7 +156,7 @@ def build_optimizer(model, args, device):
 
 @dataclass
 class Side:
-    """What is trained, and by which criterion and optimizer."""
+    """A model that is trained, with its criterion and optimizer."""
 
     model: torch.nn.Module
     criterion: torch.nn.Module
@@ -168,6 +164,7 @@ class Side:
     fp16: bool
 
     def update(self, batch):
+        """Trains on one batch."""
         self.optimizer.zero_grad()
         loss, size, _ = self.criterion(self.model, batch)
         if self.fp16:
@@ -183,7 +180,7 @@ class Side:
 
 
 def seconds(work, device):
-    """Wall-clock time of a piece of work."""
+    """Wall-clock time of a function call in seconds."""
     finish(device)
     start = time.perf_counter()
     work()
@@ -192,6 +189,7 @@ def seconds(work, device):
 
 
 def finish(device):
+    """Waits until a GPU has done all its work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
@@ -207,25 +205,24 @@ class KeptFeatures(RecordedFeatures):
 
 
 def constraint_alone(side, batch, groups):
-    """The constraint on the features of a batch, forward and backward."""
+    """A function that computes the constraint on the features of a batch, forward and backward."""
     padding = target_padding(batch["net_input"], side.criterion.padding_idx)
     attentions = grouped_attentions(side.model)
     with torch.no_grad(), KeptFeatures(attentions, grouping_of(side.model), padding) as kept:
         side.model(**batch["net_input"])
-    features = kept.features
 
     def work():
-        grams = torch.stack([feature_gram(maps, outside) for maps, outside in features])
+        grams = torch.stack([feature_gram(maps, outside) for maps, outside in kept.features])
         loss = group_constraint([grams], groups, 0.5, 0.5).loss
-        torch.autograd.grad(loss, [maps for maps, _ in features])
+        torch.autograd.grad(loss, [maps for maps, _ in kept.features])
 
     return work
 
 
 def build_sides(args, device):
-    """The sides, by name, ready to train."""
+    """Name -> side, ready to train."""
     sides = {}
-    for name, (model, criterion) in build_models(args, OnlyDictionaries(args.vocabulary, args.vocabulary)).items():
+    for name, (model, criterion) in build_models(args, DictionaryTask(args.vocabulary, args.vocabulary)).items():
         model = model.to(device).train()
         model = model.half() if args.fp16 else model
         sides[name] = Side(model, criterion, build_optimizer(model, args, device), args.fp16)
@@ -233,46 +230,41 @@ def build_sides(args, device):
 
 
 def measure(args, device, progress):
-    """Seconds of each counted update and of the constraint alone, and peak bytes of an update, by side."""
-    sides, data = build_sides(args, device), batches(args, device)
+    """Seconds of each counted update and of the constraint alone, and peak bytes of an update, of each side."""
+    sides, batches = build_sides(args, device), make_batches(args, device)
 
     def timed(work):
         return lambda number: seconds(lambda: work(number), device)
 
     works = {
-        name: timed(lambda number, side=side: side.update(data[number % len(data)])) for name, side in sides.items()
+        name: timed(lambda number, side=side: side.update(batches[number % len(batches)]))
+        for name, side in sides.items()
     }
     for name in FEATURES:
-        alone = constraint_alone(sides[f"ours, {name}"], data[0], args.groups)
+        alone = constraint_alone(sides[f"ours, {name}"], batches[0], args.groups)
         works[name] = timed(lambda number, alone=alone: alone())
     times = run_by_turns(works, args.rounds, args.warm_up, progress)
     peaks = {}
     for name, side in sides.items():
         progress(f"memory, {name}")
         side.optimizer.zero_grad()
-        peaks[name] = peak_bytes(partial(side.update, data[0]), device)
+        peaks[name] = peak_bytes(partial(side.update, batches[0]), device)
     return times, peaks
 
 
 def _row(name, times, peaks):
-    against = ratios(times[name], times[STOCK])
-    return [
-        name,
-        _ms(times[name]),
-        against.describe(3),
-        f"{peaks[name] / 2**20:.1f}",
-        f"{peaks[name] / peaks[STOCK]:.3f}",
-    ]
+    ratio = ratios(times[name], times[STOCK]).describe(3)
+    return [name, _ms(times[name]), ratio, f"{peaks[name] / 2**20:.1f}", f"{peaks[name] / peaks[STOCK]:.3f}"]
 
 
-def _ms(taken):
-    return spread([1000 * value for value in taken]).describe(1)
+def _ms(times):
+    return spread([1000 * value for value in times]).describe(1)
 
 
 def main(argv=None) -> int:
     args = parse(argv)
     torch.set_num_threads(args.threads)
-    device = measuring_device(args)
+    device = choose_device(args)
     precision = "float16" if args.fp16 else "float32"
     print(
         f"{describe_machine(device)}; {precision}, vocabulary {args.vocabulary}, {args.rounds} rounds, "
@@ -281,17 +273,17 @@ def main(argv=None) -> int:
     progress = progress_line()
 
     growth = []
-    for one in combinations(args):
-        times, peaks = measure(one, device, progress)
+    for sizes in combinations(args):
+        times, peaks = measure(sizes, device, progress)
         progress("")
         print(
-            f"\n{one.layers}+{one.layers} layers, width {one.width}, {one.heads} heads, {one.groups} groups, "
-            f"{one.tokens} tokens in sentences of up to {one.length}"
+            f"\n{sizes.layers}+{sizes.layers} layers, width {sizes.width}, {sizes.heads} heads, {sizes.groups} groups, "
+            f"{sizes.tokens} tokens in sentences of up to {sizes.length}"
         )
         titles = ["update", "ms", "ratio to fairseq's", "peak memory, MiB", "ratio to fairseq's"]
         print(markdown_table(titles, [_row(name, times, peaks) for name in peaks]), flush=True)
         shares = [f"{_ms(times[name])}, {ratios(times[name], times[STOCK]).median:.1%}" for name in FEATURES]
-        growth.append([*(str(getattr(one, name)) for name in GROWING), *shares])
+        growth.append([*(str(getattr(sizes, name)) for name in GROWING), *shares])
     print("\nthe constraint alone, ms and share of an update of fairseq's transformer")
     print(markdown_table([*GROWING, *FEATURES], growth))
     return 0

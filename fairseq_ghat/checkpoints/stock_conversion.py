@@ -4,6 +4,7 @@ import copy
 from argparse import Namespace
 from typing import Any, Dict, Mapping
 
+from fairseq.dataclass.utils import omegaconf_no_object_check
 from fairseq.models import ARCH_CONFIG_REGISTRY, ARCH_MODEL_REGISTRY
 from fairseq.models.transformer import TransformerModel
 from fairseq.models.transformer_lm import TransformerLanguageModel
@@ -15,7 +16,7 @@ from fairseq_ghat.modules.grouping import check_grouping_args
 # Our arch with the weights of each of fairseq's models.
 _GROUPED_ARCHS = {TransformerModel: "ghat_transformer", TransformerLanguageModel: "ghat_transformer_lm"}
 # Switches whose default in fairseq is another option's: it takes those that an old checkpoint lacks for true.
-_SWITCHES = ("use_plasma_view", "tpu", "add_bos_token")
+SWITCHES = ("use_plasma_view", "tpu", "add_bos_token")
 
 
 class NotGroupable(ValueError):
@@ -40,12 +41,13 @@ def as_grouped_checkpoint(state: Mapping[str, Any], **grouping: Any) -> Dict[str
     grouped = dict(state)
     grouped["args"], grouped["cfg"] = copy.deepcopy(state.get("args")), copy.deepcopy(state.get("cfg"))
     if not grouped["cfg"]:
-        for switch in _SWITCHES:
+        for switch in SWITCHES:
             setattr(grouped["args"], switch, getattr(grouped["args"], switch, False))
     options = model_options(grouped)
     if not isinstance(options, Namespace):  # newer models have their options in a configuration of their own
         options = Namespace(**dict(options))
-        grouped["cfg"]["model"] = options
+        with omegaconf_no_object_check():
+            grouped["cfg"]["model"] = options
     arch = getattr(options, "arch", None) or getattr(options, "_name", None)
     model = ARCH_MODEL_REGISTRY.get(arch)
     if model in _GROUPED_ARCHS:

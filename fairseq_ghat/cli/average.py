@@ -7,6 +7,7 @@ from pathlib import Path
 from fairseq_ghat.checkpoints.averaging import average_checkpoints
 from fairseq_ghat.checkpoints.best_of_run import best_checkpoints
 from fairseq_ghat.checkpoints.files import CheckpointError, write_checkpoint
+from fairseq_ghat.cli.console import check_minimum
 
 
 def main(argv=None) -> int:
@@ -22,8 +23,7 @@ def main(argv=None) -> int:
     if not Path(args.output).resolve().parent.is_dir():
         parser.error(f"--output {args.output}: its folder does not exist")
     if args.best is not None:
-        if args.best < 1:
-            parser.error(f"--best {args.best}: allowed is 1 or more")
+        check_minimum(parser, args, best=1)
         if len(args.checkpoints) != 1 or not Path(args.checkpoints[0]).is_dir():
             parser.error(f"--best wants the folder of one run, not {' '.join(args.checkpoints)}")
     try:
@@ -38,7 +38,3 @@ def main(argv=None) -> int:
     write_checkpoint(averaged, args.output)
     print(f"{args.output}: average of {len(paths)} checkpoints: {' '.join(paths)}")
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

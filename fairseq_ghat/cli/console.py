@@ -1,10 +1,16 @@
-"""What the commands that run models have in common on the command line."""
+"""Options, checks of options, progress and tables that several commands share."""
 
 import logging
+import math
+import platform
 import sys
 import warnings
-from argparse import ArgumentParser
-from typing import Callable, List, Optional, Sequence, TextIO
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+from typing import Callable, List, Mapping, Optional, Sequence, TextIO
+
+import fairseq
+import torch
 
 
 def add_run_options(parser: ArgumentParser) -> None:
@@ -13,30 +19,75 @@ def add_run_options(parser: ArgumentParser) -> None:
     parser.add_argument("--cpu", action="store_true", help="also where there is a GPU")
 
 
-def quiet_libraries(level: int, stream: Optional[TextIO] = None) -> None:
-    """Shows log lines of a level and above, without prefix; not what libraries say of things a user cannot change.
+def choose_device(args: Namespace) -> torch.device:
+    """The GPU, unless there is none or --cpu was given."""
+    return torch.device("cuda" if torch.cuda.is_available() and not args.cpu else "cpu")
+
+
+def describe_machine(device: torch.device) -> str:
+    """Device and versions, for a line above the figures."""
+    on_gpu = device.type == "cuda"
+    where = torch.cuda.get_device_name(device) if on_gpu else f"CPU, {torch.get_num_threads()} threads"
+    return f"{where}, Python {platform.python_version()}, torch {torch.__version__}, fairseq {fairseq.__version__}"
+
+
+def check_minimum(parser: ArgumentParser, args: Namespace, **minimum: float) -> None:
+    """Ends the command with an error if the value of an option is too small, infinite or not a number.
 
     Args:
-        level: of logging.
-        stream: where to (default: standard output).
+        parser: parser of the command.
+        args: options; None passes, and all values of an option with several are checked.
+        minimum: name of an option -> smallest value allowed.
     """
-    logging.basicConfig(level=level, stream=stream or sys.stdout, format="%(message)s", force=True)
+    for name, least in minimum.items():
+        given = getattr(args, name)
+        for value in given if isinstance(given, list) else [given]:
+            if value is not None and not least <= value < math.inf:
+                parser.error(f"--{name.replace('_', '-')} {value}: allowed is {least} or more")
+
+
+def check_out(parser: ArgumentParser, source: Path, out: Path) -> None:
+    """Ends the command with an error if OUT would overwrite CHECKPOINT (source), or if its folder does not exist."""
+    if source.resolve() == out.resolve():
+        parser.error(f"OUT {out}: is CHECKPOINT itself, which would be lost; give another name")
+    if not out.resolve().parent.is_dir():
+        parser.error(f"OUT {out}: the folder {out.resolve().parent} does not exist")
+
+
+def quiet_libraries(level: int = logging.WARNING, stream: Optional[TextIO] = None) -> None:
+    """Shows log lines without prefix, and hides warnings of libraries about things that a user cannot change.
+
+    Args:
+        level: lowest level of logging that is shown.
+        stream: where log lines go (default: standard error).
+    """
+    logging.basicConfig(level=level, stream=stream or sys.stderr, format="%(message)s", force=True)
     logging.getLogger("fairseq.tasks").setLevel(logging.WARNING)
     warnings.simplefilter("ignore", UserWarning)  # of the configuration library that fairseq uses
     warnings.filterwarnings("ignore", category=RuntimeWarning, module="fairseq")  # numpy, of targets that are not used
 
 
 def progress_line(silent: bool = False) -> Callable[[str], None]:
-    """What to call with how far the work is: shown in one line of a terminal, and nowhere else."""
+    """A function that shows in one line of a terminal how far the work is; elsewhere, or if silent, it does nothing."""
     if silent or not sys.stderr.isatty():
         return lambda text: None
     return lambda text: print(f"\r\033[K{text}", end="" if text else "\r", file=sys.stderr, flush=True)
 
 
 def markdown_table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table in markdown whose columns also line up as plain text."""
+    """A table in markdown whose columns also line up as plain text.
+
+    Args:
+        titles: title of each column.
+        rows: cells of each row, one for each title.
+    """
     widths = [max(len(row[column]) for row in [titles, *rows]) for column in range(len(titles))]
     lines: List[str] = []
     for row in (titles, ["-" * width for width in widths], *rows):
         lines.append("| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths)) + " |")
     return "\n".join(lines)
+
+
+def table_of_records(records: Sequence[Mapping[str, str]]) -> str:
+    """The markdown_table of rows that map title -> cell, with the same titles in each."""
+    return markdown_table(list(records[0]), [list(record.values()) for record in records])

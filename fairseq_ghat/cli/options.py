@@ -2,7 +2,6 @@
 
 import argparse
 import shlex
-import sys
 from argparse import Namespace
 from pathlib import Path
 from typing import Any, List, Mapping
@@ -15,39 +14,41 @@ from fairseq_ghat.checkpoints.stock_conversion import NotGroupable, as_grouped_c
 
 
 def training_options(state: Mapping[str, Any]) -> List[str]:
-    """Words of the command line.
+    """Options of fairseq-train that build the model of a checkpoint, grouped; those with their default are left out.
+
+    Args:
+        state: checkpoint of a grouped model or of fairseq's own transformer or language model.
+
+    Returns:
+        Words of the command line.
 
     Raises:
         NotGroupable: if the checkpoint holds another model.
     """
-    found = vars(model_options(as_grouped_checkpoint(state)))
-    defaults, flags = Namespace(), argparse.ArgumentParser(add_help=False, conflict_handler="resolve")
-    ARCH_CONFIG_REGISTRY[found["arch"]](defaults)
-    ARCH_MODEL_REGISTRY[found["arch"]].add_args(flags)
-    words = ["--arch", found["arch"]]
+    options = vars(model_options(as_grouped_checkpoint(state)))
+    defaults, parser = Namespace(), argparse.ArgumentParser(add_help=False, conflict_handler="resolve")
+    ARCH_CONFIG_REGISTRY[options["arch"]](defaults)
+    ARCH_MODEL_REGISTRY[options["arch"]].add_args(parser)
+    words = ["--arch", options["arch"]]
     # The flags, not the arch's defaults: positions have a flag and no default there, other options follow from others.
-    for name, default in {**vars(flags.parse_args([])), **vars(defaults)}.items():
-        value = found.get(name, default)
-        if value == default or value is None or f"--{name.replace('_', '-')}" not in flags._option_string_actions:
+    for name, default in {**vars(parser.parse_args([])), **vars(defaults)}.items():
+        value, flag = options.get(name, default), f"--{name.replace('_', '-')}"
+        if value == default or value is None or flag not in parser._option_string_actions:
             continue
-        words.append(f"--{name.replace('_', '-')}")
+        words.append(flag)
         if value is not True:
             words.append(str(value))
     return words
 
 
 def main(argv=None) -> int:
-    command = argparse.ArgumentParser(prog="ghat-options", description=__doc__.split("`: ")[1])
-    command.add_argument(
+    parser = argparse.ArgumentParser(prog="ghat-options", description=__doc__.split("`: ")[1])
+    parser.add_argument(
         "checkpoint", metavar="CHECKPOINT", type=Path, help="of fairseq's transformer or language model, or of ours"
     )
-    args = command.parse_args(argv)
+    args = parser.parse_args(argv)
     try:
         print(shlex.join(training_options(read_checkpoint(args.checkpoint))))
     except (CheckpointError, NotGroupable) as error:
-        command.error(f"CHECKPOINT {args.checkpoint}: {error}")
+        parser.error(f"CHECKPOINT {args.checkpoint}: {error}")
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -2,69 +2,63 @@
 
 import argparse
 import json
-import logging
 import sys
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any, Dict
 
 from fairseq import utils
 from fairseq.logging import progress_bar
 from fairseq.tasks.language_modeling import LanguageModelingTask
 
 from fairseq_ghat.checkpoints.files import CheckpointError
-from fairseq_ghat.cli.console import add_run_options, markdown_table, quiet_libraries
-from fairseq_ghat.cli.measured_models import (
-    NotMeasurable,
-    checkpoint_of_task,
-    describe_machine,
-    measuring_device,
-    task_and_model,
-)
+from fairseq_ghat.cli import console
+from fairseq_ghat.cli.loading import InputError, load_checkpoint, load_task_and_model
 from fairseq_ghat.evaluation.perplexity import SUBWORDS, Perplexity, measure_perplexity
 from fairseq_ghat.profiling.parameters import describe_heads, heads_in_checkpoint, non_embedding_parameters
 
+# Figures of a split that --json prints.
+_FIGURES = ("tokens", "words", "bits_per_token", "perplexity", "word_perplexity", "seconds")
 
-def parser() -> argparse.ArgumentParser:
-    found = argparse.ArgumentParser(prog="ghat-perplexity", description=__doc__.split("`: ")[1])
-    found.add_argument("data", metavar="DATA", help="folder that fairseq-preprocess made")
-    found.add_argument(
-        "checkpoints", metavar="CHECKPOINT", nargs="+", help="of fairseq's language models or of ours, slim ones too"
-    )
-    found.add_argument("--gen-subset", default="test", help="splits, separated by commas (default: test)")
-    found.add_argument(
-        "--tokens-per-sample", type=int, metavar="N", help="tokens in a block (default: as the first checkpoint)"
-    )
-    found.add_argument(
-        "--context-window", type=int, default=0, metavar="N", help="of them, context that is not scored (default: 0)"
-    )
-    found.add_argument(
-        "--remove-bpe", "--post-process", choices=SUBWORDS, help="the text is in subwords: perplexity per word as well"
-    )
-    found.add_argument("--max-tokens", type=int, default=4096, help="to score in a batch (default: 4096)")
-    found.add_argument("--batch-size", type=int, help="blocks in a batch")
-    found.add_argument("--softmax-batch", type=int, default=1024, help="as fairseq-eval-lm's (default: 1024)")
-    found.add_argument("--json", action="store_true", help="print the figures, unrounded, as JSON instead of a table")
-    add_run_options(found)
-    return found
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="ghat-perplexity", description=__doc__.split("`: ")[1])
+    add = parser.add_argument
+    add("data", metavar="DATA", help="folder that fairseq-preprocess made")
+    add("checkpoints", metavar="CHECKPOINT", nargs="+", help="of fairseq's language models or of ours, slim ones too")
+    add("--gen-subset", default="test", help="splits, separated by commas (default: test)")
+    add("--tokens-per-sample", type=int, metavar="N", help="tokens in a block (default: as the first checkpoint)")
+    add("--context-window", type=int, default=0, metavar="N", help="of them, context that is not scored (default: 0)")
+    add("--remove-bpe", "--post-process", choices=SUBWORDS, help="the text is in subwords: perplexity per word as well")
+    add("--max-tokens", type=int, default=4096, help="to score in a batch (default: 4096)")
+    add("--batch-size", type=int, help="blocks in a batch")
+    add("--softmax-batch", type=int, default=1024, help="as fairseq-eval-lm's (default: 1024)")
+    add("--json", action="store_true", help="print the figures, unrounded, as JSON instead of a table")
+    console.add_run_options(parser)
+    return parser
 
 
 def main(argv=None) -> int:
-    command = parser()
-    args = command.parse_args(argv)
-    quiet_libraries(logging.WARNING, sys.stderr)
+    parser = build_parser()
+    args = parser.parse_args(argv)
+    console.quiet_libraries()
     subsets = args.gen_subset.split(",")
     folder = Path(utils.split_paths(args.data)[0])  # of several shards the first, as fairseq-eval-lm
     for file in (folder / "dict.txt", *(folder / f"{subset}.idx" for subset in subsets)):
         if not file.is_file():
-            command.error(f"DATA {args.data}, --gen-subset {args.gen_subset}: there is no {file}")
+            parser.error(f"DATA {args.data}, --gen-subset {args.gen_subset}: there is no {file}")
     try:
-        states = {
-            path: checkpoint_of_task(path, LanguageModelingTask, "language_modeling(_v2s)") for path in args.checkpoints
-        }
+        allowed = "language_modeling(_v2s)"
+        states = {path: load_checkpoint(path, LanguageModelingTask, allowed) for path in args.checkpoints}
         block = args.tokens_per_sample or next(iter(states.values()))["cfg"].task.tokens_per_sample
-        _check_sizes(args, block)
+        stride = block - args.context_window
+        if not 0 < stride <= block:
+            parser.error(
+                f"--context-window {args.context_window}: leaves {stride} tokens of a block of {block} to score; "
+                f"allowed is 0 to {block - 1} (or a longer block: --tokens-per-sample)"
+            )
+        console.check_minimum(parser, args, max_tokens=stride, batch_size=1, softmax_batch=1, tokens_per_sample=1)
         loaded = {path: _load(path, state, args, block) for path, state in states.items()}
-        conditions = _conditions(args, block)
+        conditions = _conditions(args, block, stride)
         measured = {}
         for path, (task, model) in loaded.items():
             measured[path] = {
@@ -72,31 +66,17 @@ def main(argv=None) -> int:
                 "parameters_without_embeddings": non_embedding_parameters(states[path]["model"]),
                 "subsets": {subset: _measure(path, task, model, subset, args) for subset in subsets},
             }
-    except (CheckpointError, NotMeasurable) as error:
-        command.error(str(error))
+    except (CheckpointError, InputError) as error:
+        parser.error(str(error))
     if args.json:
         print(json.dumps({**conditions, "checkpoints": measured}, indent=1, default=_figures))
     else:
-        print(conditions["window"], conditions["machine"], _table(measured, args), sep="\n")
+        print(conditions["window"], conditions["machine"], _table(measured), sep="\n")
     return 0
 
 
-def _check_sizes(args, block: int) -> None:
-    """Refuses, before any model is built, sizes that cannot work."""
-    if not 0 <= args.context_window < block:
-        raise NotMeasurable(
-            f"--context-window {args.context_window}: leaves {block - args.context_window} tokens of a block of "
-            f"{block} to score; allowed is 0 to {block - 1} (or a longer block: --tokens-per-sample)"
-        )
-    for flag in ("max_tokens", "batch_size", "softmax_batch", "tokens_per_sample"):
-        least = block - args.context_window if flag == "max_tokens" else 1
-        if getattr(args, flag) is not None and getattr(args, flag) < least:
-            raise NotMeasurable(f"--{flag.replace('_', '-')} {getattr(args, flag)}: allowed is {least} or more")
-
-
-def _conditions(args, block: int) -> Dict[str, Any]:
-    """What the figures hold for."""
-    stride = block - args.context_window
+def _conditions(args, block: int, stride: int) -> Dict[str, Any]:
+    """The conditions that the figures were measured under."""
     return {
         "data": args.data,
         "block": block,
@@ -105,16 +85,16 @@ def _conditions(args, block: int) -> Dict[str, Any]:
         "subwords": args.remove_bpe,
         "window": f"blocks of {block} tokens, context window {args.context_window}, stride {stride}",
         "machine": f"batches of {args.batch_size or args.max_tokens} {'blocks' if args.batch_size else 'tokens'}; "
-        f"{describe_machine(measuring_device(args))}",
+        f"{console.describe_machine(console.choose_device(args))}",
     }
 
 
 def _load(path: str, state: Dict[str, Any], args, block: int):
     """Task and model of one checkpoint, ready to be measured; all are loaded before any work starts."""
     options = {"tokens_per_sample": block - args.context_window, "use_plasma_view": False}
-    task, model = task_and_model(path, state, args.data, **options)
+    task, model = load_task_and_model(path, state, args.data, **options)
     if block > model.max_positions():
-        raise NotMeasurable(
+        raise InputError(
             f"--tokens-per-sample {block}: CHECKPOINT {path} has {model.max_positions()} positions; allowed is no more"
         )
     return task, model
@@ -126,7 +106,7 @@ def _measure(path: str, task, model, subset: str, args) -> Perplexity:
     try:
         return measure_perplexity(
             task,
-            model.to(measuring_device(args)),
+            model.to(console.choose_device(args)),
             subset,
             context_window=args.context_window,
             max_tokens=args.max_tokens,
@@ -136,7 +116,7 @@ def _measure(path: str, task, model, subset: str, args) -> Perplexity:
             progress=lambda batches: _with_progress(batches, subset, args),
         )
     except ValueError as error:
-        raise NotMeasurable(f"CHECKPOINT {path}: {error}") from error
+        raise InputError(f"CHECKPOINT {path}: {error}") from error
 
 
 def _with_progress(batches, name: str, args):
@@ -144,33 +124,27 @@ def _with_progress(batches, name: str, args):
     return progress_bar.progress_bar(batches, log_format="none" if silent else "tqdm", prefix=name)
 
 
-def _table(measured: Dict[str, Dict[str, Any]], args) -> str:
-    titles = ["checkpoint", "split", "tokens", "bits per token", "perplexity", "tokens/s"]
-    if args.remove_bpe:
-        titles[3:3] = ["words"]
-        titles[6:6] = ["perplexity per word"]
-    rows: List[List[str]] = []
-    for path, found in measured.items():
-        for subset, result in found["subsets"].items():
-            row = [path, subset, f"{result.tokens:,}", f"{result.loss:.4f}", f"{result.perplexity:.2f}"]
-            row.append(f"{result.tokens / result.seconds:,.0f}")
-            if args.remove_bpe:
-                row[3:3] = [f"{result.words:,}"]
-                row[6:6] = [f"{result.word_perplexity:.2f}"]
-            rows.append(row)
-    return markdown_table(titles, rows)
+def _table(measured: Dict[str, Dict[str, Any]]) -> str:
+    return console.table_of_records(
+        [
+            {"checkpoint": path, "split": subset, **_cells(result)}
+            for path, figures in measured.items()
+            for subset, result in figures["subsets"].items()
+        ]
+    )
 
 
-def _figures(result: Perplexity) -> Dict[str, Any]:
+def _cells(result: Perplexity) -> Dict[str, str]:
+    in_words = result.words is not None
     return {
-        "tokens": result.tokens,
-        "words": result.words,
-        "bits_per_token": result.loss,
-        "perplexity": result.perplexity,
-        "word_perplexity": result.word_perplexity,
-        "seconds": result.seconds,
+        "tokens": f"{result.tokens:,}",
+        **({"words": f"{result.words:,}"} if in_words else {}),
+        "bits per token": f"{result.bits_per_token:.4f}",
+        "perplexity": f"{result.perplexity:.2f}",
+        **({"perplexity per word": f"{result.word_perplexity:.2f}"} if in_words else {}),
+        "tokens/s": f"{result.tokens / result.seconds:,.0f}",
     }
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def _figures(result: Perplexity) -> Dict[str, Any]:
+    return {name: getattr(result, name) for name in _FIGURES}

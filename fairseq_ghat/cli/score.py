@@ -2,52 +2,44 @@
 
 import argparse
 import json
-import logging
-import sys
-from dataclasses import asdict
 from pathlib import Path
-from typing import Dict, List
+from typing import Dict, List, Optional, Tuple
 
-from fairseq_ghat.cli.console import markdown_table, quiet_libraries
-from fairseq_ghat.evaluation.generation_log import (
-    GenerationLogError,
-    is_generation_log,
-    read_generation_log,
-    read_lines,
-)
-from fairseq_ghat.evaluation.scoring import METRICS, BadReferences, SystemScore, read_references, score_systems
+from fairseq_ghat.cli.console import check_minimum, markdown_table, quiet_libraries
+from fairseq_ghat.evaluation.generation_log import is_generation_log, read_generation_log, read_lines
+from fairseq_ghat.evaluation.scoring import METRICS, SystemScore, read_references, score_systems
 
 
-def parser() -> argparse.ArgumentParser:
-    found = argparse.ArgumentParser(prog="ghat-score", description=__doc__.split("`: ")[1])
-    found.add_argument("references", metavar="REFERENCES", help="raw text, a line each; .jsonl: a list of texts a line")
-    found.add_argument(
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="ghat-score", description=__doc__.split("`: ")[1])
+    add = parser.add_argument
+    add("references", metavar="REFERENCES", help="raw text, a line each; .jsonl: a list of texts a line")
+    add(
         "systems",
         metavar="SYSTEM",
         nargs="+",
         help="log of fairseq-generate, whole or its pasted lines H- and D-, or a text file with a hypothesis a line; "
         "the first is what the others are tested against",
     )
-    found.add_argument("--metric", choices=METRICS, default="bleu", help="default: bleu, by sacrebleu")
-    found.add_argument("--lowercase", action="store_true", help="BLEU without case")
-    found.add_argument("--tokenize", help="sacrebleu's tokenizer for BLEU (default: sacrebleu's, 13a)")
-    found.add_argument("--detokenize", metavar="LANG", help="undo Moses tokenization of this language (sacremoses)")
-    found.add_argument("--resamples", type=int, default=1000, metavar="N", help="of the bootstrap (default: 1000)")
-    found.add_argument("--json", action="store_true", help="print the figures, unrounded, as JSON instead of a table")
-    return found
+    add("--metric", choices=METRICS, default="bleu", help="default: bleu, by sacrebleu")
+    add("--lowercase", action="store_true", help="BLEU without case")
+    add("--tokenize", help="sacrebleu's tokenizer for BLEU (default: sacrebleu's, 13a)")
+    add("--detokenize", metavar="LANG", help="undo Moses tokenization of this language (sacremoses)")
+    add("--resamples", type=int, default=1000, metavar="N", help="of the bootstrap (default: 1000)")
+    add("--json", action="store_true", help="print the figures, unrounded, as JSON instead of a table")
+    return parser
 
 
 def main(argv=None) -> int:
-    command = parser()
-    args = command.parse_args(argv)
-    quiet_libraries(logging.WARNING, sys.stderr)
-    for what, path in (("REFERENCES", args.references), *(("SYSTEM", path) for path in args.systems)):
+    parser = build_parser()
+    args = parser.parse_args(argv)
+    quiet_libraries()
+    for role, path in (("REFERENCES", args.references), *(("SYSTEM", path) for path in args.systems)):
         if not Path(path).is_file():
-            command.error(f"{what} {path}: no such file")
+            parser.error(f"{role} {path}: no such file")
     if len(set(args.systems)) < len(args.systems):
-        command.error("SYSTEM: one of them is given twice")
-    if args.resamples < 1:
-        command.error(f"--resamples {args.resamples}: allowed is 1 or more")
+        parser.error("SYSTEM: one of them is given twice")
+    check_minimum(parser, args, resamples=1)
     try:
         references = read_references(args.references)
         systems, speeds = {}, {}
@@ -57,20 +49,19 @@ def main(argv=None) -> int:
             systems = {path: _detokenized(texts, args.detokenize) for path, texts in systems.items()}
         scores = score_systems(systems, references, args.metric, args.lowercase, args.tokenize, args.resamples)
     except ImportError as error:
-        command.error(f"{error.name} is not installed: pip install rouge-score sacremoses")
-    except (BadReferences, GenerationLogError, ValueError) as error:
-        command.error(str(error))
+        parser.error(f"{error.name} is not installed: pip install rouge-score sacremoses")
+    except ValueError as error:
+        parser.error(str(error))
     if args.json:
-        content = {name: {path: asdict(found) for path, found in of.items()} for name, of in scores.items()}
         conditions = {"references": args.references, "metric": args.metric, "lowercase": args.lowercase}
-        print(json.dumps({**conditions, "scores": content, "sentences_per_second": speeds}, indent=1))
+        print(json.dumps({**conditions, "scores": scores, "sentences_per_second": speeds}, indent=1, default=vars))
     else:
         print(_table(scores))
     return 0
 
 
-def _hypotheses(path: str):
-    """Hypotheses of a log or of a text file, and the speed that a log tells."""
+def _hypotheses(path: str) -> Tuple[List[str], Optional[float]]:
+    """Hypotheses of a log or of a text file, and sentences per second if the log tells them."""
     if is_generation_log(path):
         log = read_generation_log(path)
         return log.hypotheses, log.sentences_per_second
@@ -85,15 +76,11 @@ def _detokenized(texts: List[str], language: str) -> List[str]:
 
 
 def _table(scores: Dict[str, Dict[str, SystemScore]]) -> str:
-    titles, rows = ["system"], {path: [path] for path in next(iter(scores.values()))}
-    for name, of in scores.items():
-        titles += [name, "p"]
-        for path, found in of.items():
-            p = "" if found.p_value is None else f"{found.p_value:.3f}"
-            rows[path] += [f"{found.score:.2f} ± {found.interval:.2f}", p]
-    signatures = [f"{name} {next(iter(of.values())).signature}" for name, of in scores.items()]
+    titles, rows, signatures = ["system"], {path: [path] for path in next(iter(scores.values()))}, []
+    for metric, systems in scores.items():
+        titles += [metric, "p"]
+        for path, system in systems.items():
+            p = "" if system.p_value is None else f"{system.p_value:.3f}"
+            rows[path] += [f"{system.score:.2f} ± {system.interval:.2f}", p]
+        signatures.append(f"{metric} {system.signature}")
     return "\n".join([markdown_table(titles, list(rows.values())), *signatures])
-
-
-if __name__ == "__main__":
-    sys.exit(main())

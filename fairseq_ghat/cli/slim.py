@@ -2,11 +2,10 @@
 
 import argparse
 import os
-import sys
 from pathlib import Path
 
 from fairseq_ghat.checkpoints.files import CheckpointError, read_checkpoint, write_checkpoint
-from fairseq_ghat.cli.out_file import check_out
+from fairseq_ghat.cli.console import check_out
 from fairseq_ghat.profiling.parameters import attention_weights, describe_heads, non_embedding_parameters
 from fairseq_ghat.pruning.slimming import NotSlimmable, slim_checkpoint
 
@@ -31,12 +30,12 @@ def main(argv=None) -> int:
     print(f"{source} -> {out}")
     before, after = (describe_heads(heads.values()) for heads in (slimmed.heads_before, slimmed.heads_after))
     print(f"  heads per attention    {before} -> {after}")
-    for what, count in (
+    for quantity, count in (
         ("attention weights", attention_weights),
         ("parameters without embeddings", non_embedding_parameters),
     ):
-        before, after = (count(s["model"]) for s in (state, slimmed.state))
-        print(f"  {what}    {before:,} -> {after:,} ({_change(before, after)})")
+        before, after = (count(checkpoint["model"]) for checkpoint in (state, slimmed.state))
+        print(f"  {quantity}    {before:,} -> {after:,} ({_change(before, after)})")
     before, after = (os.path.getsize(path) for path in (source, out))
     print(f"  file size, MB    {before / 1e6:.1f} -> {after / 1e6:.1f} ({_change(before, after)})")
     return 0
@@ -44,7 +43,3 @@ def main(argv=None) -> int:
 
 def _change(before: int, after: int) -> str:
     return f"{100 * (after - before) / before:+.1f} %"
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -3,18 +3,18 @@
 import argparse
 import logging
 import sys
-import tempfile
+from dataclasses import fields
 from pathlib import Path
-from typing import Optional
+from typing import Any, Dict, Optional
 
-from fairseq import checkpoint_utils, utils
+from fairseq import utils
+from fairseq.tasks import FairseqTask
 
 from fairseq_ghat.checkpoints.files import CheckpointError, read_checkpoint, write_checkpoint
-from fairseq_ghat.checkpoints.model_options import for_inference
+from fairseq_ghat.checkpoints.model_options import for_inference, model_options
 from fairseq_ghat.checkpoints.stock_conversion import NotGroupable, as_grouped_checkpoint
-from fairseq_ghat.cli.console import add_run_options, quiet_libraries
-from fairseq_ghat.cli.measured_models import NotMeasurable, check_data, measuring_device
-from fairseq_ghat.cli.out_file import check_out
+from fairseq_ghat.cli.console import add_run_options, check_out, choose_device, quiet_libraries
+from fairseq_ghat.cli.loading import InputError, check_data, load_checkpoint, load_split, load_task_and_model
 from fairseq_ghat.core.head_budget import BUDGETS
 from fairseq_ghat.core.hidden_units import DISTANCES
 from fairseq_ghat.core.voting import VOTE_BY
@@ -29,20 +29,19 @@ from fairseq_ghat.pruning.vote import vote
 from fairseq_ghat.training.schedule import VotingToStayConfig, check_removable, check_selection
 
 
-def parser() -> argparse.ArgumentParser:
-    found = argparse.ArgumentParser(prog="ghat-vote", description=__doc__.split("`: ")[1])
-    found.add_argument(
-        "checkpoint", metavar="CHECKPOINT", help="of fairseq's transformer or language model, or of ours"
-    )
-    found.add_argument("data", metavar="DATA", help="folder that fairseq-preprocess made")
-    found.add_argument("out", metavar="OUT", help="the voted checkpoint to write; ghat-slim OUT removes the heads")
-    found.add_argument("--subset", default="train", help="split that votes (default: train)")
-    found.add_argument("--head-groups", type=int, metavar="C", help="default: as the checkpoint, else 2")
-    found.add_argument("--group-feature", choices=FEATURES, help="default: as the checkpoint, else value")
-    found.add_argument("--group-distance", choices=DISTANCES, help="default: as the checkpoint, else euclidean")
-    found.add_argument("--group-objective", choices=OBJECTIVES, default="metric", help="pattern score of the vote")
-    found.add_argument("--vote-by", choices=VOTE_BY, default="count", help="default: count")
-    found.add_argument(
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="ghat-vote", description=__doc__.split("`: ")[1])
+    add = parser.add_argument
+    add("checkpoint", metavar="CHECKPOINT", help="of fairseq's transformer or language model, or of ours")
+    add("data", metavar="DATA", help="folder that fairseq-preprocess made")
+    add("out", metavar="OUT", help="the voted checkpoint to write; ghat-slim OUT removes the heads")
+    add("--subset", default="train", help="split that votes (default: train)")
+    add("--head-groups", type=int, metavar="C", help="default: as the checkpoint, else 2")
+    add("--group-feature", choices=FEATURES, help="default: as the checkpoint, else value")
+    add("--group-distance", choices=DISTANCES, help="default: as the checkpoint, else euclidean")
+    add("--group-objective", choices=OBJECTIVES, default="metric", help="pattern score of the vote")
+    add("--vote-by", choices=VOTE_BY, default="count", help="default: count")
+    add(
         "--select",
         "--keep-heads",
         dest="keep_heads",
@@ -51,72 +50,61 @@ def parser() -> argparse.ArgumentParser:
         help="way of choosing heads (default: pillars). "
         + "; ".join(f"{name}: {kind.summary} ({kind.paper})" for name, kind in IMPORTANCES.items()),
     )
-    found.add_argument("--vote-heads", type=int, metavar="K", help="heads that stay in each attention (default: C)")
-    found.add_argument(
+    add("--vote-heads", type=int, metavar="K", help="heads that stay in each attention (default: C)")
+    add(
         "--vote-budget",
         choices=BUDGETS,
         default="layer",
         help="layer: K in every attention (default); model: K on average, wherever they are worth most",
     )
-    found.add_argument(
+    add(
         "--remove-sublayers",
         action="store_true",
         help="with --vote-budget model: an attention may lose all its heads, then its sublayer is gone",
     )
-    found.add_argument(
-        "--select-batches", type=int, metavar="N", help="batches to look at, at random (default: the split once)"
-    )
-    found.add_argument("--gate-lr", type=float, help="of learned gates (default: 0.1 for l0, 0.2 for subset)")
-    found.add_argument("--refit", choices=REFITS, default="output", help="default: output")
-    found.add_argument("--seed", type=int, help="of random choices and of the batches (default: as the checkpoint)")
-    found.add_argument("--max-tokens", type=int, help="in a batch; each batch votes (default: as the checkpoint)")
-    found.add_argument("--batch-size", type=int, help="sentences in a batch (default: as the checkpoint)")
-    found.add_argument("--source-lang", help="default: as the checkpoint")
-    found.add_argument("--target-lang", help="default: as the checkpoint")
-    found.add_argument("--num-workers", type=int, default=0, help="processes that load data (default: 0)")
-    add_run_options(found)
-    return found
+    add("--select-batches", type=int, metavar="N", help="batches to look at, at random (default: the split once)")
+    add("--gate-lr", type=float, help="of learned gates (default: 0.1 for l0, 0.2 for subset)")
+    add("--refit", choices=REFITS, default="output", help="default: output")
+    add("--seed", type=int, help="of random choices and of the batches (default: as the checkpoint)")
+    add("--max-tokens", type=int, help="in a batch; each batch votes (default: as the checkpoint)")
+    add("--batch-size", type=int, help="sentences in a batch (default: as the checkpoint)")
+    add("--source-lang", help="default: as the checkpoint")
+    add("--target-lang", help="default: as the checkpoint")
+    add("--num-workers", type=int, default=0, help="processes that load data (default: 0)")
+    add_run_options(parser)
+    return parser
 
 
 def main(argv=None) -> int:
-    command = parser()
-    args = command.parse_args(argv)
-    quiet_libraries(logging.INFO)
+    parser = build_parser()
+    args = parser.parse_args(argv)
+    quiet_libraries(logging.INFO, sys.stdout)
     source, out = Path(args.checkpoint), Path(args.out)
-    check_out(command, source, out)
+    check_out(parser, source, out)
     try:
         check_data(args.data)
-        state = for_inference(
-            as_grouped_checkpoint(
-                read_checkpoint(source),
-                head_groups=_groups(args),
-                group_feature=args.group_feature,
-                group_distance=args.group_distance,
-            )
-        )
+        state = for_inference(_with_grouping(read_checkpoint(source), args))
         batching = _batching(state, args)
         check_selection(batching)
-        task, model = load(state, args)
+        task, model = _load(args)
         classifiers = _classifiers(state, model) if args.group_objective == "classification" else None
         if is_voted(model):
             raise NotGroupable("it was voted on already")
         check_removable(batching, grouped_attentions(model), grouping_of(model).groups)
-    except (CheckpointError, NotMeasurable) as error:
-        command.error(str(error))
-    except FileNotFoundError as error:
-        command.error(f"--subset {args.subset}: not in DATA {args.data} ({error})")
-    except (NotGroupable, ValueError) as error:
-        command.error(f"CHECKPOINT {source}: {error}")
+    except (CheckpointError, InputError) as error:
+        parser.error(str(error))
+    except ValueError as error:
+        parser.error(f"CHECKPOINT {source}: {error}")
 
-    device = measuring_device(args)
-    for module in (model, classifiers):
-        if module is not None:
-            module.to(device)
+    device = choose_device(args)
+    model.to(device)
+    if classifiers is not None:
+        classifiers.to(device)
     calibration = calibration_of(task, model, batching, args.data, args.subset)
     try:
         kept = vote(calibration, batching, classifiers)
     except ValueError as error:
-        command.error(str(error))
+        parser.error(str(error))
     write_checkpoint({**state, "model": utils.move_to_cpu(model.state_dict())}, out)
     heads = {name: layer.num_heads for name, layer in grouped_attentions(model).items()}
     staying = sum(map(len, kept.values()))
@@ -124,16 +112,20 @@ def main(argv=None) -> int:
     return 0
 
 
-def load(state, args):
-    """Model and task of a grouped checkpoint, by fairseq's own loading, with the voting split."""
+def _with_grouping(state: Dict[str, Any], args) -> Dict[str, Any]:
+    """The checkpoint as one of a grouped model, with the options of the command line that say how it groups."""
+    grouping = {"group_feature": args.group_feature, "group_distance": args.group_distance}
+    return as_grouped_checkpoint(state, head_groups=_groups(args), **grouping)
+
+
+def _load(args):
+    """Task, with the voting split, and grouped model."""
+    state = _with_grouping(load_checkpoint(args.checkpoint, FairseqTask, "one of fairseq's or ours"), args)
     # Gates are not reached in a forward pass that is run again.
-    overrides = {"data": args.data, "checkpoint_activations": False}
-    overrides.update({lang: getattr(args, lang) for lang in ("source_lang", "target_lang") if getattr(args, lang)})
-    with tempfile.TemporaryDirectory(dir=Path(args.out).resolve().parent) as folder:
-        grouped = Path(folder) / "grouped.pt"
-        write_checkpoint(state, grouped)
-        (model,), _, task = checkpoint_utils.load_model_ensemble_and_task([str(grouped)], overrides)
-    task.load_dataset(args.subset, epoch=1)
+    model_options(state).checkpoint_activations = False
+    languages = {name: getattr(args, name) for name in ("source_lang", "target_lang") if getattr(args, name)}
+    task, model = load_task_and_model(args.checkpoint, state, args.data, **languages)
+    load_split(task, args.data, "--subset", args.subset)
     return task, model
 
 
@@ -147,24 +139,16 @@ def _batching(state, args) -> VotingToStayConfig:
         sizes["batch_size"] = sizes["batch_size"] or trained.get("max_sentences")  # its name before fairseq 0.10
     if not any(sizes.values()):
         sizes["max_tokens"] = 4096
-    return VotingToStayConfig(
-        vote_epoch=1,
-        vote_by=args.vote_by,
-        keep_heads=args.keep_heads,
-        refit=args.refit,
-        vote_heads=args.vote_heads,
-        vote_budget=args.vote_budget,
-        remove_sublayers=args.remove_sublayers,
-        select_batches=args.select_batches,
-        gate_lr=args.gate_lr,
-        required_batch_size_multiple=trained.get("required_batch_size_multiple", 8),
-        num_workers=args.num_workers,
-        seed=trained.get("seed", 1) if args.seed is None else args.seed,
-        log_format=None,
-        log_interval=100,
-        no_progress_bar=args.no_progress_bar,
+    derived = {
         **sizes,
-    )
+        "vote_epoch": 1,
+        "required_batch_size_multiple": trained.get("required_batch_size_multiple", 8),
+        "seed": trained.get("seed", 1) if args.seed is None else args.seed,
+        "log_format": None,
+        "log_interval": 100,
+    }
+    given = {field.name: getattr(args, field.name) for field in fields(VotingToStayConfig) if hasattr(args, field.name)}
+    return VotingToStayConfig(**{**given, **derived})
 
 
 def _groups(args) -> Optional[int]:
@@ -183,7 +167,3 @@ def _classifiers(state, model) -> GroupClassifiers:
     classifiers = GroupClassifiers.for_layers(grouped_attentions(model), grouping_of(model).groups)
     classifiers.load_state_dict(saved)
     return classifiers
-
-
-if __name__ == "__main__":
-    sys.exit(main())

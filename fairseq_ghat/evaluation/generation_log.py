@@ -1,4 +1,4 @@
-"""Reads what fairseq-generate printed: hypotheses, references and speed."""
+"""Reads hypotheses and speed from logs of fairseq-generate."""
 
 import re
 from dataclasses import dataclass
@@ -7,21 +7,22 @@ from typing import Dict, List, Optional, Union
 
 _HYPOTHESIS = re.compile(r"^([HD])-(\d+)\t(\S+)\t(.*)$")
 _SPEED = re.compile(r"Translated [\d,]+ sentences .*\(([\d.]+) sentences/s")
-# What is left of subwords unless fairseq-generate joins them, and what joins them.
+# Marks that subwords keep unless fairseq-generate joins them, and the value of --remove-bpe that joins them.
 _SUBWORD_MARKS = {"\u2581": "sentencepiece", "@@ ": "subword_nmt"}
 
 
 class GenerationLogError(ValueError):
-    """The log cannot be scored; the message names the file and says why."""
+    """A log that cannot be scored; the message names the file and says why."""
 
 
 @dataclass
 class GenerationLog:
-    """Hypotheses in the order of the test set, and how long decoding took.
+    """Hypotheses of a test set, and the speed of decoding.
 
     Attributes:
-        hypotheses: best hypothesis of each sentence, detokenised where fairseq-generate was told the tokenizer.
-        sentences_per_second: as fairseq measured it, decoding only, without loading; None if the log does not tell.
+        hypotheses: best hypothesis of each sentence, in the order of the test set; detokenised if fairseq-generate
+            knew the tokenizer.
+        sentences_per_second: speed of decoding, without loading, as fairseq measured it; None if the log lacks it.
     """
 
     hypotheses: List[str]
@@ -29,17 +30,20 @@ class GenerationLog:
 
 
 def read_lines(path: Union[str, Path]) -> List[str]:
-    """Lines of a text file, ended by \\n alone: Unicode's other line ends occur inside sentences."""
+    """Lines of a text file, which end with \\n alone: Unicode's other line ends occur inside sentences."""
     with open(path, encoding="utf-8", newline="\n") as lines:
         return [line.rstrip("\r\n") for line in lines]
 
 
 def read_generation_log(path: Union[str, Path], with_speed: bool = False) -> GenerationLog:
-    """Parses a log of fairseq-generate, or what was pasted of one: lines H-, and D- where there are any.
+    """Parses a log of fairseq-generate, or lines H- and D- pasted from one.
 
     Args:
-        path: its file.
-        with_speed: also wants the line that tells the speed, which ends a whole log.
+        path: file of the log.
+        with_speed: refuse a log without the line that tells the speed, which ends a whole log.
+
+    Returns:
+        Hypotheses of lines D- (detokenised) where the log has them, else of lines H-.
 
     Raises:
         GenerationLogError: if the log is cut off or holds no hypotheses, or if marks of subwords are left in them
@@ -48,18 +52,17 @@ def read_generation_log(path: Union[str, Path], with_speed: bool = False) -> Gen
     best: Dict[str, Dict[int, str]] = {"H": {}, "D": {}}
     speed = None
     for line in read_lines(path):
-        found = _HYPOTHESIS.match(line)
-        if found:
+        hypothesis, timing = _HYPOTHESIS.match(line), _SPEED.search(line)
+        if hypothesis:
             # With --nbest, the best comes first.
-            best[found.group(1)].setdefault(int(found.group(2)), found.group(4))
-        told = _SPEED.search(line)
-        if told:
-            speed = float(told.group(1))
+            best[hypothesis.group(1)].setdefault(int(hypothesis.group(2)), hypothesis.group(4))
+        elif timing:
+            speed = float(timing.group(1))
     hypotheses = {**best["H"], **best["D"]}
     if not hypotheses or (with_speed and speed is None):
         raise GenerationLogError(f"{path}: not the whole log of a fairseq-generate run")
     if best["D"] and best["H"].keys() - best["D"].keys():
-        # Some sentences would be scored detokenised and others not.
+        # Otherwise only some sentences would be scored detokenised.
         raise GenerationLogError(f"{path}: not the whole log of a fairseq-generate run, lines D- are missing")
     missing = sorted(set(range(max(hypotheses) + 1)) - set(hypotheses))
     if missing:
@@ -78,5 +81,5 @@ def read_generation_log(path: Union[str, Path], with_speed: bool = False) -> Gen
 
 
 def is_generation_log(path: Union[str, Path]) -> bool:
-    """Whether a file holds hypotheses as fairseq-generate prints them, rather than bare text."""
+    """Whether a file has lines of hypotheses as fairseq-generate prints them, rather than bare text."""
     return any(_HYPOTHESIS.match(line) for line in read_lines(path))

@@ -1,77 +1,78 @@
-"""Perplexity of a language model under a stated context window, per token and per word."""
+"""Perplexity of a language model with a given context window, per token and per word."""
 
 from dataclasses import dataclass
 from itertools import islice
 from time import perf_counter
-from typing import Any, Dict, Iterable, Iterator, Optional
+from typing import Any, Callable, Dict, Iterable, Iterator, Optional
 
 import torch
 from fairseq import utils
 from fairseq.data import Dictionary
+from fairseq.tasks.language_modeling import LanguageModelingTask
 from fairseq_cli.eval_lm import eval_lm
 from torch import Tensor, nn
 
-SUBWORDS = ("sentencepiece", "subword_nmt")
-_PIECE_STARTS_WORD = "\u2581"
-_PIECE_CONTINUES = "@@"
+Batches = Iterable[Dict[str, Any]]
+
+# sentencepiece marks the token that starts a word, subword_nmt the tokens that do not end it.
+_MARKS = {"sentencepiece": "\u2581", "subword_nmt": "@@"}
+SUBWORDS = tuple(_MARKS)
 
 
 @dataclass(frozen=True)
 class Perplexity:
-    """What a model makes of a text.
+    """Perplexity of a text under a model.
 
     Attributes:
-        tokens: tokens scored, each once; the end of a line is one.
-        words: words and ends of lines among them, or None if it was not told how words are cut into tokens.
-        loss: mean negative log2 probability of a token, in bits.
-        seconds: time it took, batches included, after one batch to warm up.
+        tokens: number of tokens scored, each once; the end of a line is one.
+        words: number of words and ends of lines; None if the kind of subwords is not known.
+        bits_per_token: mean negative log2 probability of a token.
+        seconds: time of scoring, loading of batches included, after one batch to warm up.
     """
 
     tokens: int
     words: Optional[int]
-    loss: float
+    bits_per_token: float
     seconds: float
 
     @property
     def perplexity(self) -> float:
-        """2 ** loss: per token, so it depends on how words are cut into tokens."""
-        return 2.0**self.loss
+        """2 ** bits_per_token; it depends on how words are cut into tokens."""
+        return 2.0**self.bits_per_token
 
     @property
     def word_perplexity(self) -> Optional[float]:
-        """2 ** (bits of the text / words): comparable between models with other tokens."""
-        return None if self.words is None else 2.0 ** (self.loss * self.tokens / self.words)
+        """2 ** (bits of the text / words); comparable between models with different tokens."""
+        return None if self.words is None else 2.0 ** (self.bits_per_token * self.tokens / self.words)
 
 
 def word_units(dictionary: Dictionary, subwords: str) -> Tensor:
-    """For each symbol (V), whether it counts as a word: the first token of a word (or its last), and the end of a line.
+    """Marks the symbols that count as a word: one token of each word, and the end of a line.
 
     Args:
-        dictionary: of the V symbols.
-        subwords: 'sentencepiece' (\u2581 starts a word) or 'subword_nmt' (@@ says that the word goes on).
+        dictionary: dictionary of V symbols.
+        subwords: one of SUBWORDS.
+
+    Returns:
+        (V,) bool.
 
     Raises:
         ValueError: if the dictionary has no such marks.
     """
-    symbols = [dictionary[number] for number in range(len(dictionary))]
-    if subwords == "sentencepiece":
-        mark = _PIECE_STARTS_WORD
-        counts = [symbol.startswith(mark) for symbol in symbols]
-        marked = any(counts)
-    else:
-        mark = _PIECE_CONTINUES
-        counts = [not symbol.endswith(mark) for symbol in symbols]
-        marked = not all(counts)
-    if not marked:
+    mark, starts_word = _MARKS[subwords], subwords == "sentencepiece"
+    symbols = [dictionary[index] for index in range(len(dictionary))]
+    marked = torch.tensor([symbol.startswith(mark) if starts_word else symbol.endswith(mark) for symbol in symbols])
+    if not marked.any():
         raise ValueError(f"no symbol of the dictionary has the mark {mark} of {subwords}")
-    counts[dictionary.eos()] = True
-    return torch.tensor(counts)
+    counted = marked if starts_word else ~marked
+    counted[dictionary.eos()] = True
+    return counted
 
 
-class _Counted:
-    """Batches on their way to scoring, whose target tokens and words are counted."""
+class _CountedBatches:
+    """Batches whose target tokens and words are counted on their way to scoring."""
 
-    def __init__(self, batches: Iterable[Dict[str, Any]], not_scored: Tensor, is_word: Optional[Tensor]):
+    def __init__(self, batches: Batches, not_scored: Tensor, is_word: Optional[Tensor]):
         self.batches, self.not_scored, self.is_word = batches, not_scored, is_word
         self.tokens = self.words = 0
 
@@ -86,7 +87,7 @@ class _Counted:
 
 
 def measure_perplexity(
-    task,
+    task: LanguageModelingTask,
     model: nn.Module,
     subset: str,
     context_window: int = 0,
@@ -94,23 +95,23 @@ def measure_perplexity(
     batch_size: Optional[int] = None,
     softmax_batch: int = 1024,
     subwords: Optional[str] = None,
-    progress=lambda batches: batches,
+    progress: Callable[[Batches], Batches] = lambda batches: batches,
 ) -> Perplexity:
     """Scores a split as fairseq-eval-lm does, with fairseq's own function.
 
     Args:
-        task: fairseq's language modelling task, set up with tokens_per_sample = stride (block - context window), that
-            has the split loaded.
-        model: on the device it shall run on, in evaluation mode.
+        task: task with the split loaded, whose tokens_per_sample is the stride: block minus context window.
+        model: language model in evaluation mode, on the device to use.
         subset: name of the split.
         context_window: tokens before each stride that are context and not scored again.
-        max_tokens, batch_size: size of a batch, in tokens to score or in strides.
-        softmax_batch: tokens whose probabilities over the vocabulary are computed at once.
+        max_tokens: largest number of tokens to score in a batch.
+        batch_size: largest number of strides in a batch.
+        softmax_batch: number of tokens whose probabilities over the vocabulary are computed at once.
         subwords: one of SUBWORDS, to count words too.
-        progress: wraps the batches, to show how far it is.
+        progress: wraps the batches, to show how far the work is.
 
     Raises:
-        ValueError: if fairseq would leave out part of the split, or the dictionary has no marks of subwords.
+        ValueError: if fairseq would leave out part of the split, or if the dictionary has no marks of subwords.
     """
     dictionary = task.target_dictionary
     is_word = None if subwords is None else word_units(dictionary, subwords)
@@ -127,7 +128,7 @@ def measure_perplexity(
             context_window=context_window,
         )
 
-    def score(scored: Iterable[Dict[str, Any]]) -> float:
+    def score(scored: Batches) -> float:
         return eval_lm(
             [model],
             task.source_dictionary,
@@ -137,7 +138,7 @@ def measure_perplexity(
             remove_bos_token=getattr(task.args, "add_bos_token", False),
         )["loss"]
 
-    counted = _Counted(progress(batches()), not_scored, is_word)
+    counted = _CountedBatches(progress(batches()), not_scored, is_word)
     with torch.no_grad():
         score(islice(batches(), 1))  # the first batch of a process is slow
         started = perf_counter()

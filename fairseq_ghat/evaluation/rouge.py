@@ -1,4 +1,4 @@
-"""ROUGE F1 (Lin, 2004) by rouge-score, in the form of a sacrebleu metric, so that sacrebleu tests its significance."""
+"""ROUGE F1 (Lin, 2004) of rouge-score as a metric of sacrebleu, so that sacrebleu tests its significance."""
 
 from typing import Any, Dict, List, Sequence
 
@@ -6,12 +6,12 @@ import numpy as np
 import sacrebleu
 from sacrebleu.metrics.base import Metric, Score, Signature
 
-# What rouge-score calls them; L is over the whole summary, not sentence by sentence.
+# Names in rouge-score; L takes the whole summary, not each sentence alone.
 KINDS = {"ROUGE-1": "rouge1", "ROUGE-2": "rouge2", "ROUGE-L": "rougeL"}
 
 
 class RougeSignature(Signature):
-    """sacrebleu's signature with what matters for ROUGE: stemming, several references, both versions."""
+    """sacrebleu's signature with the settings of ROUGE: stemmer, measure, both versions."""
 
     def __init__(self, args: Dict[str, Any]):
         super().__init__(args)
@@ -25,7 +25,7 @@ class Rouge(Metric):
     """Mean F1 of a corpus, 0 to 100, with Porter's stemmer; of several references the best one counts.
 
     Args:
-        name: of KINDS.
+        name: a key of KINDS.
 
     Raises:
         ImportError: if rouge-score is not installed.

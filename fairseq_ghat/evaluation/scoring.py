@@ -16,18 +16,18 @@ METRICS = ("bleu", "rouge")
 
 
 class BadReferences(ValueError):
-    """References that cannot be used; the message names the file."""
+    """References that cannot be used; the message names the file and says why."""
 
 
 @dataclass
 class SystemScore:
-    """One score of one system.
+    """Score of one system in one metric.
 
     Attributes:
-        score: of the whole test set, 0 to 100.
-        interval: half the width of the 95 % interval of the bootstrap around its mean.
-        p_value: of the difference to the first system (paired bootstrap); None for the first, 1 without a difference.
-        signature: how it was computed, as sacrebleu writes it.
+        score: score of the whole test set, 0 to 100.
+        interval: half the width of the bootstrap's 95 % interval.
+        p_value: p-value of the difference to the first system (paired bootstrap); None for the first system.
+        signature: settings of the metric, as sacrebleu writes them.
     """
 
     score: float
@@ -37,9 +37,13 @@ class SystemScore:
 
 
 def read_references(path: Union[str, Path]) -> List[List[Optional[str]]]:
-    """References as sacrebleu takes them: R lists of N, None where a sentence has fewer than R.
+    """Reads references in the form that sacrebleu takes.
 
-    A text file has one reference a line; a file .jsonl has a list of references a line.
+    Args:
+        path: text file with one reference a line, or .jsonl file with a list of references a line.
+
+    Returns:
+        R lists of N texts, for N sentences with up to R references; None where a sentence has fewer.
 
     Raises:
         BadReferences: if the file is empty, or a line of .jsonl is not a list of texts with at least one.
@@ -52,12 +56,12 @@ def read_references(path: Union[str, Path]) -> List[List[Optional[str]]]:
     lists = []
     for number, line in enumerate(lines, start=1):
         try:
-            found = json.loads(line)
+            texts = json.loads(line)
         except ValueError:
-            found = None
-        if not isinstance(found, list) or not found or not all(isinstance(text, str) for text in found):
+            texts = None
+        if not isinstance(texts, list) or not texts or not all(isinstance(text, str) for text in texts):
             raise BadReferences(f"{path}: line {number} is not a JSON list of references")
-        lists.append(found)
+        lists.append(texts)
     most = max(map(len, lists))
     return [[texts[i] if i < len(texts) else None for texts in lists] for i in range(most)]
 
@@ -70,18 +74,18 @@ def score_systems(
     tokenize: Optional[str] = None,
     resamples: int = 1000,
 ) -> Dict[str, Dict[str, SystemScore]]:
-    """Scores of every system, and how likely chance alone explains its difference to the first one.
+    """Scores every system, and tests its difference to the first one by paired bootstrap.
 
     Args:
-        systems: name -> N hypotheses, detokenised; the first is the baseline of the paired bootstrap.
-        references: R lists of N.
-        metric: of METRICS.
-        lowercase: BLEU without case; ROUGE never has it.
-        tokenize: sacrebleu's tokenizer (default: sacrebleu's, 13a).
-        resamples: of the bootstrap (sacrebleu's seed: SACREBLEU_SEED, 12345).
+        systems: name -> N hypotheses, detokenised.
+        references: R lists of N references.
+        metric: one of METRICS.
+        lowercase: compute BLEU without case; ROUGE always ignores case.
+        tokenize: sacrebleu's tokenizer for BLEU (default: 13a).
+        resamples: number of resamples of the bootstrap, whose seed is sacrebleu's (SACREBLEU_SEED, 12345).
 
     Returns:
-        metric's name ("BLEU", or "ROUGE-1" to "ROUGE-L") -> system -> score.
+        Name of the metric ("BLEU", or "ROUGE-1" to "ROUGE-L") -> name of the system -> score.
 
     Raises:
         ValueError: if a system does not have N hypotheses; names it.
@@ -101,10 +105,13 @@ def score_systems(
 
 
 def _scores(results: Sequence[Result], signature: str) -> List[SystemScore]:
-    """sacrebleu's results; but two systems without any difference do not differ significantly, as it would have it
-    (it counts the resamples whose difference is larger than none: there is none)."""
-    found = []
+    """sacrebleu's results, with p = 1 where the scores are equal.
+
+    sacrebleu counts the resamples whose difference is larger than the measured one. Of two equal systems there are
+    none, and it would call their difference significant.
+    """
+    scores = []
     for result in results:
         p = 1.0 if result.p_value is not None and result.score == results[0].score else result.p_value
-        found.append(SystemScore(float(result.score), float(result.ci), p, signature))
-    return found
+        scores.append(SystemScore(float(result.score), float(result.ci), p, signature))
+    return scores

@@ -1,7 +1,7 @@
-"""A translation model of ours as a specification of CTranslate2 (tested with 4.8).
+"""Converts a translation model of ours to a specification of CTranslate2 (tested with 4.8).
 
-CTranslate2's own fairseq converter takes the width of a head from the number of heads, which pruning changes: here
-every attention layer says its width and its scale itself.
+CTranslate2's own fairseq converter derives the width of a head from the number of heads, which pruning changes. Here
+every attention layer states its width and its scale.
 """
 
 from typing import Any, Dict, List
@@ -23,19 +23,38 @@ _ACTIVATIONS = {
     "gelu_fast": common_spec.Activation.GELUTanh,
     "swish": common_spec.Activation.SWISH,
 }
-# What fairseq calls its padding, and what CTranslate2 does.
+_REFUSED = (
+    *("no_token_positional_embeddings", "no_cross_attention", "cross_self_attention"),
+    *("adaptive_softmax_cutoff", "adaptive_input"),
+)
+# Padding in the vocabularies of fairseq and of CTranslate2.
 _PAD, _BLANK = "<pad>", "<blank>"
+# Projections in each linear layer of an attention: two linear layers in self attention, three in cross attention.
+_STACKED = {
+    2: (("q_proj", "k_proj", "v_proj"), ("out_proj",)),
+    3: (("q_proj",), ("k_proj", "v_proj"), ("out_proj",)),
+}
 
 
 class NotExportable(ValueError):
     """A model that CTranslate2 cannot compute; the message says why."""
 
 
-def as_transformer_spec(model: GHATTransformerModel, source: Dictionary, target: Dictionary):
-    """The model's weights and vocabularies in CTranslate2's layout, as float32 copies; heads voted out are left out.
+def as_transformer_spec(
+    model: GHATTransformerModel, source: Dictionary, target: Dictionary
+) -> transformer_spec.TransformerSpec:
+    """Copies weights and vocabularies of a model into CTranslate2's layout.
 
-    One number of heads holds for the encoder and one for the decoder (self and cross attention together): layers with
-    fewer get heads of zeros.
+    All attentions of the encoder have the same number of heads, and all of the decoder, cross attention included:
+    layers with fewer heads get heads of zeros.
+
+    Args:
+        model: translation model.
+        source: dictionary of the source language.
+        target: dictionary of the target language.
+
+    Returns:
+        The specification, in float32, without the heads that were voted out.
 
     Raises:
         NotExportable: for options that CTranslate2 has no counterpart of; names them.
@@ -53,15 +72,13 @@ def as_transformer_spec(model: GHATTransformerModel, source: Dictionary, target:
     _set_linear(spec.decoder.projection, decoder.output_projection)
     for side, layers in ((spec.encoder, encoder.layers), (spec.decoder, decoder.layers)):
         heads = int(side.num_heads)
-        for one, layer in zip(side.layer, layers):
-            _set_self_attention(one.self_attention, layer.self_attn, heads)
-            _set_norm(one.self_attention.layer_norm, layer.self_attn_layer_norm)
-            if hasattr(one, "attention"):
-                _set_cross_attention(one.attention, layer.encoder_attn, heads)
-                _set_norm(one.attention.layer_norm, layer.encoder_attn_layer_norm)
-            _set_norm(one.ffn.layer_norm, layer.final_layer_norm)
-            _set_linear(one.ffn.linear_0, layer.fc1)
-            _set_linear(one.ffn.linear_1, layer.fc2)
+        for layer_spec, layer in zip(side.layer, layers):
+            _set_attention(layer_spec.self_attention, layer.self_attn, layer.self_attn_layer_norm, heads)
+            if hasattr(layer_spec, "attention"):
+                _set_attention(layer_spec.attention, layer.encoder_attn, layer.encoder_attn_layer_norm, heads)
+            _set_norm(layer_spec.ffn.layer_norm, layer.final_layer_norm)
+            _set_linear(layer_spec.ffn.linear_0, layer.fc1)
+            _set_linear(layer_spec.ffn.linear_1, layer.fc2)
     spec.register_source_vocabulary(_vocabulary(source))
     spec.register_target_vocabulary(_vocabulary(target))
     # fairseq begins a translation with the end-of-sentence symbol, and ends each source with it.
@@ -71,24 +88,18 @@ def as_transformer_spec(model: GHATTransformerModel, source: Dictionary, target:
 
 
 def _check(args) -> None:
-    refused = {
-        "--no-token-positional-embeddings": getattr(args, "no_token_positional_embeddings", False),
-        "--no-cross-attention": getattr(args, "no_cross_attention", False),
-        "--cross-self-attention": getattr(args, "cross_self_attention", False),
-        "--adaptive-softmax-cutoff": getattr(args, "adaptive_softmax_cutoff", None),
-        "--adaptive-input": getattr(args, "adaptive_input", False),
-        "--decoder-input-dim other than --decoder-embed-dim": args.decoder_input_dim != args.decoder_embed_dim,
-        "--decoder-output-dim other than --decoder-embed-dim": args.decoder_output_dim != args.decoder_embed_dim,
-    }
-    found = [option for option, given in refused.items() if given]
+    given = [f"--{name.replace('_', '-')}" for name in _REFUSED if getattr(args, name, None)]
+    for side in ("input", "output"):
+        if getattr(args, f"decoder_{side}_dim") != args.decoder_embed_dim:
+            given.append(f"--decoder-{side}-dim other than --decoder-embed-dim")
     if getattr(args, "activation_fn", "relu") not in _ACTIVATIONS:
-        found.append(f"--activation-fn {args.activation_fn} (allowed is {', '.join(_ACTIVATIONS)})")
-    if found:
-        raise NotExportable(f"CTranslate2 has no counterpart of {', '.join(found)}")
+        given.append(f"--activation-fn {args.activation_fn} (allowed is {', '.join(_ACTIVATIONS)})")
+    if given:
+        raise NotExportable(f"CTranslate2 has no counterpart of {', '.join(given)}")
 
 
 def _layout(side: nn.Module, pre_norm: bool, activation: common_spec.Activation) -> Dict[str, Any]:
-    """What CTranslate2 wants to know of the encoder or of the decoder."""
+    """Options of CTranslate2's specification of the encoder or of the decoder."""
     attentions = [module for module in side.modules() if isinstance(module, GroupedAttention)]
     return {
         "num_layers": len(side.layers),
@@ -112,25 +123,14 @@ def _set_side(spec, side: nn.Module, embeddings) -> None:
             _set_norm(getattr(spec, name), getattr(side, name))
 
 
-def _set_self_attention(spec, layer: GroupedAttention, heads: int) -> None:
-    found = padded_projections(layer, heads)
-    _set_fused(spec.linear[0], [found[name] for name in ("q_proj", "k_proj", "v_proj")])
-    _set_fused(spec.linear[1], [found["out_proj"]])
+def _set_attention(spec, layer: GroupedAttention, norm: nn.LayerNorm, heads: int) -> None:
+    """Sets an attention of so many heads; linear layers of the specification stack several projections."""
+    projections = padded_projections(layer, heads)
+    for linear, names in zip(spec.linear, _STACKED[len(spec.linear)]):
+        weights, biases = zip(*(projections[name] for name in names))
+        linear.weight, linear.bias = _array(torch.cat(weights)), _array(torch.cat(biases))
     spec.queries_scale = layer.head_dim**-0.5
-
-
-def _set_cross_attention(spec, layer: GroupedAttention, heads: int) -> None:
-    found = padded_projections(layer, heads)
-    _set_fused(spec.linear[0], [found["q_proj"]])
-    _set_fused(spec.linear[1], [found[name] for name in ("k_proj", "v_proj")])
-    _set_fused(spec.linear[2], [found["out_proj"]])
-    spec.queries_scale = layer.head_dim**-0.5
-
-
-def _set_fused(spec, projections) -> None:
-    """Projections one below the other."""
-    spec.weight = _array(torch.cat([weight for weight, _ in projections]))
-    spec.bias = _array(torch.cat([bias for _, bias in projections]))
+    _set_norm(spec.layer_norm, norm)
 
 
 def _set_linear(spec, linear: nn.Linear) -> None:

@@ -12,20 +12,20 @@ from torch import nn
 
 @dataclass(frozen=True)
 class Flops:
-    """Of one sentence (for translation: a pair of equal lengths), with and without the layer over the vocabulary."""
+    """FLOPs of one sentence, or pair of sentences of equal length; the output layer is the one over the vocabulary."""
 
     total: int
     without_output_layer: int
 
 
 def count_flops(model: nn.Module, length: int = 30) -> Flops:
-    """FLOPs of a translation or language model on a sentence of the given length, by running it on zeros.
+    """Counts the FLOPs of a translation or language model by running it on one sentence.
 
-    Softmax, activations and additions are not counted, as fvcore leaves them out; layer norms are.
+    fvcore counts layer norms, but not softmax, activations and additions.
 
     Args:
-        model: grouped; its attention computes only the heads that stay. On any device but meta.
-        length: tokens on each side, 30 in the paper.
+        model: grouped model, whose attention computes only the heads that stay; on any device but meta.
+        length: tokens on each side; 30 in the paper.
 
     Raises:
         ValueError: if the model has fewer positions.
@@ -37,15 +37,12 @@ def count_flops(model: nn.Module, length: int = 30) -> Flops:
     model.eval()
     device = next(model.parameters()).device
     tokens = torch.full((1, length), model.decoder.dictionary.eos() + 1, device=device)
-    if hasattr(model, "encoder"):
-        inputs = (tokens, torch.tensor([length], device=device), tokens)
-    else:
-        inputs = (tokens,)
+    inputs = (tokens, torch.tensor([length], device=device), tokens) if hasattr(model, "encoder") else (tokens,)
     return Flops(*(_count(_Forward(model, features_only), inputs) for features_only in (False, True)))
 
 
 class _Forward(nn.Module):
-    """The model's forward pass, up to the probabilities' logits or up to the features they are made of."""
+    """The model's forward pass, up to the logits or up to the features before the output layer."""
 
     def __init__(self, model: nn.Module, features_only: bool):
         super().__init__()
@@ -60,7 +57,7 @@ class _Forward(nn.Module):
 
 
 def _count(module: nn.Module, inputs) -> int:
-    for name in ("fvcore.nn.jit_analysis", "torch.jit"):  # what is not counted, and traced constants, are known
+    for name in ("fvcore.nn.jit_analysis", "torch.jit"):  # they warn of what this module intends
         logging.getLogger(name).setLevel(logging.ERROR)
     analysis = FlopCountAnalysis(module, inputs)
     analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False).tracer_warnings("none")

@@ -1,4 +1,4 @@
-"""Measures several sides by turns in one process: a machine that slows down for a while hits all of them alike."""
+"""Measures several sides by turns in one process, so that a machine that slows down slows all of them alike."""
 
 import statistics
 from dataclasses import dataclass
@@ -19,25 +19,25 @@ class Spread:
     high: float
 
     def describe(self, digits: int) -> str:
-        """Median (low to high), with so many decimal places."""
+        """The text 'median (low to high)', with so many decimal places."""
         return f"{self.median:.{digits}f} ({self.low:.{digits}f} to {self.high:.{digits}f})"
 
 
 def describe_interval(count: int) -> str:
-    """What the interval of so many values is: fewer than 6 cannot bound a median with 95 % confidence."""
+    """The kind of interval that so many values give: fewer than 6 cannot bound a median with 95 % confidence."""
     return "smallest to largest" if count < _FEWEST else "95 % interval of the median"
 
 
 def spread(values: Sequence[float]) -> Spread:
-    """Median and its interval, from order statistics: nothing is assumed of the distribution.
+    """Median of values and its interval from order statistics, which assume nothing of the distribution.
 
     Raises:
-        ValueError: without values.
+        ValueError: if there are no values.
     """
     if not values:
         raise ValueError("a median needs at least one value")
     ordered, count = sorted(values), len(values)
-    # The number of values below the true median is that of heads among so many tosses of a coin.
+    # Each value is below the true median with probability 1/2, so the number of such values is binomial.
     cut, tail = 0, 0.0
     while cut < (count - 1) // 2:
         tail += comb(count, cut) / 2**count
@@ -54,18 +54,19 @@ def run_by_turns(
     warm_up: int = 1,
     progress: Callable[[str], None] = lambda text: None,
 ) -> Dict[str, List[Measured]]:
-    """Calls every side once in each round, each as often at every place as the number of rounds allows.
+    """Calls every side once in each round, in an order that changes from round to round.
 
-    Each order comes forwards and backwards, so that no side always follows the same other.
+    The order is rotated and reversed, so that each side has every place about equally often, and no side always
+    follows the same other.
 
     Args:
-        sides: by name; each is called with the number of the round and returns what it measured.
-        rounds: rounds that count.
-        warm_up: rounds before them that do not.
-        progress: told before each call what comes now.
+        sides: name -> function that takes the number of the round and returns a measurement.
+        rounds: number of rounds that count.
+        warm_up: number of rounds before them that do not count.
+        progress: called before each measurement with a text that describes it.
 
     Returns:
-        What each side measured, in the order of the rounds.
+        Name -> measurements in the order of the rounds.
     """
     measured: Dict[str, List[Measured]] = {name: [] for name in sides}
     names = list(sides)
@@ -74,12 +75,12 @@ def run_by_turns(
         order = names[shift:] + names[:shift]
         for name in reversed(order) if number % 2 else order:
             progress(f"round {number + 1} of {warm_up + rounds}, {name}")
-            result = sides[name](number)
+            measurement = sides[name](number)
             if number >= warm_up:
-                measured[name].append(result)
+                measured[name].append(measurement)
     return measured
 
 
 def ratios(values: Sequence[float], base: Sequence[float]) -> Spread:
-    """Spread of value / base within each round."""
+    """Spread of the ratio value / base of each round."""
     return spread([value / other for value, other in zip(values, base)])

@@ -1,4 +1,4 @@
-"""Parameter counts as the paper reports them: without embeddings."""
+"""Counts parameters, without embeddings as the paper does, and heads."""
 
 from collections import Counter
 from typing import Any, Dict, Iterable, Mapping
@@ -10,7 +10,7 @@ from fairseq_ghat.modules.grouped_attention import HEAD_MASK
 from fairseq_ghat.modules.transformer_layers import FUSED_COPIES
 from fairseq_ghat.pruning.slimming import kept_heads_in_state
 
-# Token and learned position embeddings, the output layer over the vocabulary, and what belongs to them.
+# Modules of token and position embeddings, and of the output layer over the vocabulary.
 _EMBEDDING_PARTS = ("embed_tokens", "embed_positions", "output_projection", "adaptive_softmax")
 # State that is not learned, and the second copies of encoder weights that fairseq 0.12.2 stores.
 _NOT_COUNTED = ("version", "_float_tensor", HEAD_MASK, *FUSED_COPIES)
@@ -18,12 +18,12 @@ _ATTENTION_PARTS = ("self_attn", "encoder_attn")
 
 
 def non_embedding_parameters(state_dict: Mapping[str, Tensor]) -> int:
-    """Learned numbers in a model state dict, embeddings and output layer left out (paper, Table 1)."""
+    """Number of learned parameters of a model, without embeddings and output layer (paper, Table 1)."""
     return sum(tensor.numel() for key, tensor in state_dict.items() if _counted(key))
 
 
 def attention_weights(state_dict: Mapping[str, Tensor]) -> int:
-    """Weights in the projections of all attention layers, without biases: they shrink in proportion to the heads."""
+    """Number of weights in all projections of attention, without biases: it is proportional to the heads."""
     return sum(
         tensor.numel()
         for key, tensor in state_dict.items()
@@ -37,16 +37,16 @@ def _counted(key: str) -> bool:
 
 
 def heads_in_checkpoint(state: Mapping[str, Any]) -> Dict[str, int]:
-    """Number of heads computed in each attention layer of a checkpoint, by the layer's name."""
-    masks = kept_heads_in_state(state["model"])
-    if masks:
-        return {name: len(kept) for name, kept in masks.items()}
-    # fairseq's own model: the heads stand in its options only.
+    """Number of heads that each attention layer of a checkpoint computes: name of the layer -> heads."""
+    kept_heads = kept_heads_in_state(state["model"])
+    if kept_heads:
+        return {name: len(kept) for name, kept in kept_heads.items()}
+    # Only the options of fairseq's own model tell its heads.
     names = [key[: -len(".q_proj.weight")] for key in state["model"] if key.endswith(".q_proj.weight")]
-    config = model_options(state)
-    return {name: getattr(config, f"{name.split('.')[0]}_attention_heads") for name in names}
+    options = model_options(state)
+    return {name: getattr(options, f"{name.split('.')[0]}_attention_heads") for name in names}
 
 
 def describe_heads(counts: Iterable[int]) -> str:
-    """Attention layers x heads: '18 x 8', or '16 x 2, 2 x 3' where layers differ."""
+    """The text 'layers x heads' of the heads of each layer: '18 x 8', or '16 x 2, 2 x 3' where layers differ."""
     return ", ".join(f"{layers} x {count}" for count, layers in sorted(Counter(counts).items()))

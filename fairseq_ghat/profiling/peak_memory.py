@@ -1,4 +1,4 @@
-"""Peak memory of a piece of work, exact also on a CPU, where torch keeps no such count."""
+"""Peak memory of a function call; exact also on a CPU, where torch keeps no such count."""
 
 import json
 import os
@@ -10,10 +10,14 @@ from torch.profiler import ProfilerActivity, profile
 
 
 def peak_bytes(work: Callable[[], object], device: torch.device) -> int:
-    """Most bytes that tensors took at once while the work ran, beyond those that were there before.
+    """Largest memory of tensors during a function call, beyond the memory held before it, in bytes.
 
-    On a CPU from the allocations that torch's profiler reports: memory of libraries beside torch does not count, and
-    what the work frees of memory that was there before is not deducted, as it is on a GPU.
+    On a CPU it follows from the allocations that torch's profiler reports. Memory of other libraries does not count
+    there, and memory from before that the function frees is not deducted, as it is on a GPU.
+
+    Args:
+        work: function to call once.
+        device: device that it computes on.
     """
     if device.type == "cuda":
         torch.cuda.synchronize(device)
@@ -23,11 +27,11 @@ def peak_bytes(work: Callable[[], object], device: torch.device) -> int:
         torch.cuda.synchronize(device)
         return torch.cuda.max_memory_allocated(device) - before
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # the profiler's own messages
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as recorded:
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
         work()
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "trace.json")
-        recorded.export_chrome_trace(path)
+        profiler.export_chrome_trace(path)
         with open(path, encoding="utf-8") as trace:
             events = json.load(trace)["traceEvents"]
     # A device type of 0 is the CPU. Frees come as negative bytes, those of older memory with a size that may be wrong.
@@ -46,6 +50,6 @@ def peak_bytes(work: Callable[[], object], device: torch.device) -> int:
 
 
 def resident_bytes(module: torch.nn.Module) -> int:
-    """Bytes of the parameters and buffers of a module, each storage once."""
+    """Memory of the parameters and buffers of a module in bytes; a shared storage counts once."""
     tensors = [*module.parameters(), *module.buffers()]
     return sum({t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in tensors}.values())

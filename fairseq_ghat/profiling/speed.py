@@ -1,24 +1,30 @@
-"""How fast a translation model generates, and how that divides into encoder and decoder."""
+"""Measures how fast a translation model generates, and how the time divides into encoder and decoder."""
 
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any, Dict, Sequence
 
 import torch
+from fairseq.dataclass.configs import GenerationConfig
 from fairseq.sequence_generator import EnsembleModel, SequenceGenerator
+from fairseq.tasks import FairseqTask
 
 
 @dataclass(frozen=True)
 class Generation:
-    """What one pass over some batches took; times in seconds.
+    """Counts and times, in seconds, of one pass over some batches.
+
+    On a GPU, seconds are too long if parts are timed; if not, encoder_seconds and decoder_seconds are too short, since
+    they end when the work is started.
 
     Attributes:
-        seconds: of fairseq's generator, search included, data loading not: what fairseq-generate reports, if parts
-            were not timed or the device is a CPU.
-        sentences, tokens: translated; tokens of the best hypotheses, their ends included.
-        encoder_seconds: of the encoder, over batches; decoder_seconds: of the decoder and its output layer, over
-            steps. On a GPU both are those of starting the work only, unless parts were timed.
-        batches, steps: how often the encoder and the decoder ran.
+        seconds: time of fairseq's generator as fairseq-generate reports it: with search, without data loading.
+        sentences: number of sentences translated.
+        tokens: number of tokens in the best hypotheses, their ends included.
+        encoder_seconds: time of the encoder over all batches.
+        decoder_seconds: time of the decoder and its output layer over all steps.
+        batches: number of calls of the encoder.
+        steps: number of calls of the decoder.
     """
 
     seconds: float
@@ -30,25 +36,22 @@ class Generation:
     steps: int
 
 
-class TimedModel(EnsembleModel):
-    """fairseq's ensemble, here of one model, with a clock at the doors of encoder and decoder.
+class _TimedModel(EnsembleModel):
+    """fairseq's ensemble of one model, with clocks around encoder and decoder; its generator takes it for a model."""
 
-    Its generator takes an ensemble instead of models, so nothing of it is changed.
-    """
-
-    def __init__(self, model: torch.nn.Module, device: torch.device):
+    def __init__(self, model: torch.nn.Module):
         super().__init__([model])
-        self.device = device
-        self.start_anew(wait=True)
+        self.device = next(model.parameters()).device
+        self.reset(wait=True)
 
-    def start_anew(self, wait: bool) -> None:
-        """Sets all clocks and counts to zero. wait: whether each part waits for a GPU, which slows the whole."""
+    def reset(self, wait: bool) -> None:
+        """Sets clocks and counts to zero; with wait, each part will wait for a GPU, which slows the whole."""
         self.wait = wait
         self.encoder_seconds = self.decoder_seconds = 0.0
         self.batches = self.steps = 0
 
     def now(self, wait: bool) -> float:
-        """The time in seconds; wait: once a GPU has done all its work."""
+        """The time in seconds; with wait, once a GPU has done all its work."""
         if wait and self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
         return perf_counter()
@@ -56,55 +59,54 @@ class TimedModel(EnsembleModel):
     def forward_encoder(self, net_input):
         """As fairseq's."""
         start = self.now(self.wait)
-        found = super().forward_encoder(net_input)
+        encoded = super().forward_encoder(net_input)
         self.encoder_seconds += self.now(self.wait) - start
         self.batches += 1
-        return found
+        return encoded
 
     def forward_decoder(self, *args, **kwargs):
         """As fairseq's: one decoding step up to the log-probabilities."""
         start = self.now(self.wait)
-        found = super().forward_decoder(*args, **kwargs)
+        decoded = super().forward_decoder(*args, **kwargs)
         self.decoder_seconds += self.now(self.wait) - start
         self.steps += 1
-        return found
+        return decoded
 
 
 class TimedGenerator:
     """Translates with one model as fairseq-generate does, and measures it.
 
     Args:
-        task: fairseq's translation task, with the dictionaries of the data.
-        model: on its device, in evaluation mode.
-        generation: fairseq's GenerationConfig (beam, lengths).
+        task: translation task with the dictionaries of the data.
+        model: translation model in evaluation mode, on the device to use.
+        generation: beam and lengths.
 
     Raises:
         ValueError: if the task has another kind of generator, whose steps this cannot time.
     """
 
-    def __init__(self, task, model: torch.nn.Module, generation):
+    def __init__(self, task: FairseqTask, model: torch.nn.Module, generation: GenerationConfig):
         self.task = task
-        self.model = TimedModel(model, next(model.parameters()).device)
+        self.model = _TimedModel(model)
         self.generator = task.build_generator(self.model, generation)
         if not isinstance(self.generator, SequenceGenerator):
             raise ValueError(f"its task generates by {type(self.generator).__name__}, allowed is SequenceGenerator")
 
     def run(self, batches: Sequence[Dict[str, Any]], parts: bool) -> Generation:
-        """Translates batches that are on the model's device already; parts: time encoder and decoder on a GPU too."""
-        self.model.start_anew(wait=parts)
-        sentences = tokens = 0
-        start = self.model.now(wait=True)
-        for batch in batches:
-            found = self.task.inference_step(self.generator, self.model.models, batch)
-            sentences += len(found)
-            tokens += sum(len(hypotheses[0]["tokens"]) for hypotheses in found)
+        """Translates batches.
+
+        Args:
+            batches: samples of the task, on the device of the model.
+            parts: time encoder and decoder on a GPU too.
+        """
         timed = self.model
-        return Generation(
-            timed.now(wait=True) - start,
-            sentences,
-            tokens,
-            timed.encoder_seconds,
-            timed.decoder_seconds,
-            timed.batches,
-            timed.steps,
-        )
+        timed.reset(wait=parts)
+        sentences = tokens = 0
+        start = timed.now(wait=True)
+        for batch in batches:
+            translations = self.task.inference_step(self.generator, timed.models, batch)
+            sentences += len(translations)
+            tokens += sum(len(hypotheses[0]["tokens"]) for hypotheses in translations)
+        seconds = timed.now(wait=True) - start
+        times = (timed.encoder_seconds, timed.decoder_seconds)
+        return Generation(seconds, sentences, tokens, *times, timed.batches, timed.steps)

@@ -19,7 +19,7 @@ from experiments.runner import DONE, BadInput, check_least, claim, parsed
 from fairseq_ghat.checkpoints.checkpointed_model import CheckpointedModel
 from fairseq_ghat.checkpoints.model_options import model_options
 from fairseq_ghat.checkpoints.stock_conversion import as_grouped_checkpoint
-from fairseq_ghat.cli.measured_models import check_data, checkpoint_of_task
+from fairseq_ghat.cli.loading import check_data, load_checkpoint
 from fairseq_ghat.criterions.group_constrained import GroupConstraintMixin
 from fairseq_ghat.evaluation.scoring import read_references
 from fairseq_ghat.profiling.parameters import heads_in_checkpoint
@@ -163,7 +163,7 @@ def _check_choices(args: argparse.Namespace, methods: Sequence[str]) -> None:
 def _trained(checkpoint: str, data: str) -> Dict[str, Any]:
     """What a checkpoint says of itself: kind, languages and heads of the comparison."""
     check_data(data)
-    state = checkpoint_of_task(checkpoint, tuple(_TASKS.values()), "translation(_v2s) or language_modeling(_v2s)")
+    state = load_checkpoint(checkpoint, tuple(_TASKS.values()), "translation(_v2s) or language_modeling(_v2s)")
     task, state = state["cfg"].task, as_grouped_checkpoint(state)
     heads, config = heads_in_checkpoint(state), model_options(state)
     if any(count < getattr(config, f"{name.split('.')[0]}_attention_heads") for name, count in heads.items()):

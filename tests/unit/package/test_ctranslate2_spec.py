@@ -9,9 +9,8 @@ from ctranslate2.specs import model_spec
 from fairseq.sequence_generator import SequenceGenerator
 from tiny_models import TinyTask, build_grouped
 
-from fairseq_ghat.export import agreement
-from fairseq_ghat.export.agreement import Disagreement, check_agreement, largest_difference
 from fairseq_ghat.export.ctranslate2_spec import NotExportable, as_transformer_spec
+from fairseq_ghat.export.verification import ExportMismatch, check_export, fairseq_scores, largest_difference
 from fairseq_ghat.modules.grouped_attention import grouped_attentions
 
 TASK = TinyTask()
@@ -75,25 +74,13 @@ def spec_of(model):
         ([2] * 6, True, {"layernorm_embedding": True, "no_scale_embedding": True}),
         ([2] * 6, True, {"encoder_normalize_before": True}),
     ],
-    ids=[
-        "all",
-        "two",
-        "one",
-        "mixed",
-        "masked",
-        "emptied",
-        "emptied and masked",
-        "pre-norm",
-        "learned positions",
-        "embedding norm",
-        "one side pre-norm",
-    ],
+    ids="all two one mixed masked emptied emptied-masked pre-norm learned-positions norms one-side-pre-norm".split(),
 )
 def test_scores_and_greedy_translations_are_fairseqs(tmp_path, counts, remove, options):
     model = pruned(counts, remove, **options)
     folder = save(spec_of(model), tmp_path / "model")
     pairs = sentences()
-    assert check_agreement(folder, model, TASK, pairs) < 1e-4
+    assert check_export(folder, model, TASK, pairs) < 1e-4
     generator = SequenceGenerator([model], TASK.target_dictionary, beam_size=1, max_len_b=10)
     translator = ctranslate2.Translator(folder, device="cpu")
     for source, _ in pairs:
@@ -106,10 +93,9 @@ def test_scores_and_greedy_translations_are_fairseqs(tmp_path, counts, remove, o
 
 
 def test_padding_of_a_batch_does_not_change_the_scores(tmp_path):
-    model = pruned(MIXED)
-    pairs = sentences()
-    together = agreement.fairseq_scores(model, TASK, pairs)
-    alone = [agreement.fairseq_scores(model, TASK, [pair])[0] for pair in pairs]
+    model, pairs = pruned(MIXED), sentences()
+    together = fairseq_scores(model, TASK, pairs)
+    alone = [fairseq_scores(model, TASK, [pair])[0] for pair in pairs]
     assert largest_difference(together, alone) < 1e-5
     assert [len(row) for row in together] == [len(target) for _, target in pairs]
 
@@ -148,16 +134,16 @@ def test_broken_exports_are_caught(tmp_path, broken):
     model = pruned([4] * 6)
     spec = spec_of(model)
     broken(spec)
-    with pytest.raises(Disagreement, match="scores a token .* apart from fairseq, allowed is 0.001"):
-        check_agreement(save(spec, tmp_path / "model"), model, TASK, sentences())
+    with pytest.raises(ExportMismatch, match="scores a token .* apart from fairseq, allowed is 0.001"):
+        check_export(save(spec, tmp_path / "model"), model, TASK, sentences())
 
 
 def test_an_export_that_cannot_be_computed_is_caught(tmp_path):
     model = pruned([1] * 6)
     spec = spec_of(model)
     without_width_and_scale(spec)
-    with pytest.raises(Disagreement, match="CTranslate2 cannot compute the exported model"):
-        check_agreement(save(spec, tmp_path / "model"), model, TASK, sentences())
+    with pytest.raises(ExportMismatch, match="CTranslate2 cannot compute the exported model"):
+        check_export(save(spec, tmp_path / "model"), model, TASK, sentences())
 
 
 def test_quantization_leaves_the_model_alone(tmp_path):

@@ -7,7 +7,7 @@ from tiny_models import TinyTask, build_grouped, lm_options
 from fairseq_ghat.models.ghat_transformer_lm import GHATTransformerLanguageModel
 from fairseq_ghat.modules.grouped_attention import grouped_attentions, remove_heads
 from fairseq_ghat.profiling.flops import Flops, count_flops
-from fairseq_ghat.profiling.without_data import build_arch
+from fairseq_ghat.profiling.model_building import build_arch
 
 
 def attention(length, width, share=1.0):

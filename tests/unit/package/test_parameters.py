@@ -1,4 +1,4 @@
-"""Parameter counts on hand-made state dicts; heads computed per attention, of ours and of stock fairseq."""
+"""Parameter counts on hand-made state dicts; heads in checkpoints of ours and of stock fairseq."""
 
 import torch
 from tiny_models import build_grouped, build_stock, tiny_args

@@ -24,7 +24,7 @@ def dictionary_of(*symbols):
 
 def test_perplexities_by_hand():
     """Three words cut into six tokens of 2 bits each: 12 bits, 4 a word."""
-    measured = Perplexity(tokens=6, words=3, loss=2.0, seconds=1.0)
+    measured = Perplexity(tokens=6, words=3, bits_per_token=2.0, seconds=1.0)
     assert measured.perplexity == 4.0 and measured.word_perplexity == 16.0
     assert Perplexity(6, None, 2.0, 1.0).word_perplexity is None
 
@@ -117,7 +117,7 @@ def test_every_token_once_with_the_context_of_its_window(window, stride):
             expected += text.bits(token, max(0, begin))
     found = measure_perplexity(text.task, text.model, "test", window, max_tokens=64, subwords="sentencepiece")
     assert found.tokens == 70
-    assert found.loss == pytest.approx(expected / 70, rel=1e-5)
+    assert found.bits_per_token == pytest.approx(expected / 70, rel=1e-5)
     assert found.words == sum(int(t) == 2 or (int(t) - 4) % 2 == 0 for t in text.tokens)
 
 
@@ -126,7 +126,7 @@ def test_begin_of_sentence_is_read_and_not_scored():
     with torch.no_grad():
         expected = sum(text.bits(token, token - token % 15, first=[0]) for token in range(70)) / 70
     found = measure_perplexity(text.task, text.model, "test", max_tokens=64, subwords="sentencepiece")
-    assert (found.tokens, found.loss) == (70, pytest.approx(expected, rel=1e-5))
+    assert (found.tokens, found.bits_per_token) == (70, pytest.approx(expected, rel=1e-5))
 
 
 def test_text_that_fairseq_would_leave_out_is_refused():

@@ -9,9 +9,9 @@ from fairseq.criterions.label_smoothed_cross_entropy import LabelSmoothedCrossEn
 from tiny_models import half_products
 
 from fairseq_ghat.criterions.group_constrained import GroupConstrainedLabelSmoothedCrossEntropy
-from fairseq_ghat.modules.grouped_attention import heads_per_layer
+from fairseq_ghat.modules.grouped_attention import grouped_attentions, heads_per_layer
 from fairseq_ghat.modules.transformer_layers import FUSED_COPIES
-from fairseq_ghat.profiling.without_data import OnlyDictionaries
+from fairseq_ghat.profiling.model_building import DictionaryTask
 
 TINY = "--width 32 --layers 1 --heads 4 --tokens 64 --length 8 --vocabulary 50 --threads 1 --cpu".split()
 SIDES = [f"ours, {name}" for name in ("no constraint", "value", "attention", "output", "stage 2")]
@@ -30,9 +30,9 @@ def tiny(*options):
 
 def test_sides_have_the_same_weights_and_before_the_vote_the_same_task_loss():
     args = tiny()
-    models = benchmark.build_models(args, OnlyDictionaries(50, 50))
+    models = benchmark.build_models(args, DictionaryTask(50, 50))
     assert list(models) == ["fairseq's transformer", *SIDES]
-    batch, losses = benchmark.batches(args, CPU)[0], {}
+    batch, losses = benchmark.make_batches(args, CPU)[0], {}
     for name, (model, criterion) in models.items():
         losses[name] = criterion(model.eval(), batch)[2]["loss"].item()
     assert len({round(loss, 3) for name, loss in losses.items() if name != "ours, stage 2"}) == 1
@@ -41,13 +41,13 @@ def test_sides_have_the_same_weights_and_before_the_vote_the_same_task_loss():
     for feature in ("value", "attention", "output"):
         model, criterion = models[f"ours, {feature}"]
         assert isinstance(criterion, GroupConstrainedLabelSmoothedCrossEntropy)
-        assert model.grouping.feature == feature
+        assert {layer.grouping.feature for layer in grouped_attentions(model).values()} == {feature}
     for name in ("fairseq's transformer", "ours, no constraint"):
         assert type(models[name][1]) is LabelSmoothedCrossEntropyCriterion
 
 
 def test_batches_are_padded_as_fairseqs():
-    for batch in benchmark.batches(tiny(), CPU):
+    for batch in benchmark.make_batches(tiny(), CPU):
         source, target = batch["net_input"]["src_tokens"], batch["target"]
         assert source.shape == target.shape == (8, 8)
         assert batch["ntokens"] == int(target.ne(1).sum()) < 64
@@ -85,9 +85,9 @@ def test_constraint_alone_is_that_of_an_update(feature, options, monkeypatch):
 
         return recorded
 
-    monkeypatch.setattr("fairseq_ghat.modules.head_features.feature_gram", record("update"))
+    monkeypatch.setattr("fairseq_ghat.modules.feature_collectors.feature_gram", record("update"))
     monkeypatch.setattr(benchmark, "feature_gram", record("alone"))
-    side, batch = benchmark.build_sides(args, CPU)[f"ours, {feature}"], benchmark.batches(args, CPU)[0]
+    side, batch = benchmark.build_sides(args, CPU)[f"ours, {feature}"], benchmark.make_batches(args, CPU)[0]
     benchmark.constraint_alone(side, batch, args.groups)()
     assert all(parameter.grad is None for parameter in side.model.parameters())
     side.criterion(side.model, batch)
@@ -116,7 +116,7 @@ def test_wrong_sizes_are_refused(flags, message, capsys):
 @pytest.mark.parametrize("precision", [[], half("--fp16")], ids=["float32", "float16"])
 def test_an_update_changes_every_weight(precision):
     args = tiny(*precision)
-    batch = benchmark.batches(args, CPU)[0]
+    batch = benchmark.make_batches(args, CPU)[0]
     for name, side in benchmark.build_sides(args, CPU).items():
         before = {key: value.clone() for key, value in side.model.named_parameters()}
         for _ in range(3):
@@ -134,7 +134,7 @@ def test_an_update_that_overflows_is_made_again_at_a_smaller_scale():
     side = benchmark.build_sides(args, CPU)["ours, value"]
     side.optimizer.scaler.loss_scale = 2.0**30
     before = {key: value.clone() for key, value in side.model.named_parameters()}
-    side.update(benchmark.batches(args, CPU)[0])
+    side.update(benchmark.make_batches(args, CPU)[0])
     assert side.optimizer.scaler.loss_scale < 2.0**30
     assert any(not torch.equal(value, before[key]) for key, value in side.model.named_parameters())
 

@@ -13,8 +13,8 @@ from fairseq import tasks
 from fairseq.models import ARCH_MODEL_REGISTRY
 
 from fairseq_ghat.modules.grouped_attention import grouped_attentions, remove_heads
+from fairseq_ghat.profiling.model_building import DictionaryTask
 from fairseq_ghat.profiling.parameters import non_embedding_parameters
-from fairseq_ghat.profiling.without_data import OnlyDictionaries
 
 SETTINGS = read_settings()
 SYSTEMS = ("transformer", "ght", "ght-ps", "ght-ps-lite")
@@ -71,7 +71,7 @@ def test_settings_of_another_file_are_taken(tmp_path, capsys):
 def built(args, vocabulary):
     """A model of parsed options, without its data and without values."""
     with torch.device("meta"):
-        return ARCH_MODEL_REGISTRY[args.arch].build_model(args, OnlyDictionaries(vocabulary, vocabulary))
+        return ARCH_MODEL_REGISTRY[args.arch].build_model(args, DictionaryTask(vocabulary, vocabulary))
 
 
 @pytest.mark.parametrize("name", [n for n in sets_of(SETTINGS, "translation") if not n.startswith("multi30k")])

@@ -8,8 +8,8 @@ from tiny_models import TinyTask, build_stock, lm_options, padded_batch, tiny_ar
 
 from fairseq_ghat.checkpoints.stock_conversion import NotGroupable
 from fairseq_ghat.models.ghat_transformer_lm import GHATTransformerLanguageModel
+from fairseq_ghat.profiling.model_building import build_arch, build_from_checkpoint
 from fairseq_ghat.profiling.parameters import non_embedding_parameters
-from fairseq_ghat.profiling.without_data import build_arch, build_from_checkpoint
 
 
 def test_columns_of_the_papers_table_1():

@@ -1,0 +1,95 @@
+"""Builds models without data: from an arch and the size of a vocabulary, or from a checkpoint alone."""
+
+import copy
+from argparse import Namespace
+from typing import Any, Dict, Mapping
+
+from fairseq.data import Dictionary
+from fairseq.models import ARCH_CONFIG_REGISTRY, ARCH_MODEL_REGISTRY, BaseFairseqModel
+from torch import Tensor
+
+from fairseq_ghat.checkpoints.model_options import model_options
+from fairseq_ghat.checkpoints.stock_conversion import as_grouped_checkpoint
+from fairseq_ghat.models.ghat_transformer import GHATTransformerModel
+from fairseq_ghat.models.ghat_transformer_lm import GHATTransformerLanguageModel
+from fairseq_ghat.modules.grouped_attention import grouped_attentions, remove_heads
+
+_OURS = (GHATTransformerModel, GHATTransformerLanguageModel)
+_SPECIAL_SYMBOLS = 4
+
+
+class DictionaryTask:
+    """Stand-in for a task: a model asks its task for dictionaries only.
+
+    Args:
+        source: number of types in the source dictionary, fairseq's 4 special ones included.
+        target: number of types in the target dictionary.
+    """
+
+    def __init__(self, source: int, target: int):
+        self.source_dictionary, self.target_dictionary = Dictionary(), Dictionary()
+        for dictionary, size in ((self.source_dictionary, source), (self.target_dictionary, target)):
+            for number in range(size - len(dictionary)):
+                dictionary.add_symbol(f"type{number}")
+
+
+def build_arch(arch: str, vocabulary: int, keep: int = 0) -> BaseFairseqModel:
+    """Builds a model of one of our archs with fairseq's defaults.
+
+    Args:
+        arch: name of the arch.
+        vocabulary: number of types on each side, fairseq's 4 special ones included.
+        keep: number of heads that stay in each attention layer; 0 for all.
+
+    Raises:
+        ValueError: if the arch is not ours, or if a number does not fit it; says what is allowed.
+    """
+    allowed = sorted(name for name, kind in ARCH_MODEL_REGISTRY.items() if kind in _OURS)
+    if arch not in allowed:
+        raise ValueError(f"--arch {arch}: allowed are {', '.join(allowed)}")
+    if vocabulary <= _SPECIAL_SYMBOLS:
+        raise ValueError(f"--vocab {vocabulary}: allowed is more than the {_SPECIAL_SYMBOLS} special symbols")
+    # Options that fairseq-train takes from elsewhere.
+    args = Namespace(tokens_per_sample=512, max_target_positions=None, add_bos_token=False, tpu=False)
+    if ARCH_MODEL_REGISTRY[arch] is GHATTransformerModel:
+        args.max_source_positions = args.max_target_positions = 1024
+    ARCH_CONFIG_REGISTRY[arch](args)
+    cutoff = int((getattr(args, "adaptive_softmax_cutoff", None) or "0").split(",")[-1])
+    if cutoff >= vocabulary:
+        raise ValueError(f"--vocab {vocabulary}: --arch {arch} has adaptive softmax cutoffs up to {cutoff}")
+    model = ARCH_MODEL_REGISTRY[arch].build_model(args, DictionaryTask(vocabulary, vocabulary))
+    if keep:
+        layers = grouped_attentions(model)
+        most = min(layer.num_heads for layer in layers.values())
+        if not 1 <= keep <= most:
+            raise ValueError(f"--keep {keep}: allowed is 1 to {most}, the heads of {arch}")
+        remove_heads(model, {name: list(range(keep)) for name in layers})
+    return model
+
+
+def build_from_checkpoint(state: Mapping[str, Any]) -> BaseFairseqModel:
+    """Builds the model of a checkpoint with its weights and masks; fairseq's own transformers become grouped ones.
+
+    Args:
+        state: checkpoint of a translation or language model.
+
+    Raises:
+        NotGroupable: if it holds another model.
+    """
+    grouped = as_grouped_checkpoint(state)
+    options = copy.deepcopy(model_options(grouped))
+    weights = dict(grouped["model"])
+    source, target = (_vocabulary_size(weights, side) for side in ("encoder", "decoder"))
+    model = ARCH_MODEL_REGISTRY[options.arch].build_model(options, DictionaryTask(source or target, target))
+    model.load_state_dict(weights, model_cfg=options)
+    return model
+
+
+def _vocabulary_size(weights: Dict[str, Tensor], side: str) -> int:
+    """Rows of the embedding of one side, or of all parts of an adaptive one; 0 if the model lacks the side."""
+    prefix = f"{side}.embed_tokens."
+    return sum(
+        tensor.size(0)
+        for name, tensor in weights.items()
+        if name == f"{prefix}weight" or (name.startswith(f"{prefix}embeddings.") and name.endswith(".0.weight"))
+    )
