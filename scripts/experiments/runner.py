@@ -214,7 +214,7 @@ def parsed(argv: Sequence[str]) -> Optional[Namespace]:
         with redirect_stderr(errors), redirect_stdout(io.StringIO()):
             if program in fairseqs:
                 return options.parse_args_and_arch(fairseqs[program](), words)
-            return importlib.import_module(f"fairseq_ghat.cli.{program[5:]}").parser().parse_args(words)
+            return importlib.import_module(f"fairseq_ghat.cli.{program[5:]}").build_parser().parse_args(words)
     except (SystemExit, Exception) as error:
         told = (errors.getvalue().strip().splitlines() or [f"{type(error).__name__}: {error}"])[-1]
         raise BadInput(f"options of {program}: {told.split('error: ')[-1]}") from error

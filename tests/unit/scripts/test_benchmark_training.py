@@ -41,7 +41,7 @@ def test_sides_have_the_same_weights_and_before_the_vote_the_same_task_loss():
     for feature in ("value", "attention", "output"):
         model, criterion = models[f"ours, {feature}"]
         assert isinstance(criterion, GroupConstrainedLabelSmoothedCrossEntropy)
-        assert {layer.grouping.feature for layer in grouped_attentions(model).values()} == {feature}
+        assert model.grouping.feature == feature
     for name in ("fairseq's transformer", "ours, no constraint"):
         assert type(models[name][1]) is LabelSmoothedCrossEntropyCriterion
 
@@ -85,7 +85,7 @@ def test_constraint_alone_is_that_of_an_update(feature, options, monkeypatch):
 
         return recorded
 
-    monkeypatch.setattr("fairseq_ghat.modules.feature_collectors.feature_gram", record("update"))
+    monkeypatch.setattr("fairseq_ghat.modules.head_features.feature_gram", record("update"))
     monkeypatch.setattr(benchmark, "feature_gram", record("alone"))
     side, batch = benchmark.build_sides(args, CPU)[f"ours, {feature}"], benchmark.make_batches(args, CPU)[0]
     benchmark.constraint_alone(side, batch, args.groups)()
