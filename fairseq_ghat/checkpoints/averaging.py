@@ -20,7 +20,11 @@ def average_checkpoints(paths: Sequence[str]) -> Dict[str, Any]:
     """
     first = read_checkpoint(paths[0])
     reference = first["model"]
-    sums = {k: v.to(torch.float64) for k, v in reference.items() if v.is_floating_point() and not _is_mask(k)}
+    sums = {
+        k: v.to(torch.float64)
+        for k, v in reference.items()
+        if v.is_floating_point() and not k.endswith(f".{HEAD_MASK}")
+    }
     for path in paths[1:]:
         model = read_checkpoint(path)["model"]
         if model.keys() != reference.keys():
@@ -47,7 +51,3 @@ def average_checkpoints(paths: Sequence[str]) -> Dict[str, Any]:
         tied = storages.setdefault((value.data_ptr(), value.shape), key)
         averaged["model"][key] = averaged["model"][tied]
     return averaged
-
-
-def _is_mask(key: str) -> bool:
-    return key.rpartition(".")[2] == HEAD_MASK

@@ -1,5 +1,6 @@
-"""Matches a model that fairseq-train builds from the command line with the checkpoint it will load."""
+"""What grouped models do with the checkpoint they will load: built slim where it is, loaded with an explanation."""
 
+import logging
 import os
 from argparse import Namespace
 from pathlib import Path
@@ -9,7 +10,10 @@ import torch
 
 from fairseq_ghat.checkpoints.files import CheckpointError, newest_whole_checkpoint, read_checkpoint
 from fairseq_ghat.checkpoints.model_options import KEPT_HEADS, KeptHeads, model_options, options_by_name
-from fairseq_ghat.modules.grouped_attention import grouped_attentions
+from fairseq_ghat.modules.grouped_attention import grouped_attentions, remove_heads
+from fairseq_ghat.modules.grouping import Grouping, check_grouping_args
+
+logger = logging.getLogger(__name__)
 
 # Options that change what a model computes, but not the shapes of its weights, so that no loading error tells.
 SHAPELESS = (
@@ -19,6 +23,49 @@ SHAPELESS = (
     "no_scale_embedding",
     "no_token_positional_embeddings",
 )
+
+
+class CheckpointedModel:
+    """Mixin of grouped models, before fairseq's model class.
+
+    Attributes:
+        grouping: how the heads of the model are grouped.
+    """
+
+    grouping: Grouping
+
+    @classmethod
+    def hub_models(cls):
+        return {}
+
+    @classmethod
+    def build_model(cls, args, task):
+        """Builds the model; slim if the checkpoint it will be loaded from is slim.
+
+        Raises:
+            ValueError: for a group count, feature or distance that is not allowed; names the flag.
+            CheckpointError: if the checkpoint to restore from cannot be used; names the file.
+        """
+        check_grouping_args(args)
+        # fairseq-train builds from the command line, which knows nothing of a slim file's shapes; a model
+        # that comes from a checkpoint brings its own record.
+        if not hasattr(args, KEPT_HEADS):
+            setattr(args, KEPT_HEADS, kept_heads_to_restore(args))
+        model = super().build_model(args, task)
+        model.grouping = Grouping.from_options(args)
+        if args.kept_heads:
+            remove_heads(model, args.kept_heads)
+        return model
+
+    def load_state_dict(self, state_dict, strict=True, model_cfg=None, args=None):
+        """As fairseq's, but says first which attention layers do not fit: the trainer hides the reason."""
+        try:
+            check_tied_weights(self, state_dict)
+            return super().load_state_dict(state_dict, strict, model_cfg, args)
+        except (RuntimeError, KeyError, CheckpointError) as error:
+            for line in explain_mismatch(self, state_dict) or [str(error)]:
+                logger.error(line)
+            raise
 
 
 def checkpoint_to_restore(args: Namespace) -> Optional[str]:

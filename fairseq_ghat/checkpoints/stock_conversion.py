@@ -9,8 +9,8 @@ from fairseq.models import ARCH_CONFIG_REGISTRY, ARCH_MODEL_REGISTRY
 from fairseq.models.transformer import TransformerModel
 from fairseq.models.transformer_lm import TransformerLanguageModel
 
-from fairseq_ghat.checkpoints.checkpointed_model import CheckpointedModel
 from fairseq_ghat.checkpoints.model_options import KEPT_HEADS, model_options
+from fairseq_ghat.checkpoints.resuming import CheckpointedModel
 from fairseq_ghat.modules.grouping import check_grouping_args
 
 # Our arch with the weights of each of fairseq's models.

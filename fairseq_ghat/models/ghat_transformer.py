@@ -8,7 +8,7 @@ from fairseq.models.transformer import (
     transformer_wmt_en_de_big,
 )
 
-from fairseq_ghat.checkpoints.checkpointed_model import CheckpointedModel
+from fairseq_ghat.checkpoints.resuming import CheckpointedModel
 from fairseq_ghat.modules.grouping import add_grouping_args, set_defaults, set_grouping_defaults
 from fairseq_ghat.modules.transformer_layers import GroupedDecoder, GroupedEncoder
 

@@ -9,7 +9,7 @@ from fairseq.models.transformer_lm import (
     transformer_lm_baevski_wiki103,
 )
 
-from fairseq_ghat.checkpoints.checkpointed_model import CheckpointedModel
+from fairseq_ghat.checkpoints.resuming import CheckpointedModel
 from fairseq_ghat.modules.grouping import add_grouping_args, set_defaults, set_grouping_defaults
 from fairseq_ghat.modules.transformer_layers import GroupedDecoder
 

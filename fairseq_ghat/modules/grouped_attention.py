@@ -74,15 +74,7 @@ class GroupedAttention(MultiheadAttention):
         return self._voted
 
     def check_head_mask(self, mask: Tensor, may_be_empty: bool = False) -> None:
-        """Refuses a mask that does not fit.
-
-        Args:
-            mask: (heads_held,), non-zero for heads that stay.
-            may_be_empty: whether no head need stay.
-
-        Raises:
-            ValueError: if the mask has another length, or keeps no head and may not be empty.
-        """
+        """Raises ValueError if a mask has another length, or keeps no head and may not be empty."""
         if mask.shape != self.head_mask.shape:
             raise ValueError(f"head mask of {mask.numel()} heads for {self.heads_held} heads")
         if not may_be_empty and not bool(mask.any()):
@@ -96,7 +88,7 @@ class GroupedAttention(MultiheadAttention):
             may_be_empty: whether no head need stay.
 
         Raises:
-            ValueError: as check_head_mask.
+            ValueError: if the mask has another length, or keeps no head and may not be empty.
         """
         self.check_head_mask(mask, may_be_empty)
         self.head_mask.copy_(torch.where(mask.to(self.head_mask.device).bool(), VOTED_TO_STAY, VOTED_OUT))
@@ -174,12 +166,7 @@ class GroupedAttention(MultiheadAttention):
             key: (S, B, E).
             value: (S, B, E).
             key_padding_mask: true at padding, (B, S).
-            incremental_state: keys and values of the steps before, of a decoding step.
-            need_weights: return the attention weights, averaged over heads.
-            static_kv: the keys and values of the first step hold for all.
             attn_mask: added to the scores, (T, S).
-            before_softmax: refused.
-            need_head_weights: return the attention weights of each head.
 
         Returns:
             (T, B, E), and the attention weights: None, (B, T, S) averaged over heads, or

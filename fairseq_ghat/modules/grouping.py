@@ -31,19 +31,12 @@ class Grouping:
 
 def add_grouping_args(parser: ArgumentParser) -> None:
     """Declares the options of grouping; argparse checks the choices and names the flag."""
-    parser.add_argument(
-        "--head-groups", type=int, metavar="C", help="groups of heads in each attention layer (default: 2)"
-    )
-    parser.add_argument(
-        "--group-feature",
-        choices=FEATURES,
-        help="feature map that is grouped: value, attention or output (default: value)",
-    )
-    parser.add_argument(
-        "--group-distance",
-        choices=DISTANCES,
-        help="distance of the K-means that finds the groups (default: euclidean)",
-    )
+    add = parser.add_argument
+    add("--head-groups", type=int, metavar="C", help="groups of heads in each attention layer (default: 2)")
+    feature_help = "feature map that is grouped: value, attention or output (default: value)"
+    add("--group-feature", choices=FEATURES, help=feature_help)
+    distance_help = "distance of the K-means that finds the groups (default: euclidean)"
+    add("--group-distance", choices=DISTANCES, help=distance_help)
 
 
 def set_defaults(args: Namespace, **defaults: Any) -> None:
@@ -73,9 +66,7 @@ def check_grouping_args(args: Namespace) -> None:
             raise ValueError(
                 f"--head-groups {args.head_groups}: allowed is 1 to {heads}, the --{side}-attention-heads"
             ) from None
-    for flag, value, allowed in (
-        ("--group-feature", args.group_feature, FEATURES),
-        ("--group-distance", args.group_distance, DISTANCES),
-    ):
+    for name, allowed in (("feature", FEATURES), ("distance", DISTANCES)):
+        value = getattr(args, f"group_{name}")
         if value not in allowed:
-            raise ValueError(f"{flag} {value}: allowed is one of {', '.join(allowed)}")
+            raise ValueError(f"--group-{name} {value}: allowed is one of {', '.join(allowed)}")

@@ -213,8 +213,19 @@ class _SplitBatches:
 
     def once(self, shuffle: bool) -> Iterator[Sample]:
         """All batches once behind a progress bar, in fairseq's order (by length) or shuffled by the seed."""
+        cfg = self._cfg
         for iterator in self._iterators(shuffle):
-            yield from self._with_progress(iterator)
+            progress = progress_bar.progress_bar(
+                iterator,
+                log_format=cfg.log_format,
+                log_interval=cfg.log_interval,
+                epoch=self._epoch,
+                prefix="vote",
+                default_log_format="simple" if cfg.no_progress_bar else "tqdm",
+            )
+            for seen, batch in enumerate(progress, start=1):
+                yield batch
+                progress.log({"batches": seen}, tag="vote", step=seen)
 
     def count(self) -> int:
         """How many batches `once` gives."""
@@ -252,20 +263,6 @@ class _SplitBatches:
             epoch=1,
             disable_iterator_cache=True,
         ).next_epoch_itr(shuffle=shuffle)
-
-    def _with_progress(self, iterator: Any) -> Iterator[Sample]:
-        cfg = self._cfg
-        progress = progress_bar.progress_bar(
-            iterator,
-            log_format=cfg.log_format,
-            log_interval=cfg.log_interval,
-            epoch=self._epoch,
-            prefix="vote",
-            default_log_format="simple" if cfg.no_progress_bar else "tqdm",
-        )
-        for seen, batch in enumerate(progress, start=1):
-            yield batch
-            progress.log({"batches": seen}, tag="vote", step=seen)
 
 
 def token_loss(task: FairseqTask) -> Loss:

@@ -43,10 +43,6 @@ class LanguageModelingV2STask(VotingToStayMixin, LanguageModelingTask):
         it is context.
         """
         stride = self.cfg.tokens_per_sample
-        logger.info(
-            "perplexity: blocks of %d tokens, context window %d, stride %d",
-            stride + context_window,
-            context_window,
-            stride,
-        )
+        block, window = stride + context_window, context_window
+        logger.info("perplexity: blocks of %d tokens, context window %d, stride %d", block, window, stride)
         return super().eval_lm_dataloader(dataset, *args, context_window=context_window, **kwargs)

@@ -16,8 +16,8 @@ from fairseq.tasks.translation import TranslationTask
 from experiments.comparison.plan import BASELINE, DISAGREEMENT, METHODS, Comparison, selectable
 from experiments.corpora.folders import sha256_of
 from experiments.runner import DONE, BadInput, check_least, claim, parsed
-from fairseq_ghat.checkpoints.checkpointed_model import CheckpointedModel
 from fairseq_ghat.checkpoints.model_options import model_options
+from fairseq_ghat.checkpoints.resuming import CheckpointedModel
 from fairseq_ghat.checkpoints.stock_conversion import as_grouped_checkpoint
 from fairseq_ghat.cli.loading import check_data, load_checkpoint
 from fairseq_ghat.criterions.group_constrained import GroupConstraintMixin

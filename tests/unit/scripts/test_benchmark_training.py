@@ -9,7 +9,7 @@ from fairseq.criterions.label_smoothed_cross_entropy import LabelSmoothedCrossEn
 from tiny_models import half_products
 
 from fairseq_ghat.criterions.group_constrained import GroupConstrainedLabelSmoothedCrossEntropy
-from fairseq_ghat.modules.grouped_attention import grouped_attentions, heads_per_layer
+from fairseq_ghat.modules.grouped_attention import heads_per_layer
 from fairseq_ghat.modules.transformer_layers import FUSED_COPIES
 from fairseq_ghat.profiling.model_building import DictionaryTask
 
