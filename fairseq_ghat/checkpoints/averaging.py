@@ -23,7 +23,7 @@ def average_checkpoints(paths: Sequence[str]) -> Dict[str, Any]:
     sums = {
         k: v.to(torch.float64)
         for k, v in reference.items()
-        if v.is_floating_point() and not k.endswith(f".{HEAD_MASK}")
+        if v.is_floating_point() and k.rpartition(".")[2] != HEAD_MASK
     }
     for path in paths[1:]:
         model = read_checkpoint(path)["model"]
