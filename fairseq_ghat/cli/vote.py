@@ -26,7 +26,7 @@ from fairseq_ghat.pruning.calibration import calibration_of
 from fairseq_ghat.pruning.importance.registry import IMPORTANCES
 from fairseq_ghat.pruning.options import REFITS
 from fairseq_ghat.pruning.vote import vote
-from fairseq_ghat.training.schedule import VotingToStayConfig, check_removable, check_selection
+from fairseq_ghat.training.schedule import VotingToStayConfig, check_removable, check_vote_options
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -85,7 +85,7 @@ def main(argv=None) -> int:
         check_data(args.data)
         state = for_inference(_with_grouping(read_checkpoint(source), args))
         batching = _batching(state, args)
-        check_selection(batching)
+        check_vote_options(batching)
         task, model = _load(args)
         classifiers = _classifiers(state, model) if args.group_objective == "classification" else None
         if is_voted(model):

@@ -1,1 +1,1 @@
-"""Attention that hands out its heads' features and computes only the heads that stay, and layers with it."""
+"""Attention that hands over the features of its heads and computes only those that stay, and layers with it."""

@@ -1,1 +1,1 @@
-"""Head masks in a model or a checkpoint, and the removal of heads for good."""
+"""Which heads stay: importances, passes over calibration data, the vote, and the removal of heads for good."""

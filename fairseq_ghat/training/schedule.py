@@ -97,7 +97,7 @@ def check_schedule(cfg: VotingToStayConfig) -> None:
                 raise ValueError(
                     f"{flag} {value}: allowed only with --vote-epoch or --vote-tolerance, there is no vote"
                 )
-    check_selection(cfg)
+    check_vote_options(cfg)
     if cfg.ddp_backend == "fully_sharded":
         raise ValueError(
             "--ddp-backend fully_sharded: not with grouped attention, whose heads lie across the shards of a weight; "
@@ -109,7 +109,7 @@ def check_schedule(cfg: VotingToStayConfig) -> None:
         )
 
 
-def check_selection(cfg: VotingToStayConfig) -> None:
+def check_vote_options(cfg: VotingToStayConfig) -> None:
     """Refuses options of choosing that are out of range or do not go together.
 
     Raises:
