@@ -34,7 +34,6 @@ class LearnedGates(Importance):
         generator = torch.Generator().manual_seed(self.options.seed)
         optimizer = torch.optim.Adam(location, lr=self.options.gate_lr or self.default_lr)
         budget, updates = self.budget(calibration), calibration.updates_planned()
-        self.begin(budget, location)
         logger.info("%s: %d updates of the gates", name, updates)
         learned = torch.zeros((), dtype=torch.float64, device=device)
         with frozen_weights(calibration.model), HeadGates(calibration.model) as gated:
@@ -56,11 +55,7 @@ class LearnedGates(Importance):
                 optimizer.step()
         if not learned:
             raise ValueError(f"cannot choose by {name}: the pass saw no data")
-        self.end(budget, location)
         return [parameter.detach().cpu() for parameter in location]
-
-    def begin(self, budget: HeadBudget, location: List[Tensor]) -> None:
-        """Called before the first update, with the parameters (H,) of each layer."""
 
     def gates(self, location: List[Tensor], noise: List[Tensor], budget: HeadBudget, progress: float) -> List[Tensor]:
         """The gates of an update.
@@ -79,9 +74,6 @@ class LearnedGates(Importance):
     def add_penalty(self, location: List[Tensor], budget: HeadBudget) -> None:
         """Adds the gradient of a penalty to that of the task's loss."""
 
-    def end(self, budget: HeadBudget, location: List[Tensor]) -> None:
-        """Called after the last update."""
-
 
 class StochasticGates(LearnedGates):
     """Hard-concrete gates with a penalty on the expected number of open ones (Voita et al. 2019, section 5.1).
@@ -97,8 +89,14 @@ class StochasticGates(LearnedGates):
     # What lambda changes by in an update, per share of heads too many; the task loss is per token.
     lambda_lr = 0.02
 
-    def begin(self, budget: HeadBudget, location: List[Tensor]) -> None:
-        self._lambdas = torch.zeros(len(location) if budget.over == "layer" else 1)
+    def scores(self, calibration: Calibration) -> List[Tensor]:
+        budget, layers = self.budget(calibration), len(calibration.layers)
+        self._lambdas = torch.zeros(layers if budget.over == "layer" else 1)
+        scores = super().scores(calibration)
+        expected = float(sum(open_probability(location).sum() for location in scores))
+        name, total = self.options.keep_heads, budget.total(layers)
+        logger.info("%s: %.1f heads expected to be open, budget %d", name, expected, total)
+        return scores
 
     def gates(self, location: List[Tensor], noise: List[Tensor], budget: HeadBudget, progress: float) -> List[Tensor]:
         return [hard_concrete(parameter, uniform) for parameter, uniform in zip(location, noise)]
@@ -113,11 +111,6 @@ class StochasticGates(LearnedGates):
                 parameter.grad += self._lambdas[index].to(gradient) * gradient
             surplus = (float(expected.detach()) - budget.heads * len(members)) / heads
             self._lambdas[index] = max(0.0, float(self._lambdas[index]) + self.lambda_lr * surplus)
-
-    def end(self, budget: HeadBudget, location: List[Tensor]) -> None:
-        expected = float(sum(open_probability(parameter.detach()).sum() for parameter in location))
-        total = budget.total(len(location))
-        logger.info("%s: %.1f heads expected to be open, budget %d", self.options.keep_heads, expected, total)
 
 
 class DifferentiableSubset(LearnedGates):
