@@ -10,6 +10,9 @@ from fairseq.models.transformer import TransformerModel
 import fairseq_ghat  # noqa: F401  registers models, criteria and tasks
 from fairseq_ghat.models.ghat_transformer import GHATTransformerModel, ghat_tiny_architecture
 from fairseq_ghat.models.ghat_transformer_lm import ghat_tiny_lm_architecture
+from fairseq_ghat.modules.grouped_attention import record_features
+
+PAD = 1
 
 
 class TinyTask:
@@ -49,9 +52,9 @@ def build_grouped(**options):
     return GHATTransformerModel.build_model(copy.deepcopy(tiny_args(**options)), TinyTask())
 
 
-def padded_batch(pad=1, eos=2):
+def padded_batch(pad=PAD, eos=2, seed=3):
     """Sources (left-padded) and targets (right-padded) of unequal length: net_input and target."""
-    generator = torch.Generator().manual_seed(3)
+    generator = torch.Generator().manual_seed(seed)
     src = torch.randint(4, 54, (3, 7), generator=generator)
     src[:, -1] = eos
     src[0, :3] = pad
@@ -66,6 +69,18 @@ def padded_batch(pad=1, eos=2):
         "target": target,
         "ntokens": int(target.ne(pad).sum()),
     }
+
+
+def padded_batches(count):
+    """As many batches of one shape, each of other tokens."""
+    return [padded_batch(seed=seed) for seed in range(count)]
+
+
+def recorded_features(model, sample, pooled=False):
+    """What a forward pass over a sample leaves in the record of features, padding left out."""
+    with record_features(model, sample["net_input"]["prev_output_tokens"].eq(PAD), pooled=pooled) as features:
+        model(**sample["net_input"])
+    return features
 
 
 def build_criterion(kind, task, alpha=0.5, beta=0.5, scale="0.03", sentence_avg=False, **options):

@@ -14,11 +14,7 @@ from fairseq_ghat.training.fp32_master_weights import renew_master_weights
 def optimizer_of(parameters, flat):
     """fairseq's FP16Optimizer with copies built as it builds them; the flat kind by hand, it asks for a GPU."""
     cfg = OmegaConf.create(
-        {
-            "common": {"fp16_scale_window": 100, "bf16": True},
-            "optimization": {"update_freq": [1]},
-            "optimizer": {},
-        }
+        {"common": {"fp16_scale_window": 100, "bf16": True}, "optimization": {"update_freq": [1]}, "optimizer": {}}
     )
     if flat:
         copies = {0: torch.nn.Parameter(torch.cat([p.detach().float().flatten() for p in parameters]))}

@@ -14,10 +14,7 @@ from fairseq_ghat.modules.grouping import Grouping
 from fairseq_ghat.profiling.peak_memory import peak_bytes
 
 E, HEADS = 32, 4
-KINDS = {
-    "self": {"self_attention": True},
-    "cross": {"encoder_decoder_attention": True},
-}
+KINDS = {"self": {"self_attention": True}, "cross": {"encoder_decoder_attention": True}}
 
 
 def make(kind, heads=HEADS):

@@ -241,10 +241,7 @@ def refused(capsys, words):
         (["--reference", "none.en"], "--reference none.en: no such file"),
         (["--reference", "README.md"], "--reference README.md: has "),
         (["--vote-args", "--max-tokens 5 --seed 3"], "--vote-args --seed: is set by the comparison itself"),
-        (
-            ["--vote-args", "--max-token many"],
-            "options of ghat-vote: argument --max-tok",
-        ),
+        (["--vote-args", "--max-token many"], "options of ghat-vote: argument --max-tok"),
         (["--generate-args", "--path=x.pt"], "--generate-args --path=x.pt: is set by the comparison itself"),
         (["--generate-args", "--gen-subset tset"], "--generate-args --gen-subset tset: DATA "),
         (["--generate-args", "--gen-subset valid,test"], "--gen-subset valid,test: allowed is one split"),
@@ -262,10 +259,7 @@ def test_bad_options_are_refused_before_any_work(folder, programs, capsys, more,
     [
         (("ghat_transformer_tiny", "transformer"), "-- --arch transformer: allowed is ghat_transformer"),
         (("--lr 0.001", "--lr 0.001 --max-epoch 3"), "-- --max-epoch: is set by the comparison itself"),
-        (
-            ("--lr", "--no-such-option"),
-            "options of fairseq-train: unrecognized arguments: --no",
-        ),
+        (("--lr", "--no-such-option"), "options of fairseq-train: unrecognized arguments: --no"),
         (("translation_v2s", "language_modeling_v2s"), "-- --task language_modeling_v2s: CHECKPOINT was trained for t"),
         (("group_constrained_", ""), "--criterion label_smoothed_cross_entropy: allowed with --continue-epochs is"),
     ],
