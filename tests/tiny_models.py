@@ -10,7 +10,7 @@ from fairseq.models.transformer import TransformerModel
 import fairseq_ghat  # noqa: F401  registers models, criteria and tasks
 from fairseq_ghat.models.ghat_transformer import GHATTransformerModel, ghat_tiny_architecture
 from fairseq_ghat.models.ghat_transformer_lm import ghat_tiny_lm_architecture
-from fairseq_ghat.modules.grouped_attention import record_features
+from fairseq_ghat.modules.grouped_attention import grouped_attentions, record_features
 
 PAD = 1
 
@@ -76,7 +76,7 @@ def padded_batches(count):
     return [padded_batch(seed=seed) for seed in range(count)]
 
 
-def recorded_features(model, sample, pooled=False):
+def features_of(model, sample, pooled=False):
     """What a forward pass over a sample leaves in the record of features, padding left out."""
     with record_features(model, sample["net_input"]["prev_output_tokens"].eq(PAD), pooled=pooled) as features:
         model(**sample["net_input"])
@@ -96,6 +96,13 @@ def build_criterion(kind, task, alpha=0.5, beta=0.5, scale="0.03", sentence_avg=
     )
     vars(cfg).update(options)
     return kind.build_criterion(cfg, task)
+
+
+def keep_heads(model, heads):
+    """Masks all other heads of every attention, as a vote does."""
+    for layer in grouped_attentions(model).values():
+        layer.set_head_mask(torch.tensor([head in heads for head in range(layer.num_heads)]))
+    return model
 
 
 def half_products():

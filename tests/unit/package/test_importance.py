@@ -6,7 +6,7 @@ from threading import Barrier, Thread
 
 import pytest
 import torch
-from tiny_models import PAD, TinyTask, build_grouped, padded_batches, recorded_features
+from tiny_models import PAD, TinyTask, build_grouped, features_of, padded_batches
 from torch.nn import functional as F
 
 from fairseq_ghat.modules.grouped_attention import grouped_attentions, is_voted
@@ -232,7 +232,7 @@ def test_reconstruction_follows_the_refit():
 def test_disagreement_keeps_the_pair_with_the_lowest_cosine():
     model, samples = build_grouped().eval(), padded_batches(4)
     with torch.no_grad():
-        total = sum(recorded_features(model, sample).stacks()[0].double() for sample in samples)
+        total = sum(features_of(model, sample).stacks()[0].double() for sample in samples)
     expected = {}
     for name, gram in zip(grouped_attentions(model), total):
         cosine = gram / (gram.diagonal()[:, None] * gram.diagonal()[None]).sqrt()

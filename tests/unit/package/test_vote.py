@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from tiny_models import PAD, build_grouped, padded_batches, recorded_features
+from tiny_models import PAD, build_grouped, features_of, padded_batches
 
 from fairseq_ghat.core.group_constraint import own_group_probability
 from fairseq_ghat.core.hidden_units import hidden_unit_labels
@@ -28,7 +28,7 @@ def run_vote(model, samples, options=PILLARS, classifiers=None, reduce=None):
 def tally_of(model, samples, groups=3):
     tally = VoteTally(6, 8, groups)
     for sample in samples:
-        tally.add(recorded_features(model.eval(), sample).stacks()[0])
+        tally.add(features_of(model.eval(), sample).stacks()[0])
     return tally
 
 
@@ -125,7 +125,7 @@ def test_classifiers_decide_by_their_probability():
     model.eval()
     with torch.no_grad():
         for sample in samples:
-            features = recorded_features(model, sample, pooled=True)
+            features = features_of(model, sample, pooled=True)
             logits = classifiers(list(attentions), features.pooled(list(attentions.values())))
             labels = hidden_unit_labels(features.stacks()[0], 2)
             probability = own_group_probability(logits, labels)
