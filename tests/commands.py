@@ -55,13 +55,18 @@ def run(command, check=True, **env):
     return done.stdout
 
 
-def refusal(command, capsys):
-    """What a ghat- command prints that must end with status 2; run in this process, which has torch imported."""
-    name, *arguments = command.split()
+def refusal_of(main, arguments, capsys):
+    """What a command prints that must end with status 2; run in this process, which has torch imported."""
     with pytest.raises(SystemExit) as ended:
-        import_module(f"fairseq_ghat.cli.{name[len('ghat-') :]}").main(arguments)
+        main([str(argument) for argument in arguments])
     assert ended.value.code == 2
     return "".join(capsys.readouterr())
+
+
+def refusal(command, capsys):
+    """The same of the command line of a ghat- command."""
+    name, *arguments = command.split()
+    return refusal_of(import_module(f"fairseq_ghat.cli.{name[len('ghat-') :]}").main, arguments, capsys)
 
 
 def environment():

@@ -13,6 +13,11 @@ from fairseq_ghat.models.ghat_transformer_lm import ghat_tiny_lm_architecture
 from fairseq_ghat.modules.grouped_attention import grouped_attentions, record_features
 
 PAD = 1
+BASE_SIZE = {
+    f"{side}_{part}": value
+    for side in ("encoder", "decoder")
+    for part, value in (("layers", 6), ("embed_dim", 512), ("ffn_embed_dim", 2048), ("attention_heads", 8))
+}
 
 
 class TinyTask:
@@ -101,7 +106,7 @@ def build_criterion(kind, task, alpha=0.5, beta=0.5, scale="0.03", sentence_avg=
 def keep_heads(model, heads):
     """Masks all other heads of every attention, as a vote does."""
     for layer in grouped_attentions(model).values():
-        layer.set_head_mask(torch.tensor([head in heads for head in range(layer.num_heads)]))
+        layer.set_head_mask(torch.tensor([head in heads for head in range(layer.heads_held)]))
     return model
 
 

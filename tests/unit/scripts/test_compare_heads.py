@@ -8,6 +8,7 @@ from pathlib import Path
 import compare_heads
 import pytest
 import torch
+from commands import refusal_of
 from experiments.comparison.plan import METHODS
 from experiments.runner import Command, parsed
 from fairseq import options
@@ -218,10 +219,7 @@ def test_other_settings_are_refused(folder, programs, capsys):
 
 
 def refused(capsys, words):
-    with pytest.raises(SystemExit) as end:
-        compare_heads.main([str(word) for word in words])
-    assert end.value.code == 2
-    return capsys.readouterr().err.splitlines()[-1]
+    return refusal_of(compare_heads.main, words, capsys).splitlines()[-1]
 
 
 @pytest.mark.parametrize(
