@@ -3,10 +3,12 @@
 import os
 import random
 import re
+import shlex
 import subprocess
 import sys
 import tempfile
 from importlib import import_module
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
@@ -67,6 +69,16 @@ def refusal(command, capsys):
     """The same of the command line of a ghat- command."""
     name, *arguments = command.split()
     return refusal_of(import_module(f"fairseq_ghat.cli.{name[len('ghat-') :]}").main, arguments, capsys)
+
+
+def shown_commands(printed):
+    """The command lines that a dry run printed, in words as a shell splits them, without redirections."""
+    commands = []
+    for block in printed.strip().split("\n\n"):
+        text = "\n".join(line for line in block.splitlines() if not line.startswith(("#", "mkdir ")))
+        words = shlex.split(text.replace("\\\n", ""))
+        commands.append(list(takewhile(lambda word: word not in (">", ">>"), words)))
+    return commands
 
 
 def environment():
@@ -188,5 +200,5 @@ def same_weights(first, second):
 
 def hypotheses(log):
     """Lines H-n of a fairseq-generate log: score and text by sentence number."""
-    found = re.findall(r"^H-(\d+)\t(\S+)\t(.*)$", log, re.MULTILINE)
-    return {int(number): (float(score), text) for number, score, text in found}
+    lines = re.findall(r"^H-(\d+)\t(\S+)\t(.*)$", log, re.MULTILINE)
+    return {int(number): (float(score), text) for number, score, text in lines}

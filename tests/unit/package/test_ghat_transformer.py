@@ -36,9 +36,9 @@ def pair(**options):
 def test_forward_equals_stock(options, training, batch):
     stock, ours = pair(**options)
     expected = stock.train(training)(**batch["net_input"])[0]
-    found = ours.train(training)(**batch["net_input"])[0]
+    logits = ours.train(training)(**batch["net_input"])[0]
     real = batch["target"].ne(PAD)
-    torch.testing.assert_close(found[real], expected[real], rtol=0, atol=1e-5)
+    torch.testing.assert_close(logits[real], expected[real], rtol=0, atol=1e-5)
 
 
 def test_gradients_equal_stock(batch):
@@ -75,9 +75,9 @@ def beam_search(model, batch):
 
 def test_beam_search_equals_stock(batch):
     hypotheses = [beam_search(model.eval(), batch) for model in pair()]
-    for expected, found in zip(*hypotheses):
-        assert [h["tokens"].tolist() for h in found] == [h["tokens"].tolist() for h in expected]
-        ours, stock = (torch.stack([h["score"] for h in sentence]) for sentence in (found, expected))
+    for expected, translations in zip(*hypotheses):
+        assert [h["tokens"].tolist() for h in translations] == [h["tokens"].tolist() for h in expected]
+        ours, stock = (torch.stack([h["score"] for h in sentence]) for sentence in (translations, expected))
         torch.testing.assert_close(ours, stock)
 
 
@@ -89,9 +89,9 @@ def test_decoding_steps_have_attention_where_an_option_uses_it_and_translations_
     for model in (stock.eval(), ours.eval()):
         model.prepare_for_inference_(Namespace(generation=generation))
         hypotheses.append(beam_search(model, batch))
-    for expected, found in zip(*hypotheses):
-        assert [h["tokens"].tolist() for h in found] == [h["tokens"].tolist() for h in expected]
-        for theirs, own in zip(expected, found):
+    for expected, translations in zip(*hypotheses):
+        assert [h["tokens"].tolist() for h in translations] == [h["tokens"].tolist() for h in expected]
+        for theirs, own in zip(expected, translations):
             if option:
                 torch.testing.assert_close(own["attention"], theirs["attention"], rtol=1e-5, atol=1e-6)
             else:

@@ -325,9 +325,9 @@ def test_metrics_are_means_over_batches_by_size():
          "homogeneity": torch.tensor(12 * 0.9), "diversity": torch.tensor(12 * 0.5),
          "constraint": torch.tensor(12 * -0.7), "constrained_size": 12},
     ]  # fmt: skip
-    with metrics.aggregate(new_root=True) as found:
+    with metrics.aggregate(new_root=True) as logged:
         GroupConstrainedLabelSmoothedCrossEntropy.reduce_metrics(logs)
-    values = found.get_smoothed_values()
+    values = logged.get_smoothed_values()
     assert values["loss"] == pytest.approx(2 / math.log(2), abs=1e-3)
     assert values["homogeneity"] == pytest.approx((4 * 0.5 + 12 * 0.9) / 16)
     assert values["diversity"] == pytest.approx((4 * 0.1 + 12 * 0.5) / 16)

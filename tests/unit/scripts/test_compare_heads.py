@@ -1,14 +1,13 @@
 """The comparison as a command: what it would run, what it refuses, and what it makes of stand-ins for the programs."""
 
 import json
-import shlex
 import shutil
 from pathlib import Path
 
 import compare_heads
 import pytest
 import torch
-from commands import refusal_of
+from commands import refusal_of, shown_commands
 from experiments.comparison.plan import METHODS
 from experiments.runner import Command, parsed
 from fairseq import options
@@ -58,12 +57,7 @@ def arguments(folder, *more, train=TRAIN, checkpoint="trained.pt"):
 def dry_run(folder, capsys, *more, **kwargs):
     """The command lines of a dry run, in order."""
     assert compare_heads.main(arguments(folder, *more, "--dry-run", **kwargs)) == 0
-    commands = []
-    for block in capsys.readouterr().out.strip().split("\n\n"):
-        text = "\n".join(line for line in block.splitlines() if not line.startswith(("#", "mkdir ")))
-        words = shlex.split(text.replace("\\\n", ""))
-        commands.append(words[: next(i for i, word in enumerate(words) if word in (">", ">>"))])
-    return commands
+    return shown_commands(capsys.readouterr().out)
 
 
 def test_a_dry_run_shows_commands_that_the_programs_own_parsers_take(folder, capsys):
