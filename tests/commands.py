@@ -3,10 +3,12 @@
 import os
 import random
 import re
+import shlex
 import subprocess
 import sys
 import tempfile
 from importlib import import_module
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
@@ -55,13 +57,28 @@ def run(command, check=True, **env):
     return done.stdout
 
 
-def refusal(command, capsys):
-    """What a ghat- command prints that must end with status 2; run in this process, which has torch imported."""
-    name, *arguments = command.split()
+def refusal_of(main, arguments, capsys):
+    """What a command prints that must end with status 2; run in this process, which has torch imported."""
     with pytest.raises(SystemExit) as ended:
-        import_module(f"fairseq_ghat.cli.{name[len('ghat-') :]}").main(arguments)
+        main([str(argument) for argument in arguments])
     assert ended.value.code == 2
     return "".join(capsys.readouterr())
+
+
+def refusal(command, capsys):
+    """The same of the command line of a ghat- command."""
+    name, *arguments = command.split()
+    return refusal_of(import_module(f"fairseq_ghat.cli.{name[len('ghat-') :]}").main, arguments, capsys)
+
+
+def shown_commands(printed):
+    """The command lines that a dry run printed, in words as a shell splits them, without redirections."""
+    commands = []
+    for block in printed.strip().split("\n\n"):
+        text = "\n".join(line for line in block.splitlines() if not line.startswith(("#", "mkdir ")))
+        words = shlex.split(text.replace("\\\n", ""))
+        commands.append(list(takewhile(lambda word: word not in (">", ">>"), words)))
+    return commands
 
 
 def environment():
@@ -183,5 +200,5 @@ def same_weights(first, second):
 
 def hypotheses(log):
     """Lines H-n of a fairseq-generate log: score and text by sentence number."""
-    found = re.findall(r"^H-(\d+)\t(\S+)\t(.*)$", log, re.MULTILINE)
-    return {int(number): (float(score), text) for number, score, text in found}
+    lines = re.findall(r"^H-(\d+)\t(\S+)\t(.*)$", log, re.MULTILINE)
+    return {int(number): (float(score), text) for number, score, text in lines}

@@ -111,11 +111,7 @@ def main(folder) -> int:
         killed = start_and_kill(command, line, before, seconds)
         recoveries = run_to_the_end(command)
         found_heads, found_loss, found_weights = outcome(save_dir)
-        same = (
-            found_heads == heads,
-            found_loss == loss,
-            same_weights(found_weights, weights),
-        )
+        same = (found_heads == heads, found_loss == loss, same_weights(found_weights, weights))
         failures += not (killed and all(same))
         print(
             f"{number:2d}. {seconds:5.3f} s after {before + 1}. '{line}': {'killed' if killed else 'NOT KILLED'}, "

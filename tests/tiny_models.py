@@ -10,6 +10,14 @@ from fairseq.models.transformer import TransformerModel
 import fairseq_ghat  # noqa: F401  registers models, criteria and tasks
 from fairseq_ghat.models.ghat_transformer import GHATTransformerModel, ghat_tiny_architecture
 from fairseq_ghat.models.ghat_transformer_lm import ghat_tiny_lm_architecture
+from fairseq_ghat.modules.grouped_attention import grouped_attentions, record_features
+
+PAD = 1
+BASE_SIZE = {
+    f"{side}_{part}": value
+    for side in ("encoder", "decoder")
+    for part, value in (("layers", 6), ("embed_dim", 512), ("ffn_embed_dim", 2048), ("attention_heads", 8))
+}
 
 
 class TinyTask:
@@ -49,9 +57,9 @@ def build_grouped(**options):
     return GHATTransformerModel.build_model(copy.deepcopy(tiny_args(**options)), TinyTask())
 
 
-def padded_batch(pad=1, eos=2):
+def padded_batch(pad=PAD, eos=2, seed=3):
     """Sources (left-padded) and targets (right-padded) of unequal length: net_input and target."""
-    generator = torch.Generator().manual_seed(3)
+    generator = torch.Generator().manual_seed(seed)
     src = torch.randint(4, 54, (3, 7), generator=generator)
     src[:, -1] = eos
     src[0, :3] = pad
@@ -68,6 +76,18 @@ def padded_batch(pad=1, eos=2):
     }
 
 
+def padded_batches(count):
+    """As many batches of one shape, each of other tokens."""
+    return [padded_batch(seed=seed) for seed in range(count)]
+
+
+def features_of(model, sample, pooled=False):
+    """What a forward pass over a sample leaves in the record of features, padding left out."""
+    with record_features(model, sample["net_input"]["prev_output_tokens"].eq(PAD), pooled=pooled) as features:
+        model(**sample["net_input"])
+    return features
+
+
 def build_criterion(kind, task, alpha=0.5, beta=0.5, scale="0.03", sentence_avg=False, **options):
     """A criterion with the group constraint, built as fairseq builds it from its options."""
     cfg = argparse.Namespace(
@@ -81,6 +101,13 @@ def build_criterion(kind, task, alpha=0.5, beta=0.5, scale="0.03", sentence_avg=
     )
     vars(cfg).update(options)
     return kind.build_criterion(cfg, task)
+
+
+def keep_heads(model, heads):
+    """Masks all other heads of every attention, as a vote does."""
+    for layer in grouped_attentions(model).values():
+        layer.set_head_mask(torch.tensor([head in heads for head in range(layer.heads_held)]))
+    return model
 
 
 def half_products():

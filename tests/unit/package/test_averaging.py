@@ -48,20 +48,19 @@ def test_tied_weights_stay_tied_and_the_file_as_large(tmp_path):
     assert (tmp_path / "mean.pt").stat().st_size < 8000
 
 
-def test_fairseq_602_other_masks_are_refused(tmp_path):
-    mask = torch.tensor([1, 0, 1, 0], dtype=torch.uint8)
-    paths = [saved(tmp_path, "a.pt"), saved(tmp_path, "b.pt", head_mask=mask)]
-    with pytest.raises(CheckpointError, match="b.pt: head_mask differs from .*a.pt: voted and unvoted"):
-        average_checkpoints(paths)
+MASK = torch.tensor([1, 0, 1, 0], dtype=torch.uint8)
 
 
-def test_other_shapes_are_refused(tmp_path):
-    paths = [saved(tmp_path, "a.pt"), saved(tmp_path, "b.pt", w=torch.zeros(2))]
-    with pytest.raises(CheckpointError, match=r"b.pt: w is \(2,\), in .*a.pt \(3,\)"):
-        average_checkpoints(paths)
-
-
-def test_other_parameters_are_refused(tmp_path):
-    paths = [saved(tmp_path, "a.pt"), saved(tmp_path, "b.pt", more=torch.zeros(2))]
-    with pytest.raises(CheckpointError, match="b.pt: not the same model as .*a.pt .more is only in one"):
+@pytest.mark.parametrize(
+    "weights,message",
+    [
+        ({"head_mask": MASK}, "b.pt: head_mask differs from .*a.pt: voted and unvoted"),
+        ({"w": torch.zeros(2)}, r"b.pt: w is \(2,\), in .*a.pt \(3,\)"),
+        ({"more": torch.zeros(2)}, "b.pt: not the same model as .*a.pt .more is only in one"),
+    ],
+    ids=["masks", "shapes", "parameters"],
+)
+def test_fairseq_602_other_models_are_refused(tmp_path, weights, message):
+    paths = [saved(tmp_path, "a.pt"), saved(tmp_path, "b.pt", **weights)]
+    with pytest.raises(CheckpointError, match=message):
         average_checkpoints(paths)

@@ -59,23 +59,23 @@ def spec_of(model):
     return as_transformer_spec(model, TASK.source_dictionary, TASK.target_dictionary)
 
 
-@pytest.mark.parametrize(
-    "counts,remove,options",
-    [
-        ([8] * 6, True, {}),
-        ([2] * 6, True, {}),
-        ([1] * 6, True, {}),
-        (MIXED, True, {}),
-        (MIXED, False, {}),
-        (EMPTIED, True, {}),
-        (EMPTIED, False, {}),
-        (MIXED, True, {"encoder_normalize_before": True, "decoder_normalize_before": True}),
-        ([2] * 6, True, {"encoder_learned_pos": True, "decoder_learned_pos": True, "activation_fn": "gelu"}),
-        ([2] * 6, True, {"layernorm_embedding": True, "no_scale_embedding": True}),
-        ([2] * 6, True, {"encoder_normalize_before": True}),
-    ],
-    ids="all two one mixed masked emptied emptied-masked pre-norm learned-positions norms one-side-pre-norm".split(),
-)
+LEARNED = {"encoder_learned_pos": True, "decoder_learned_pos": True, "activation_fn": "gelu"}
+MODELS = {  # heads kept, whether the others are removed, options
+    "all": ([8] * 6, True, {}),
+    "two": ([2] * 6, True, {}),
+    "one": ([1] * 6, True, {}),
+    "mixed": (MIXED, True, {}),
+    "masked": (MIXED, False, {}),
+    "emptied": (EMPTIED, True, {}),
+    "emptied and masked": (EMPTIED, False, {}),
+    "pre-norm": (MIXED, True, {"encoder_normalize_before": True, "decoder_normalize_before": True}),
+    "learned positions": ([2] * 6, True, LEARNED),
+    "embedding norm": ([2] * 6, True, {"layernorm_embedding": True, "no_scale_embedding": True}),
+    "one side pre-norm": ([2] * 6, True, {"encoder_normalize_before": True}),
+}
+
+
+@pytest.mark.parametrize("counts,remove,options", MODELS.values(), ids=MODELS)
 def test_scores_and_greedy_translations_are_fairseqs(tmp_path, counts, remove, options):
     model = pruned(counts, remove, **options)
     folder = save(spec_of(model), tmp_path / "model")
@@ -88,8 +88,8 @@ def test_scores_and_greedy_translations_are_fairseqs(tmp_path, counts, remove, o
         ((best, *_),) = generator.generate([model], {"net_input": net_input})
         expected = [TASK.target_dictionary[index] for index in best["tokens"] if index != 2]
         words = [[TASK.source_dictionary[index] for index in source[:-1]]]
-        (found,) = translator.translate_batch(words, beam_size=1, max_decoding_length=10)
-        assert found.hypotheses[0] == expected
+        (translation,) = translator.translate_batch(words, beam_size=1, max_decoding_length=10)
+        assert translation.hypotheses[0] == expected
 
 
 def test_padding_of_a_batch_does_not_change_the_scores(tmp_path):
@@ -127,22 +127,24 @@ def of_a_shifted_position_table(spec):
     spec.encoder.position_encodings.encodings = spec.encoder.position_encodings.encodings[1:]
 
 
+APART = "scores a token .* apart from fairseq, allowed is 0.001"
+
+
 @pytest.mark.parametrize(
-    "broken", [without_width_and_scale, without_scaling, of_another_head_count, of_a_shifted_position_table]
+    "broken,heads,message",
+    [
+        (without_width_and_scale, 4, APART),
+        (without_scaling, 4, APART),
+        (of_another_head_count, 4, APART),
+        (of_a_shifted_position_table, 4, APART),
+        (without_width_and_scale, 1, "CTranslate2 cannot compute the exported model"),
+    ],
 )
-def test_broken_exports_are_caught(tmp_path, broken):
-    model = pruned([4] * 6)
+def test_broken_exports_are_caught(tmp_path, broken, heads, message):
+    model = pruned([heads] * 6)
     spec = spec_of(model)
     broken(spec)
-    with pytest.raises(ExportMismatch, match="scores a token .* apart from fairseq, allowed is 0.001"):
-        check_export(save(spec, tmp_path / "model"), model, TASK, sentences())
-
-
-def test_an_export_that_cannot_be_computed_is_caught(tmp_path):
-    model = pruned([1] * 6)
-    spec = spec_of(model)
-    without_width_and_scale(spec)
-    with pytest.raises(ExportMismatch, match="CTranslate2 cannot compute the exported model"):
+    with pytest.raises(ExportMismatch, match=message):
         check_export(save(spec, tmp_path / "model"), model, TASK, sentences())
 
 

@@ -1,8 +1,7 @@
 """FLOPs against sums worked out by hand from the shapes, and the figures of the paper."""
 
 import pytest
-import torch
-from tiny_models import TinyTask, build_grouped, lm_options
+from tiny_models import TinyTask, build_grouped, keep_heads, lm_options
 
 from fairseq_ghat.models.ghat_transformer_lm import GHATTransformerLanguageModel
 from fairseq_ghat.modules.grouped_attention import grouped_attentions, remove_heads
@@ -37,9 +36,7 @@ def test_translation_model_by_hand(length):
 
 
 def test_heads_voted_out_cost_as_little_as_heads_removed():
-    masked, slim = build_grouped(), build_grouped()
-    for layer in grouped_attentions(masked).values():
-        layer.set_head_mask(torch.arange(8) < 2)
+    masked, slim = keep_heads(build_grouped(), [0, 1]), build_grouped()
     remove_heads(slim, {name: [0, 1] for name in grouped_attentions(slim)})
     assert count_flops(masked) == count_flops(slim) == transformer(30, 2, 64, 128, 54, share=1 / 4)
 

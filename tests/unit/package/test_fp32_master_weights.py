@@ -11,14 +11,16 @@ from omegaconf import OmegaConf
 from fairseq_ghat.training.fp32_master_weights import renew_master_weights
 
 
+def adam(parameters, lr=0.0):
+    betas = "(0.9, 0.999)"
+    cfg = FairseqAdamConfig(lr=[lr], adam_betas=betas, fp16_adam_stats=False, use_old_adam=True, tpu=False)
+    return FairseqAdam(cfg, parameters)
+
+
 def optimizer_of(parameters, flat):
     """fairseq's FP16Optimizer with copies built as it builds them; the flat kind by hand, it asks for a GPU."""
     cfg = OmegaConf.create(
-        {
-            "common": {"fp16_scale_window": 100, "bf16": True},
-            "optimization": {"update_freq": [1]},
-            "optimizer": {},
-        }
+        {"common": {"fp16_scale_window": 100, "bf16": True}, "optimization": {"update_freq": [1]}, "optimizer": {}}
     )
     if flat:
         copies = {0: torch.nn.Parameter(torch.cat([p.detach().float().flatten() for p in parameters]))}
@@ -27,11 +29,14 @@ def optimizer_of(parameters, flat):
     else:
         copies = FP16Optimizer.build_fp32_params(Namespace(), parameters, flatten=False)
         trained = copies
-    adam = FairseqAdam(
-        FairseqAdamConfig(lr=[0.0], adam_betas="(0.9, 0.999)", fp16_adam_stats=False, use_old_adam=True, tpu=False),
-        trained,
-    )
-    return FP16Optimizer(cfg, parameters, adam, copies)
+    return FP16Optimizer(cfg, parameters, adam(trained), copies)
+
+
+def update_without_gradient(optimizer, parameters):
+    for parameter in parameters:
+        parameter.grad = torch.zeros_like(parameter)
+    optimizer._needs_sync = True
+    optimizer.step()
 
 
 @pytest.mark.parametrize("flat", [False, True])
@@ -46,10 +51,7 @@ def test_nni_4521_the_next_update_keeps_the_changed_weights(flat):
         assert torch.equal(optimizer.fp32_params[0][6:], parameters[1].float())
     else:
         assert torch.equal(optimizer.fp32_params[0], torch.full((3, 2), 5.0))
-        for parameter in parameters:
-            parameter.grad = torch.zeros_like(parameter)
-        optimizer._needs_sync = True
-        optimizer.step()
+        update_without_gradient(optimizer, parameters)
     assert parameters[0].flatten().tolist() == [5.0] * 6
 
 
@@ -59,18 +61,12 @@ def test_without_renewal_the_next_update_would_undo_the_change():
     optimizer = optimizer_of(parameters, flat=False)
     with torch.no_grad():
         parameters[0].fill_(5.0)
-    parameters[0].grad = torch.zeros_like(parameters[0])
-    optimizer._needs_sync = True
-    optimizer.step()
+    update_without_gradient(optimizer, parameters)
     assert parameters[0].abs().max() == 0
 
 
 def test_optimizers_without_copies_are_left_alone():
     parameters = [torch.nn.Parameter(torch.randn(3))]
     before = parameters[0].clone()
-    renew_master_weights(
-        FairseqAdam(
-            FairseqAdamConfig(lr=[0.1], adam_betas="(0.9, 0.999)", fp16_adam_stats=False, tpu=False), parameters
-        )
-    )
+    renew_master_weights(adam(parameters, lr=0.1))
     assert torch.equal(parameters[0], before)

@@ -5,6 +5,7 @@ import argparse
 import pytest
 import stage_table
 import torch
+from commands import refusal_of
 from sacrebleu.metrics import BLEU
 
 from fairseq_ghat.checkpoints.files import write_checkpoint
@@ -118,9 +119,7 @@ def test_table_says_when_slim_translates_otherwise(tmp_path, capsys):
 def test_table_refuses_a_log_of_another_test_set(tmp_path, capsys):
     reference = write(tmp_path, "one line\n", "ref.en")
     stage = ["--stage", "plain", str(write(tmp_path, LOG)), checkpoint(tmp_path, "c.pt", (1,))]
-    with pytest.raises(SystemExit):
-        stage_table.main(["--reference", str(reference), *stage])
-    assert "has 3 sentences" in capsys.readouterr().err
+    assert "has 3 sentences" in refusal_of(stage_table.main, ["--reference", reference, *stage], capsys)
 
 
 def test_unicode_line_ends_inside_a_sentence_do_not_cut_it(tmp_path):

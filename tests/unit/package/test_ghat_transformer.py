@@ -7,14 +7,13 @@ import torch
 from fairseq.dataclass.configs import GenerationConfig
 from fairseq.models import ARCH_CONFIG_REGISTRY
 from fairseq.sequence_generator import SequenceGenerator
-from tiny_models import TinyTask, build_grouped, build_stock, tiny_args
+from tiny_models import BASE_SIZE, PAD, TinyTask, build_grouped, build_stock, tiny_args
 
 from fairseq_ghat.models.ghat_transformer import GHATTransformerModel
 from fairseq_ghat.modules.grouped_attention import is_voted
 from fairseq_ghat.modules.grouping import Grouping
 from fairseq_ghat.profiling.parameters import non_embedding_parameters
 
-PAD = 1
 SHAPES = [
     {},
     {"encoder_normalize_before": True, "decoder_normalize_before": True},
@@ -37,9 +36,9 @@ def pair(**options):
 def test_forward_equals_stock(options, training, batch):
     stock, ours = pair(**options)
     expected = stock.train(training)(**batch["net_input"])[0]
-    found = ours.train(training)(**batch["net_input"])[0]
+    logits = ours.train(training)(**batch["net_input"])[0]
     real = batch["target"].ne(PAD)
-    torch.testing.assert_close(found[real], expected[real], rtol=0, atol=1e-5)
+    torch.testing.assert_close(logits[real], expected[real], rtol=0, atol=1e-5)
 
 
 def test_gradients_equal_stock(batch):
@@ -69,17 +68,17 @@ def test_incremental_decoding_equals_stock_and_full_forward(options, batch):
     torch.testing.assert_close(logits[1], full, rtol=0, atol=1e-5)
 
 
+def beam_search(model, batch):
+    generator = SequenceGenerator([model], TinyTask().target_dictionary, beam_size=4, max_len_b=12)
+    return generator.generate([model], batch)
+
+
 def test_beam_search_equals_stock(batch):
-    stock, ours = pair()
-    hypotheses = []
-    for model in (stock.eval(), ours.eval()):
-        generator = SequenceGenerator([model], TinyTask().target_dictionary, beam_size=4, max_len_b=12)
-        hypotheses.append(generator.generate([model], batch))
-    for expected, found in zip(*hypotheses):
-        assert [h["tokens"].tolist() for h in found] == [h["tokens"].tolist() for h in expected]
-        torch.testing.assert_close(
-            torch.stack([h["score"] for h in found]), torch.stack([h["score"] for h in expected])
-        )
+    hypotheses = [beam_search(model.eval(), batch) for model in pair()]
+    for expected, translations in zip(*hypotheses):
+        assert [h["tokens"].tolist() for h in translations] == [h["tokens"].tolist() for h in expected]
+        ours, stock = (torch.stack([h["score"] for h in sentence]) for sentence in (translations, expected))
+        torch.testing.assert_close(ours, stock)
 
 
 @pytest.mark.parametrize("option", [None, "print_alignment", "replace_unk"])
@@ -89,11 +88,10 @@ def test_decoding_steps_have_attention_where_an_option_uses_it_and_translations_
     hypotheses = []
     for model in (stock.eval(), ours.eval()):
         model.prepare_for_inference_(Namespace(generation=generation))
-        generator = SequenceGenerator([model], TinyTask().target_dictionary, beam_size=4, max_len_b=12)
-        hypotheses.append(generator.generate([model], batch))
-    for expected, found in zip(*hypotheses):
-        assert [h["tokens"].tolist() for h in found] == [h["tokens"].tolist() for h in expected]
-        for theirs, own in zip(expected, found):
+        hypotheses.append(beam_search(model, batch))
+    for expected, translations in zip(*hypotheses):
+        assert [h["tokens"].tolist() for h in translations] == [h["tokens"].tolist() for h in expected]
+        for theirs, own in zip(expected, translations):
             if option:
                 torch.testing.assert_close(own["attention"], theirs["attention"], rtol=1e-5, atol=1e-6)
             else:
@@ -152,31 +150,18 @@ ARCHS = {  # layers, width, feed-forward, heads
 
 @pytest.mark.parametrize("arch", ARCHS)
 def test_archs_have_the_papers_shape(arch):
-    import argparse
-
-    args = argparse.Namespace()
+    args = Namespace()
     ARCH_CONFIG_REGISTRY[arch](args)
     for side in ("encoder", "decoder"):
-        shape = [
-            getattr(args, f"{side}_{part}") for part in ("layers", "embed_dim", "ffn_embed_dim", "attention_heads")
-        ]
-        assert tuple(shape) == ARCHS[arch]
+        parts = ("layers", "embed_dim", "ffn_embed_dim", "attention_heads")
+        assert tuple(getattr(args, f"{side}_{part}") for part in parts) == ARCHS[arch]
     assert args.encoder_normalize_before is args.decoder_normalize_before is False
 
 
 def test_base_size_has_44_million_parameters_without_embeddings():
     """Paper, Table 1; by hand 6 x 3.152M + 6 x 4.204M = 44.1M."""
-    args = tiny_args(
-        **{
-            f"{side}_{part}": value
-            for side in ("encoder", "decoder")
-            for part, value in zip(
-                ("layers", "embed_dim", "ffn_embed_dim", "attention_heads"), ARCHS["ghat_transformer"]
-            )
-        }
-    )
     with torch.device("meta"):
-        model = GHATTransformerModel.build_model(args, TinyTask())
+        model = GHATTransformerModel.build_model(tiny_args(**BASE_SIZE), TinyTask())
     per_attention = 4 * (512 * 512 + 512)
     feed_forward = 2 * 512 * 2048 + 512 + 2048
     encoder, decoder = per_attention + feed_forward + 4 * 512, 2 * per_attention + feed_forward + 6 * 512

@@ -39,10 +39,14 @@ def build(kind, **given):
     return kind.build_model(copy.deepcopy(args), TinyTask())
 
 
+def stock_and_ours(**given):
+    return [build(kind, **given) for kind in (TransformerLanguageModel, GHATTransformerLanguageModel)]
+
+
 def tokens():
-    found = torch.randint(4, 54, (3, 9), generator=torch.Generator().manual_seed(1))
-    found[1, 6:] = 1  # a block that ends early
-    return found
+    blocks = torch.randint(4, 54, (3, 9), generator=torch.Generator().manual_seed(1))
+    blocks[1, 6:] = 1  # a block that ends early
+    return blocks
 
 
 def log_probabilities(model, source):
@@ -55,11 +59,9 @@ def log_probabilities(model, source):
 @pytest.mark.parametrize("shape", SHAPES, ids=NAMES)
 @pytest.mark.parametrize("training", [True, False])
 def test_grouping_off_equals_stock(shape, training):
-    stock, ours = (
-        build(kind, **shape).train(training) for kind in (TransformerLanguageModel, GHATTransformerLanguageModel)
-    )
-    expected, found = log_probabilities(stock, tokens()), log_probabilities(ours, tokens())
-    torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
+    stock, ours = (model.train(training) for model in stock_and_ours(**shape))
+    expected, computed = log_probabilities(stock, tokens()), log_probabilities(ours, tokens())
+    torch.testing.assert_close(computed, expected, rtol=0, atol=1e-5)
     if training:
         for model in (stock, ours):
             model(src_tokens=tokens(), src_lengths=None)[0].square().sum().backward()
@@ -72,27 +74,24 @@ def test_grouping_off_equals_stock(shape, training):
 
 @pytest.mark.parametrize("shape", SHAPES, ids=NAMES)
 def test_incremental_generation_equals_stock(shape):
-    stock, ours = (build(kind, **shape).eval() for kind in (TransformerLanguageModel, GHATTransformerLanguageModel))
-    states, source = ({}, {}), tokens()[:, :6]
+    models, source = [(model.eval(), {}) for model in stock_and_ours(**shape)], tokens()[:, :6]
     with torch.no_grad():
         for length in range(1, 7):
-            expected, found = (
-                model.decoder(source[:, :length], incremental_state=state)[0]
-                for model, state in zip((stock, ours), states)
+            expected, computed = (
+                model.decoder(source[:, :length], incremental_state=state)[0] for model, state in models
             )
-            torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
+            torch.testing.assert_close(computed, expected, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=NAMES)
 def test_stock_checkpoint_loads_as_it_is(shape):
-    stock, ours = build(TransformerLanguageModel, **shape).eval(), build(GHATTransformerLanguageModel, **shape).eval()
+    stock, ours = (model.eval() for model in stock_and_ours(**shape))
     with torch.no_grad():
         for parameter in stock.parameters():
             parameter.add_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(3)) * 0.1)
         ours.load_state_dict(stock.state_dict(), strict=True)
-        torch.testing.assert_close(
-            log_probabilities(ours, tokens()), log_probabilities(stock, tokens()), rtol=0, atol=1e-5
-        )
+        expected, computed = log_probabilities(stock, tokens()), log_probabilities(ours, tokens())
+        torch.testing.assert_close(computed, expected, rtol=0, atol=1e-5)
 
 
 def test_embeddings_that_are_tied_stay_tied():

@@ -2,13 +2,11 @@
 
 import pytest
 import torch
-from tiny_models import build_grouped, padded_batch
+from tiny_models import PAD, build_grouped, features_of, padded_batch
 
 from fairseq_ghat.modules.group_classifiers import GroupClassifiers
 from fairseq_ghat.modules.grouped_attention import grouped_attentions, record_features
 from fairseq_ghat.modules.head_features import pool_heads
-
-PAD = 1
 
 
 def test_pooling_leaves_padding_out():
@@ -24,12 +22,9 @@ def test_pooling_leaves_padding_out():
 def test_more_padding_changes_nothing(feature):
     model, batch, wider = build_grouped(group_feature=feature).eval(), padded_batch(), padded_batch()
     wider["net_input"]["src_tokens"] = torch.nn.functional.pad(batch["net_input"]["src_tokens"], (5, 0), value=PAD)
-    found = []
-    for sample in (batch, wider):
-        with record_features(model, sample["net_input"]["prev_output_tokens"].eq(PAD), pooled=True) as features:
-            model(**sample["net_input"])
-        found.append(torch.stack(features.pooled(features.layers)))
-    torch.testing.assert_close(found[0], found[1], rtol=1e-4, atol=1e-4)
+    records = [features_of(model, sample, pooled=True) for sample in (batch, wider)]
+    narrow, wide = (torch.stack(features.pooled(features.layers)) for features in records)
+    torch.testing.assert_close(narrow, wide, rtol=1e-4, atol=1e-4)
 
 
 def test_logits_are_one_linear_map_per_layer_shared_by_its_heads():

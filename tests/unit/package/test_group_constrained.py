@@ -8,7 +8,7 @@ import torch
 from fairseq.criterions.cross_entropy import CrossEntropyCriterion
 from fairseq.criterions.label_smoothed_cross_entropy import LabelSmoothedCrossEntropyCriterion
 from fairseq.logging import metrics
-from tiny_models import TinyTask, build_criterion, build_grouped, build_stock, padded_batch
+from tiny_models import TinyTask, build_criterion, build_grouped, build_stock, features_of, keep_heads, padded_batch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from fairseq_ghat.core.group_constraint import classification_constraint, group_constraint
@@ -25,7 +25,6 @@ from fairseq_ghat.modules.grouped_attention import (
     record_features,
 )
 from fairseq_ghat.modules.grouping import Grouping
-from fairseq_ghat.pruning.vote import set_head_masks
 from fairseq_ghat.training.group_training import GroupTraining
 from fairseq_ghat.training.hidden_unit_history import HiddenUnitHistory
 
@@ -35,9 +34,11 @@ def criterion(scale="0.25", alpha=0.7, beta=0.3, sentence_avg=False):
 
 
 def constraint_of(model, batch, alpha=0.7, beta=0.3):
-    with record_features(model, batch["net_input"]["prev_output_tokens"].eq(1)) as features:
-        model(**batch["net_input"])
-    return group_constraint(features.stacks(), 2, alpha, beta)
+    return group_constraint(features_of(model, batch).stacks(), 2, alpha, beta)
+
+
+def fairseqs_criterion(sentence_avg=False):
+    return LabelSmoothedCrossEntropyCriterion(TinyTask(), sentence_avg, 0.1)
 
 
 def repeated(batch, times):
@@ -50,7 +51,7 @@ def repeated(batch, times):
 def test_number_adds_lambda_times_constraint_per_sample(batch, sentence_avg):
     model = build_grouped().eval()
     loss, size, log = criterion("0.25", sentence_avg=sentence_avg)(model, batch)
-    task_loss, _, _ = LabelSmoothedCrossEntropyCriterion(TinyTask(), sentence_avg, 0.1)(model, batch)
+    task_loss, _, _ = fairseqs_criterion(sentence_avg)(model, batch)
     assert log["loss"].item() == pytest.approx(task_loss.item(), rel=1e-6)
     expected = task_loss / size + 0.25 * constraint_of(model, batch).loss
     assert (loss / size).item() == pytest.approx(expected.item(), rel=1e-5)
@@ -77,11 +78,11 @@ def test_gradient_of_the_loss_is_that_of_task_plus_constraint(batch):
     model = build_grouped().train()
     loss, size, _ = criterion("0.25")(model, batch)
     loss.backward()
-    found = [p.grad.clone() for p in model.parameters()]
+    gradients = [p.grad.clone() for p in model.parameters()]
     model.zero_grad()
-    task_loss, _, _ = LabelSmoothedCrossEntropyCriterion(TinyTask(), False, 0.1)(model, batch)
+    task_loss, _, _ = fairseqs_criterion()(model, batch)
     (task_loss + 0.25 * size * constraint_of(model, batch).loss).backward()
-    for gradient, parameter in zip(found, model.parameters()):
+    for gradient, parameter in zip(gradients, model.parameters()):
         torch.testing.assert_close(gradient, parameter.grad, rtol=1e-4, atol=1e-5)
 
 
@@ -127,10 +128,10 @@ def waits_of_a_step(model, kind, batch):
 @pytest.mark.parametrize("feature", ["value", "attention", "output"])
 @pytest.mark.parametrize("masked", [False, True])
 def test_a_step_never_waits_for_the_device_where_fairseqs_does_not(batch, feature, masked):
-    stock = waits_of_a_step(build_stock(), LabelSmoothedCrossEntropyCriterion(TinyTask(), False, 0.1), batch)
+    stock = waits_of_a_step(build_stock(), fairseqs_criterion(), batch)
     model = build_grouped(group_feature=feature)
     if masked:
-        set_head_masks(dict(zip(grouped_attentions(model).values(), (torch.arange(8) < 2).expand(6, -1))))
+        keep_heads(model, [0, 1])
     assert waits_of_a_step(model, criterion("0.25"), batch) == stock
 
 
@@ -142,7 +143,7 @@ def test_what_waits_is_counted():
 
 
 def test_classification_objective_never_waits_for_the_device(batch):
-    stock = waits_of_a_step(build_stock(), LabelSmoothedCrossEntropyCriterion(TinyTask(), False, 0.1), batch)
+    stock = waits_of_a_step(build_stock(), fairseqs_criterion(), batch)
     model = build_grouped()
     assert waits_of_a_step(model, classifying(model), batch) == stock
 
@@ -156,8 +157,8 @@ def test_constraint_is_computed_in_float32_under_amp(batch, feature):
     stack = features.stacks()[0].detach() * 1e6  # as of a large batch
     exact = group_constraint([stack], 2, 0.5, 0.5)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        found = group_constraint([stack], 2, 0.5, 0.5)
-    assert torch.equal(found.loss, exact.loss) and torch.equal(found.labels[0], exact.labels[0])
+        under_amp = group_constraint([stack], 2, 0.5, 0.5)
+    assert torch.equal(under_amp.loss, exact.loss) and torch.equal(under_amp.labels[0], exact.labels[0])
 
 
 @pytest.mark.parametrize("feature", ["value", "attention", "output"])
@@ -181,9 +182,7 @@ def test_classification_objective_adds_eq_4a(batch):
     for number, parameter in enumerate(ours.parameters()):
         parameter.data.copy_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(number)))
     loss, size, log = ours(model, batch)
-    padding = batch["net_input"]["prev_output_tokens"].eq(1)
-    with record_features(model, padding, pooled=True) as features:
-        model(**batch["net_input"])
+    features = features_of(model, batch, pooled=True)
     labels = hidden_unit_labels(features.stacks()[0], 2)
     logits = ours.classifiers(list(grouped_attentions(model)), features.pooled(features.layers))
     expected = classification_constraint(logits, labels, 0.7, 0.3).mean()
@@ -197,22 +196,21 @@ def test_classifiers_and_model_learn_from_the_classification_objective(batch):
     ours = classifying(model, beta=0.0, scale="10")
     parameters = [*model.parameters(), *ours.parameters()]
     optimizer = torch.optim.Adam(parameters, lr=0.003)
-    found = []
+    probabilities = []
     for _ in range(30):
         optimizer.zero_grad()
         loss, size, log = ours(model, batch)
         loss.backward()
         optimizer.step()
-        found.append((log["group_probability"] / size).item())
-    assert found[0] == pytest.approx(0.5, abs=1e-6)
-    assert found[-1] > 0.7
+        probabilities.append((log["group_probability"] / size).item())
+    assert probabilities[0] == pytest.approx(0.5, abs=1e-6)
+    assert probabilities[-1] > 0.7
 
 
 def test_fairseq_2389_classifiers_keep_a_gradient_after_the_vote(batch):
     """facebookresearch/fairseq#2389: default data-parallel training wants one for every parameter."""
     model = build_grouped()
-    ours = classifying(model)
-    set_head_masks(dict(zip(grouped_attentions(model).values(), torch.tensor([[1, 0, 0, 1, 0, 0, 0, 0]] * 6))))
+    ours = classifying(keep_heads(model, [0, 3]))
     loss, _, log = ours(model, batch)
     loss.backward()
     assert loss.item() == log["loss"].item()
@@ -240,7 +238,7 @@ def test_constraint_acts_in_its_stages_only(batch, stage, before, after):
     ours = build_criterion(GroupConstrainedCrossEntropy, VotingTask(model, stage), scale="1")
     for voted, expected in ((False, before), (True, after)):
         if voted:
-            set_head_masks(dict(zip(grouped_attentions(model).values(), torch.tensor([[1, 0, 0, 1, 0, 0, 0, 0]] * 6))))
+            keep_heads(model, [0, 3])
         loss, _, log = ours(model, batch)
         assert ("constraint" in log) == expected
         assert (loss.item() != log["loss"].item()) == expected
@@ -258,12 +256,11 @@ def test_observer_sees_the_grams_of_training_before_the_vote(batch):
         task.group_training.observed = {}
         ours.eval()(model.eval(), batch)
         assert not task.group_training.observed, "validation is not observed"
-    with record_features(model, batch["net_input"]["prev_output_tokens"].eq(1)) as features:
-        model(**batch["net_input"])
-    for found in seen:
-        assert list(found) == list(grouped_attentions(model))
-        torch.testing.assert_close(torch.stack(list(found.values())), features.stacks()[0])
-        assert not any(gram.requires_grad for gram in found.values())
+    (stack,) = features_of(model, batch).stacks()
+    for grams in seen:
+        assert list(grams) == list(grouped_attentions(model))
+        torch.testing.assert_close(torch.stack(list(grams.values())), stack)
+        assert not any(gram.requires_grad for gram in grams.values())
 
 
 def test_batch_in_which_layerdrop_skips_every_layer_is_not_constrained(batch):
@@ -305,10 +302,7 @@ def test_cross_entropy_variant(batch):
 
 
 def test_after_the_vote_only_the_task_loss_is_left(batch):
-    model = build_grouped().eval()
-    layers = list(grouped_attentions(model).values())
-    set_head_masks(dict(zip(layers, torch.tensor([[1, 0, 0, 1, 0, 0, 0, 0]] * 6))))
-    loss, _, log = criterion("100")(model, batch)
+    loss, _, log = criterion("100")(keep_heads(build_grouped().eval(), [0, 3]), batch)
     assert loss.item() == log["loss"].item()
     assert "constraint" not in log
 
@@ -331,9 +325,9 @@ def test_metrics_are_means_over_batches_by_size():
          "homogeneity": torch.tensor(12 * 0.9), "diversity": torch.tensor(12 * 0.5),
          "constraint": torch.tensor(12 * -0.7), "constrained_size": 12},
     ]  # fmt: skip
-    with metrics.aggregate(new_root=True) as found:
+    with metrics.aggregate(new_root=True) as logged:
         GroupConstrainedLabelSmoothedCrossEntropy.reduce_metrics(logs)
-    values = found.get_smoothed_values()
+    values = logged.get_smoothed_values()
     assert values["loss"] == pytest.approx(2 / math.log(2), abs=1e-3)
     assert values["homogeneity"] == pytest.approx((4 * 0.5 + 12 * 0.9) / 16)
     assert values["diversity"] == pytest.approx((4 * 0.1 + 12 * 0.5) / 16)

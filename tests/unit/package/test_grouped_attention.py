@@ -14,10 +14,7 @@ from fairseq_ghat.modules.grouping import Grouping
 from fairseq_ghat.profiling.peak_memory import peak_bytes
 
 E, HEADS = 32, 4
-KINDS = {
-    "self": {"self_attention": True},
-    "cross": {"encoder_decoder_attention": True},
-}
+KINDS = {"self": {"self_attention": True}, "cross": {"encoder_decoder_attention": True}}
 
 
 def make(kind, heads=HEADS):
@@ -48,8 +45,8 @@ def test_equals_stock_attention(kind, padded, need_weights, batch):
     padding = padding if padded else None
     static = kind == "cross"  # the way fairseq's decoder layer calls it
     expected, weights = stock(query, key, key, padding, need_weights=need_weights, static_kv=static)
-    found, our_weights = ours(query, key, key, padding, need_weights=need_weights, static_kv=static)
-    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+    output, our_weights = ours(query, key, key, padding, need_weights=need_weights, static_kv=static)
+    torch.testing.assert_close(output, expected, rtol=1e-5, atol=1e-5)
     if need_weights:
         torch.testing.assert_close(our_weights, weights, rtol=1e-5, atol=1e-5)
 
@@ -60,16 +57,16 @@ def test_short_sentences_of_a_large_batch_take_plain_products_and_give_the_same(
 ):
     _, ours = make("cross")
     query, key, padding = inputs("cross", batch, queries, keys)
-    fused, called, found = ours._fused_attention, [], []
+    fused, called, outputs = ours._fused_attention, [], []
     monkeypatch.setattr(ours, "_fused_attention", lambda *args: called.append(1) or fused(*args), raising=False)
     for choice in (grouped_attention._two_products_are_faster, lambda q, k: True, lambda q, k: False):
         monkeypatch.setattr(grouped_attention, "_two_products_are_faster", choice)
         called.clear()
         output = ours(query, key, key, padding, need_weights=False, static_kv=True)[0]
-        found.append((output, not called))
-    assert [took_plain for _, took_plain in found] == [plain, True, False]
-    for output, _ in found[1:]:
-        torch.testing.assert_close(output, found[0][0], rtol=1e-5, atol=1e-5)
+        outputs.append((output, not called))
+    assert [took_plain for _, took_plain in outputs] == [plain, True, False]
+    for output, _ in outputs[1:]:
+        torch.testing.assert_close(output, outputs[0][0], rtol=1e-5, atol=1e-5)
 
 
 def test_plain_products_are_for_the_cpu_only():
@@ -153,8 +150,8 @@ def test_causal_mask_together_with_padding():
     padding[1, 3:] = True
     causal = torch.triu(torch.full((5, 5), float("-inf")), 1)
     expected = stock(query, query, query, padding, need_weights=False, attn_mask=causal)[0]
-    found = ours(query, query, query, padding, need_weights=False, attn_mask=causal)[0]
-    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+    output = ours(query, query, query, padding, need_weights=False, attn_mask=causal)[0]
+    torch.testing.assert_close(output, expected, rtol=1e-5, atol=1e-5)
 
 
 def test_incremental_decoding_with_reordered_beam_equals_stock():
@@ -164,8 +161,8 @@ def test_incremental_decoding_with_reordered_beam_equals_stock():
     order = torch.tensor([1, 0, 2, 2, 5, 4])
     for step in steps:
         expected = stock(step, step, step, incremental_state=states[0], need_weights=False)[0]
-        found = ours(step, step, step, incremental_state=states[1], need_weights=False)[0]
-        torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+        output = ours(step, step, step, incremental_state=states[1], need_weights=False)[0]
+        torch.testing.assert_close(output, expected, rtol=1e-5, atol=1e-5)
         stock.reorder_incremental_state(states[0], order)
         ours.reorder_incremental_state(states[1], order)
 
@@ -183,8 +180,8 @@ def test_cross_attention_shares_the_source_of_a_beam():
     for step in torch.randn(3, 1, batch * beam, E):
         kwargs = {"key_padding_mask": padding, "static_kv": True, "need_head_weights": True}
         expected, weights = stock(step, source, source, incremental_state=states[0], **kwargs)
-        found, our_weights = ours(step, source, source, incremental_state=states[1], **kwargs)
-        torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+        output, our_weights = ours(step, source, source, incremental_state=states[1], **kwargs)
+        torch.testing.assert_close(output, expected, rtol=1e-5, atol=1e-5)
         torch.testing.assert_close(our_weights, weights, rtol=1e-5, atol=1e-5)
     cached = ours._get_input_buffer(states[1])["prev_key"]
     assert cached.shape == (batch, HEADS, 6, E // HEADS)

@@ -51,11 +51,7 @@ def test_rounds_take_the_lowest_of_those_that_are_left():
 def test_number_of_heads_is_the_budget_and_rounds_of_one_agree(over, may_empty):
     generator = torch.Generator().manual_seed(2)
     for heads in (1, 2, 3):
-        scores = [
-            torch.rand(8, generator=generator),
-            torch.rand(5, generator=generator),
-            torch.rand(4, generator=generator),
-        ]
+        scores = [torch.rand(count, generator=generator) for count in (8, 5, 4)]
         budget = HeadBudget(heads, over, may_empty)
         at_once = top_heads(scores, budget)
         assert sum(int(mask.sum()) for mask in at_once) == 3 * heads

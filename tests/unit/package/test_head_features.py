@@ -2,11 +2,9 @@
 
 import pytest
 import torch
-from tiny_models import build_grouped, build_stock, padded_batch
+from tiny_models import PAD, build_grouped, build_stock, features_of, padded_batch
 
 from fairseq_ghat.modules.grouped_attention import grouped_attentions, record_features
-
-PAD = 1
 
 
 def record_inputs(model):
@@ -39,8 +37,8 @@ def slow_features(attention, call, feature, batch):
             if decoder and not cross:
                 scores = scores + torch.triu(torch.full_like(scores, float("-inf")), 1)
             weights = scores.softmax(-1)
-            found = {"value": v[:, part], "attention": weights, "output": weights @ v[:, part]}[feature]
-            per_head[h].append(found.flatten())
+            maps = {"value": v[:, part], "attention": weights, "output": weights @ v[:, part]}
+            per_head[h].append(maps[feature].flatten())
     return torch.stack([torch.cat(parts) for parts in per_head])
 
 
@@ -49,8 +47,7 @@ def slow_features(attention, call, feature, batch):
 def test_grams_of_all_layers_equal_features_without_padding(feature, training, batch):
     model = build_grouped(group_feature=feature).train(training)
     calls = record_inputs(model)
-    with record_features(model, batch["net_input"]["prev_output_tokens"].eq(PAD)) as features:
-        model(**batch["net_input"])
+    features = features_of(model, batch)
     (stack,) = features.stacks()
     names = {attention: name for name, attention in grouped_attentions(model).items()}
     assert [names[layer] for layer in features.layer_stacks()[0]] == list(grouped_attentions(model))
@@ -61,19 +58,12 @@ def test_grams_of_all_layers_equal_features_without_padding(feature, training, b
 
 
 def test_more_padding_changes_nothing():
-    batch = padded_batch()
-    wider = padded_batch()
-    wider["net_input"]["src_tokens"] = torch.nn.functional.pad(batch["net_input"]["src_tokens"], (4, 0), value=PAD)
-    wider["net_input"]["prev_output_tokens"] = torch.nn.functional.pad(
-        batch["net_input"]["prev_output_tokens"], (0, 3), value=PAD
-    )
+    batch, wider = padded_batch(), padded_batch()
+    for name, more in (("src_tokens", (4, 0)), ("prev_output_tokens", (0, 3))):
+        wider["net_input"][name] = torch.nn.functional.pad(batch["net_input"][name], more, value=PAD)
     for feature in ("value", "attention", "output"):
         model = build_grouped(group_feature=feature).eval()
-        stacks = []
-        for sample in (batch, wider):
-            with record_features(model, sample["net_input"]["prev_output_tokens"].eq(PAD)) as features:
-                model(**sample["net_input"])
-            stacks.append(features.stacks()[0])
+        stacks = [features_of(model, sample).stacks()[0] for sample in (batch, wider)]
         torch.testing.assert_close(stacks[0], stacks[1], rtol=1e-4, atol=1e-4)
 
 

@@ -46,32 +46,19 @@ def test_same_features_in_both_epochs_are_no_change():
     assert history.change[0] == pytest.approx(0, abs=1e-7)
 
 
-def test_resuming_in_the_middle_of_an_epoch_is_as_if_never_stopped():
-    whole = HiddenUnitHistory(HEADS)
+@pytest.mark.parametrize("after_restart", [[3], []], ids=["in the middle of an epoch", "between epochs"])
+def test_resuming_is_as_if_never_stopped(after_restart):
+    whole, resumed = HiddenUnitHistory(HEADS), HiddenUnitHistory(HEADS)
     run_epoch(whole, 1, [1])
-    run_epoch(whole, 2, [2, 3])
-    whole.begin_epoch(3)
-
-    stopped = HiddenUnitHistory(HEADS)
-    run_epoch(stopped, 1, [1])
-    run_epoch(stopped, 2, [2])
-    resumed = HiddenUnitHistory(HEADS)
-    resumed.load_state_dict(stopped.state_dict())
-    resumed.begin_epoch(2)
-    resumed.add(grams(3))
-    resumed.begin_epoch(3)
-    assert resumed.change == whole.change
-
-
-def test_resuming_between_epochs_is_as_if_never_stopped():
-    stopped = HiddenUnitHistory(HEADS)
-    run_epoch(stopped, 1, [1])
-    run_epoch(stopped, 2, [2])
-    resumed = HiddenUnitHistory(HEADS)
-    resumed.load_state_dict(stopped.state_dict())
-    for history in (stopped, resumed):
+    run_epoch(whole, 2, [2])
+    resumed.load_state_dict(whole.state_dict())
+    if after_restart:
+        resumed.begin_epoch(2)
+    for history in (whole, resumed):
+        for seed in after_restart:
+            history.add(grams(seed))
         history.begin_epoch(3)
-    assert resumed.change is not None and resumed.change == stopped.change
+    assert resumed.change is not None and resumed.change == whole.change
 
 
 def test_skipped_layers_and_batches_that_do_not_count_add_nothing():

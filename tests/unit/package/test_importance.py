@@ -6,10 +6,10 @@ from threading import Barrier, Thread
 
 import pytest
 import torch
-from tiny_models import TinyTask, build_grouped, padded_batch
+from tiny_models import PAD, TinyTask, build_grouped, features_of, padded_batches
 from torch.nn import functional as F
 
-from fairseq_ghat.modules.grouped_attention import grouped_attentions, is_voted, record_features
+from fairseq_ghat.modules.grouped_attention import grouped_attentions, is_voted
 from fairseq_ghat.modules.head_gates import HeadGates
 from fairseq_ghat.pruning.calibration import Calibration, token_loss
 from fairseq_ghat.pruning.importance.registry import IMPORTANCES, KEEP_HEADS, LEARNED_GATES
@@ -18,21 +18,8 @@ from fairseq_ghat.pruning.options import VoteOptions
 from fairseq_ghat.pruning.slimming import kept_heads_in_state
 from fairseq_ghat.pruning.vote import vote
 
-PAD = 1
 GRADIENTS = [name for name, kind in IMPORTANCES.items() if kind.uses_loss]
 FREE = [name for name, kind in IMPORTANCES.items() if not kind.one_per_group]
-
-
-def batches(count=4):
-    made = []
-    for seed in range(count):
-        sample = padded_batch()
-        generator = torch.Generator().manual_seed(seed)
-        for tokens in (sample["net_input"]["src_tokens"], sample["target"]):
-            noise = torch.randint(4, 54, tokens.shape, generator=generator)
-            tokens.copy_(torch.where(tokens > 3, noise, tokens))
-        made.append(sample)
-    return made
 
 
 def calibration(model, samples, limit=None, reduce=None, loss=None):
@@ -42,7 +29,7 @@ def calibration(model, samples, limit=None, reduce=None, loss=None):
 
 def choose(keep, model=None, samples=None, limit=None, reduce=None, loss=None, **options):
     """Heads kept: by default 2 of each layer, without a refit."""
-    model, samples = model or build_grouped(), batches() if samples is None else samples
+    model, samples = model or build_grouped(), padded_batches(4) if samples is None else samples
     options = {"refit": "none", "vote_heads": 2, **options}
     return vote(calibration(model, samples, limit, reduce, loss), VoteOptions(keep_heads=keep, **options))
 
@@ -53,7 +40,7 @@ def choose(keep, model=None, samples=None, limit=None, reduce=None, loss=None, *
 @pytest.mark.parametrize("refit", ["none", "output"])
 @pytest.mark.parametrize("keep", IMPORTANCES)
 def test_budget_is_kept_and_nothing_but_masks_and_refit_changes(keep, refit):
-    model, samples = build_grouped(dropout=0.5).train(), batches(12)
+    model, samples = build_grouped(dropout=0.5).train(), padded_batches(12)
     before = {name: value.clone() for name, value in model.named_parameters()}
     random_state = torch.get_rng_state()
     kept = choose(keep, model, samples, refit=refit)
@@ -96,7 +83,7 @@ def test_no_data_is_an_error_and_leaves_the_model_as_it_was(keep):
 @pytest.mark.parametrize("keep", [name for name in IMPORTANCES if name != "random-in-group"])
 def test_workers_that_add_up_their_shares_choose_like_one(keep):
     """Two workers in lockstep, in threads; the sums are exchanged as all_reduce does."""
-    samples = batches(6)
+    samples = padded_batches(6)
     models = [build_grouped(), build_grouped()]
     barrier, slots, kept = Barrier(2), [None, None], [None, None]
 
@@ -144,8 +131,7 @@ def test_l1_keeps_heads_whose_weights_were_made_larger():
 
 
 @pytest.mark.parametrize(
-    "keep,projections",
-    [("l1", ["q_proj", "k_proj", "v_proj", "out_proj"]), ("reconstruction", ["out_proj"])],
+    "keep,projections", [("l1", ["q_proj", "k_proj", "v_proj", "out_proj"]), ("reconstruction", ["out_proj"])]
 )
 def test_budget_over_the_model_does_not_prefer_layers_of_large_weights(keep, projections):
     """The last attention of the model, so that its size changes nothing in the others."""
@@ -169,10 +155,9 @@ def by_slopes(model, samples, closed=()):
         picked = probabilities.gather(-1, sample["target"].unsqueeze(-1)).squeeze(-1)
         return -(picked * sample["target"].ne(PAD)).sum(1)
 
-    found = {}
+    slopes = {name: torch.zeros(8, dtype=torch.float64) for name in layers}
     with torch.no_grad(), HeadGates(model) as gated:
         for name, layer in layers.items():
-            found[name] = torch.zeros(8, dtype=torch.float64)
             for head in range(8):
                 for sample in samples:
                     sides = []
@@ -180,29 +165,28 @@ def by_slopes(model, samples, closed=()):
                         gated.gates = {other: gate.clone() for other, gate in gates.items()}
                         gated.gates[layer][head] += side
                         sides.append(losses(sample))
-                    found[name][head] += ((sides[1] - sides[0]) / 2e-3).abs().sum()
-    return {name: score / score.norm() for name, score in found.items()}
+                    slopes[name][head] += ((sides[1] - sides[0]) / 2e-3).abs().sum()
+    return {name: score / score.norm() for name, score in slopes.items()}
 
 
 def test_gradient_importance_is_the_slope_of_each_sentences_loss():
     """Over the model, too, where layers are compared by scores of norm 1."""
-    samples = batches(2)
+    samples = padded_batches(2)
     scores = by_slopes(build_grouped(), samples)
     kept = choose("gradient", samples=samples)
     assert kept == {name: sorted(score.topk(2).indices.tolist()) for name, score in scores.items()}
     for heads in (2, 4, 6):
         kept = choose("gradient", samples=samples, vote_heads=heads, vote_budget="model")
-        found = sorted(float(score[head]) for name, score in scores.items() for head in kept[name])
+        of_kept = sorted(float(score[head]) for name, score in scores.items() for head in kept[name])
         highest = torch.cat(list(scores.values())).sort().values[-6 * heads :].tolist()
-        assert found == pytest.approx(highest, rel=1e-3)
+        assert of_kept == pytest.approx(highest, rel=1e-3)
 
 
 def test_rounds_score_anew_without_the_heads_that_are_gone():
     """48 heads, 5 a round; the first round takes the 5 lowest, the second is scored with them closed."""
-    samples, heads = batches(1), 7
-    kept = choose(
-        "gradient-iterative", samples=samples, vote_heads=heads, vote_budget="model"
-    )  # 42 of 48: rounds of 5 and 1
+    samples, heads = padded_batches(1), 7
+    # 42 of 48: rounds of 5 and 1
+    kept = choose("gradient-iterative", samples=samples, vote_heads=heads, vote_budget="model")
     closed = []
     for count in (5, 1):
         scores = by_slopes(build_grouped(), samples, closed)
@@ -215,7 +199,7 @@ def test_rounds_score_anew_without_the_heads_that_are_gone():
 
 def test_reconstruction_keeps_the_subset_with_the_least_error_measured_on_outputs():
     """Plain removal: the mean square of what the removed heads add to the output, over all subsets."""
-    model, samples = build_grouped().eval(), batches()
+    model, samples = build_grouped().eval(), padded_batches(4)
     inputs = {name: [] for name in grouped_attentions(model)}  # of the output projections, without padding
     kind = {"encoder": "src_tokens", "decoder": "prev_output_tokens"}
     for name, layer in grouped_attentions(model).items():
@@ -241,18 +225,14 @@ def test_reconstruction_keeps_the_subset_with_the_least_error_measured_on_output
 
 def test_reconstruction_follows_the_refit():
     """The heads that lose least by plain removal are others than those that the refit makes most of."""
-    samples = batches(12)
+    samples = padded_batches(12)
     assert choose("reconstruction", samples=samples) != choose("reconstruction", samples=samples, refit="output")
 
 
 def test_disagreement_keeps_the_pair_with_the_lowest_cosine():
-    model, samples = build_grouped().eval(), batches()
-    total = 0
+    model, samples = build_grouped().eval(), padded_batches(4)
     with torch.no_grad():
-        for sample in samples:
-            with record_features(model, sample["net_input"]["prev_output_tokens"].eq(PAD)) as features:
-                model(**sample["net_input"])
-            total = total + features.stacks()[0].double()
+        total = sum(features_of(model, sample).stacks()[0].double() for sample in samples)
     expected = {}
     for name, gram in zip(grouped_attentions(model), total):
         cosine = gram / (gram.diagonal()[:, None] * gram.diagonal()[None]).sqrt()

@@ -39,8 +39,8 @@ def test_removed_heads_that_kept_ones_can_express_come_back_exactly():
     outputs[:, ~KEPT] = outputs[:, KEPT] @ combination + torch.tensor([1.0, -2.0, 0.3, 4.0], dtype=torch.float64)
     weight, bias = weight_and_bias()
     new_weight, bias_change = refit_output_projection(weight, moments_of(outputs), KEPT, ridge=0)
-    found = outputs[:, KEPT] @ new_weight.T + bias + bias_change
-    torch.testing.assert_close(found, outputs @ weight.T + bias, rtol=1e-5, atol=1e-5)
+    refitted = outputs[:, KEPT] @ new_weight.T + bias + bias_change
+    torch.testing.assert_close(refitted, outputs @ weight.T + bias, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("ridge", [0, RIDGE, 0.3])
@@ -82,8 +82,8 @@ def test_never_farther_from_the_full_output_than_dropping(seed):
 def test_moments_of_batches_add_up():
     outputs = random_outputs()
     parts, whole = moments_of(outputs, batches=7), moments_of(outputs, batches=1)
-    for found, expected in zip(parts.sums(), whole.sums()):
-        torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-9)
+    for added, expected in zip(parts.sums(), whole.sums()):
+        torch.testing.assert_close(added, expected, rtol=1e-12, atol=1e-9)
     torch.testing.assert_close(parts.mean(), outputs.mean(0))
     torch.testing.assert_close(parts.covariance(), torch.cov(outputs.T, correction=0))
 
@@ -97,17 +97,11 @@ def test_too_few_positions_are_refused():
         refit_output_projection(weight_and_bias()[0], moments_of(random_outputs(4), batches=1), KEPT)
 
 
-def test_silent_kept_heads_are_refused():
+@pytest.mark.parametrize("where,value", [((slice(None), KEPT), 0), ((3, 0), float("inf"))], ids=["silent", "infinite"])
+def test_kept_heads_that_are_silent_or_not_finite_are_refused(where, value):
     outputs = random_outputs()
-    outputs[:, KEPT] = 0
+    outputs[where] = value
     with pytest.raises(SingularRefit, match="linearly dependent or not finite"):
-        refit_output_projection(weight_and_bias()[0], moments_of(outputs), KEPT)
-
-
-def test_outputs_that_are_not_finite_are_refused():
-    outputs = random_outputs()
-    outputs[3, 0] = float("inf")
-    with pytest.raises(SingularRefit, match="not finite"):
         refit_output_projection(weight_and_bias()[0], moments_of(outputs), KEPT)
 
 

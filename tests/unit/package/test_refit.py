@@ -2,27 +2,14 @@
 
 import pytest
 import torch
-from tiny_models import build_grouped, padded_batch
+from tiny_models import PAD, build_grouped, padded_batches
 
 from fairseq_ghat.modules.grouped_attention import grouped_attentions
 from fairseq_ghat.pruning.calibration import Calibration
 from fairseq_ghat.pruning.options import VoteOptions
 from fairseq_ghat.pruning.vote import refit_output_projections, vote
 
-PAD = 1
 KEPT = torch.tensor([1, 0, 0, 1, 0, 0, 0, 0]).bool()
-
-
-def many_batches(count=24):
-    made = []
-    for seed in range(count):
-        sample = padded_batch()
-        for name in ("src_tokens", "prev_output_tokens"):
-            tokens = sample["net_input"][name]
-            noise = torch.randint(4, 54, tokens.shape, generator=torch.Generator().manual_seed(seed))
-            sample["net_input"][name] = torch.where(tokens > 3, noise, tokens)
-        made.append(sample)
-    return made
 
 
 def collect(model, samples):
@@ -38,7 +25,7 @@ def record_outputs(model):
 
 
 def test_moments_are_those_of_the_head_outputs_without_padding():
-    model, samples = build_grouped(), many_batches(3)
+    model, samples = build_grouped(), padded_batches(3)
     seen = record_outputs(model)
     moments = collect(model, samples)
     for name, layer in grouped_attentions(model).items():
@@ -55,7 +42,7 @@ def test_moments_are_those_of_the_head_outputs_without_padding():
 
 
 def test_refitted_layers_are_closer_to_the_full_attention_output():
-    samples = many_batches()
+    samples = padded_batches(24)
     model = build_grouped()
     layers = grouped_attentions(model)
     names = {layer: name for name, layer in layers.items()}
@@ -80,7 +67,7 @@ def test_refitted_layers_are_closer_to_the_full_attention_output():
 
 def test_singular_layer_is_named_and_nothing_is_changed():
     """One layer cannot be refitted: no layer is, and no head is masked."""
-    model, samples = build_grouped(), many_batches()
+    model, samples = build_grouped(), padded_batches(24)
     broken = model.decoder.layers[1].encoder_attn
     with torch.no_grad():
         broken.v_proj.weight.zero_()
@@ -95,5 +82,5 @@ def test_vote_with_refit_keeps_the_same_heads_as_without():
     masks = []
     for refit in ("none", "output"):
         model = build_grouped()
-        masks.append(vote(Calibration(model, lambda shuffle: many_batches(), len, PAD), VoteOptions(refit=refit)))
+        masks.append(vote(Calibration(model, lambda shuffle: padded_batches(24), len, PAD), VoteOptions(refit=refit)))
     assert masks[0] == masks[1]

@@ -15,10 +15,8 @@ from fairseq_ghat.checkpoints.safe_loading import checkpoint_globals
 
 
 def saved(tmp_path, **entries):
-    path = tmp_path / "checkpoint.pt"
-    torch.save(
-        {"model": {"weight": torch.arange(6.0).view(2, 3)}, "args": argparse.Namespace(arch="x"), **entries}, path
-    )
+    path, model = tmp_path / "checkpoint.pt", {"weight": torch.arange(6.0).view(2, 3)}
+    torch.save({"model": model, "args": argparse.Namespace(arch="x"), **entries}, path)
     return path
 
 
@@ -52,9 +50,8 @@ def test_fairseq_5610_fairseq_loads_such_a_checkpoint_itself(tmp_path):
     from fairseq.checkpoint_utils import load_checkpoint_to_cpu
 
     cfg = {"model": argparse.Namespace(arch="x"), "task": {"_name": "translation"}}
-    path = saved(
-        tmp_path, cfg=cfg, args=None, extra_state={"best": np.float64(1.5)}, optimizer_history=[{"best_loss": 1.5}]
-    )
+    entries = {"extra_state": {"best": np.float64(1.5)}, "optimizer_history": [{"best_loss": 1.5}]}
+    path = saved(tmp_path, cfg=cfg, args=None, **entries)
     state = load_checkpoint_to_cpu(str(path))
     assert state["extra_state"]["best"] == 1.5
     assert state["cfg"]["model"].arch == "x"
@@ -70,9 +67,8 @@ class Runs:
 )
 def test_other_classes_are_refused_by_name(tmp_path, value, name):
     path = saved(tmp_path, extra_state=value)
-    with pytest.raises(
-        CheckpointError, match=rf"checkpoint.pt: holds [\w.]*{name}, which fairseq checkpoints do not hold"
-    ):
+    message = rf"checkpoint.pt: holds [\w.]*{name}, which fairseq checkpoints do not hold"
+    with pytest.raises(CheckpointError, match=message):
         read_checkpoint(path)
 
 

@@ -4,7 +4,7 @@ import argparse
 
 import pytest
 import torch
-from tiny_models import TinyTask, build_grouped, build_stock, tiny_args
+from tiny_models import BASE_SIZE, TinyTask, build_grouped, build_stock, keep_heads, tiny_args
 
 from fairseq_ghat.models.ghat_transformer import GHATTransformerModel
 from fairseq_ghat.modules.grouped_attention import grouped_attentions, heads_per_layer, is_voted, remove_heads
@@ -66,17 +66,10 @@ def test_three_quarters_of_attention_weights_go_at_2_of_8_heads():
 
 def test_counts_of_the_papers_table_1():
     """44M -> 30M: 18 attentions lose 6 of 8 heads, biases of queries, keys and values with them."""
-    base = {
-        f"{side}_{part}": value
-        for side in ("encoder", "decoder")
-        for part, value in (("layers", 6), ("embed_dim", 512), ("ffn_embed_dim", 2048))
-    }
-    kept = {}
     with torch.device("meta"):
-        full = GHATTransformerModel.build_model(tiny_args(**base), TinyTask())
-        kept = {name: [0, 1] for name in grouped_attentions(full)}
+        full = GHATTransformerModel.build_model(tiny_args(**BASE_SIZE), TinyTask())
         before = non_embedding_parameters(full.state_dict())
-        remove_heads(full, kept)
+        remove_heads(full, {name: [0, 1] for name in grouped_attentions(full)})
     after = non_embedding_parameters(full.state_dict())
     assert before - after == 18 * (4 * 512 * 384 + 3 * 384)
     assert round(after / 1e6) == 30
@@ -95,8 +88,7 @@ def test_group_classifiers_are_dropped():
 
 
 def test_vote_that_kept_all_heads_leaves_nothing_to_remove():
-    model = build_grouped()
-    set_head_masks(dict(zip(grouped_attentions(model).values(), torch.ones(6, 8))))
+    model = keep_heads(build_grouped(), range(8))
     with pytest.raises(NotSlimmable, match="its vote kept all heads"):
         slim_checkpoint(checkpoint_of(model))
 
@@ -111,9 +103,7 @@ def test_the_given_checkpoint_is_not_changed():
 
 def test_heads_keep_their_first_numbers_through_a_second_cut(batch):
     first = slim_checkpoint(checkpoint_of(masked_model([[1, 4, 6]] * 6))).state
-    model = rebuild(first)
-    layers = list(grouped_attentions(model).values())
-    set_head_masks(dict(zip(layers, torch.tensor([[0, 1, 1]] * 6))))
+    model = keep_heads(rebuild(first), [1, 2])
     again = slim_checkpoint({**first, "model": model.state_dict()})
     assert again.state["cfg"]["model"].kept_heads["encoder.layers.0.self_attn"] == [4, 6]
     slim = rebuild(again.state)

@@ -2,32 +2,17 @@
 
 import pytest
 import torch
-from tiny_models import build_grouped, padded_batch
+from tiny_models import PAD, build_grouped, features_of, padded_batches
 
 from fairseq_ghat.core.group_constraint import own_group_probability
 from fairseq_ghat.core.hidden_units import hidden_unit_labels
 from fairseq_ghat.core.voting import VoteTally
 from fairseq_ghat.modules.group_classifiers import GroupClassifiers
-from fairseq_ghat.modules.grouped_attention import grouped_attentions, heads_per_layer, is_voted, record_features
+from fairseq_ghat.modules.grouped_attention import grouped_attentions, heads_per_layer, is_voted
 from fairseq_ghat.pruning.calibration import Calibration
 from fairseq_ghat.pruning.options import VoteOptions
 from fairseq_ghat.pruning.slimming import kept_heads_in_state
 from fairseq_ghat.pruning.vote import vote
-
-PAD = 1
-
-
-def batches(count=5):
-    made = []
-    for seed in range(count):
-        sample = padded_batch()
-        generator = torch.Generator().manual_seed(seed)
-        noise = torch.randint(4, 54, sample["net_input"]["src_tokens"].shape, generator=generator)
-        src = sample["net_input"]["src_tokens"]
-        sample["net_input"]["src_tokens"] = torch.where(src > 3, noise, src)
-        made.append(sample)
-    return made
-
 
 PILLARS = VoteOptions()
 
@@ -39,15 +24,17 @@ def run_vote(model, samples, options=PILLARS, classifiers=None, reduce=None):
     return vote(calibration, options, classifiers)
 
 
+@torch.no_grad()
+def tally_of(model, samples, groups=3):
+    tally = VoteTally(6, 8, groups)
+    for sample in samples:
+        tally.add(features_of(model.eval(), sample).stacks()[0])
+    return tally
+
+
 def test_masks_are_those_of_a_tally_over_the_same_batches():
-    model, samples = build_grouped(dropout=0.5, head_groups=3).train(), batches()
-    tally = VoteTally(6, 8, 3)
-    model.eval()
-    with torch.no_grad():
-        for sample in samples:
-            with record_features(model, sample["net_input"]["prev_output_tokens"].eq(PAD)) as features:
-                model(**sample["net_input"])
-            tally.add(features.stacks()[0])
+    model, samples = build_grouped(dropout=0.5, head_groups=3), padded_batches(5)
+    tally = tally_of(model, samples)
     model.train()
     run_vote(model, samples)
     expected = [mask.nonzero().flatten().tolist() for mask in tally.elect()]
@@ -57,7 +44,7 @@ def test_masks_are_those_of_a_tally_over_the_same_batches():
 
 def test_order_of_batches_does_not_matter():
     masks = []
-    for samples in (batches(), batches()[::-1]):
+    for samples in (padded_batches(5), padded_batches(5)[::-1]):
         model = build_grouped()
         run_vote(model, samples)
         masks.append(kept_heads_in_state(model.state_dict()))
@@ -67,7 +54,7 @@ def test_order_of_batches_does_not_matter():
 @pytest.mark.parametrize("workers", [2, 3])
 def test_workers_that_add_up_their_shares_vote_like_one(workers):
     """Each worker passes over its share; the sums are exchanged tensor by tensor, as all_reduce does."""
-    samples, whole = batches(12), build_grouped()
+    samples, whole = padded_batches(12), build_grouped()
     alone = run_vote(whole, samples)
     exchanged = []
     for rank in range(workers):
@@ -86,7 +73,7 @@ def test_workers_that_add_up_their_shares_vote_like_one(workers):
 def test_worker_without_any_batch_takes_part():
     """Fewer batches than workers: the sums of the others decide."""
     sent = []
-    alone = run_vote(build_grouped(), batches(2), reduce=lambda tensor: sent.append(tensor.clone()))
+    alone = run_vote(build_grouped(), padded_batches(2), reduce=lambda tensor: sent.append(tensor.clone()))
     pending = iter(sent)
     assert run_vote(build_grouped(), [{}], reduce=lambda tensor: tensor.copy_(next(pending))) == alone
 
@@ -95,14 +82,11 @@ def test_each_way_of_keeping_heads_differs_and_follows_the_seed():
     kept = {}
     for keep in ("pillars", "random-in-group", "random", "all"):
         for seed in (1, 2):
-            model = build_grouped()
-            kept[keep, seed] = run_vote(model, batches(), options=VoteOptions(keep_heads=keep, seed=seed))
+            model, options = build_grouped(), VoteOptions(keep_heads=keep, seed=seed)
+            kept[keep, seed] = run_vote(model, padded_batches(5), options)
             assert kept[keep, seed] == kept_heads_in_state(model.state_dict())
             assert is_voted(model)
-            assert (
-                run_vote(build_grouped(), batches(), options=VoteOptions(keep_heads=keep, seed=seed))
-                == kept[keep, seed]
-            )
+            assert run_vote(build_grouped(), padded_batches(5), options) == kept[keep, seed]
     assert kept["pillars", 1] == kept["pillars", 2]
     assert kept["random", 1] != kept["random", 2] and kept["random-in-group", 1] != kept["random-in-group", 2]
     assert kept["pillars", 1] != kept["random-in-group", 1] != kept["random", 1] != kept["pillars", 1]
@@ -121,26 +105,17 @@ def iter_never():
 
 
 def test_random_members_come_from_the_final_groups():
-    tally = VoteTally(6, 8, 3)
-    model = build_grouped(head_groups=3)
-    model.eval()
-    with torch.no_grad():
-        for sample in batches():
-            with record_features(model, sample["net_input"]["prev_output_tokens"].eq(PAD)) as features:
-                model(**sample["net_input"])
-            tally.add(features.stacks()[0])
-    labels = tally.final_labels()
+    labels = tally_of(build_grouped(head_groups=3), padded_batches(5)).final_labels()
     for seed in range(5):
-        kept = run_vote(
-            build_grouped(head_groups=3), batches(), options=VoteOptions(keep_heads="random-in-group", seed=seed)
-        )
+        options = VoteOptions(keep_heads="random-in-group", seed=seed)
+        kept = run_vote(build_grouped(head_groups=3), padded_batches(5), options)
         for layer, heads in enumerate(kept.values()):
             assert sorted(labels[layer][heads].tolist()) == [0, 1, 2]
 
 
 def test_classifiers_decide_by_their_probability():
     """Eq. 4 A: in every batch the head with the highest p(z | e) of its group gets the vote."""
-    model, samples = build_grouped(), batches()
+    model, samples = build_grouped(), padded_batches(5)
     attentions = grouped_attentions(model)
     classifiers = GroupClassifiers({name: layer.head_dim for name, layer in attentions.items()}, 2)
     generator = torch.Generator().manual_seed(0)
@@ -150,9 +125,7 @@ def test_classifiers_decide_by_their_probability():
     model.eval()
     with torch.no_grad():
         for sample in samples:
-            padding = sample["net_input"]["prev_output_tokens"].eq(PAD)
-            with record_features(model, padding, pooled=True) as features:
-                model(**sample["net_input"])
+            features = features_of(model, sample, pooled=True)
             logits = classifiers(list(attentions), features.pooled(list(attentions.values())))
             labels = hidden_unit_labels(features.stacks()[0], 2)
             probability = own_group_probability(logits, labels)
@@ -167,7 +140,7 @@ def test_weights_gradients_modes_and_random_state_are_untouched():
     model.encoder.layers[0].eval()  # a part that was frozen before stays so
     before = {name: value.clone() for name, value in model.named_parameters()}
     random_state = torch.get_rng_state()
-    run_vote(model, batches(), options=VoteOptions(refit="none"))
+    run_vote(model, padded_batches(5), options=VoteOptions(refit="none"))
     assert all(torch.equal(before[name], value) for name, value in model.named_parameters())
     assert all(parameter.grad is None for parameter in model.parameters())
     assert model.training and model.decoder.training and not model.encoder.layers[0].training
@@ -176,7 +149,7 @@ def test_weights_gradients_modes_and_random_state_are_untouched():
 
 def test_encoder_and_decoder_with_other_head_counts_vote_apart():
     model = build_grouped(decoder_attention_heads=4)
-    run_vote(model, batches())
+    run_vote(model, padded_batches(5))
     for name, attention in grouped_attentions(model).items():
         assert attention.heads_held == (8 if name.startswith("encoder") else 4)
         assert attention.heads_computed == 2
@@ -184,8 +157,8 @@ def test_encoder_and_decoder_with_other_head_counts_vote_apart():
 
 def test_empty_samples_of_uneven_shards_are_passed_over():
     whole, holes = build_grouped(), build_grouped()
-    run_vote(whole, batches())
-    run_vote(holes, [{}, *batches(), {}])
+    run_vote(whole, padded_batches(5))
+    run_vote(holes, [{}, *padded_batches(5), {}])
     assert kept_heads_in_state(whole.state_dict()) == kept_heads_in_state(holes.state_dict())
 
 

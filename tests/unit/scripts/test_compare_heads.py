@@ -1,13 +1,13 @@
 """The comparison as a command: what it would run, what it refuses, and what it makes of stand-ins for the programs."""
 
 import json
-import shlex
 import shutil
 from pathlib import Path
 
 import compare_heads
 import pytest
 import torch
+from commands import refusal_of, shown_commands
 from experiments.comparison.plan import METHODS
 from experiments.runner import Command, parsed
 from fairseq import options
@@ -57,12 +57,7 @@ def arguments(folder, *more, train=TRAIN, checkpoint="trained.pt"):
 def dry_run(folder, capsys, *more, **kwargs):
     """The command lines of a dry run, in order."""
     assert compare_heads.main(arguments(folder, *more, "--dry-run", **kwargs)) == 0
-    commands = []
-    for block in capsys.readouterr().out.strip().split("\n\n"):
-        text = "\n".join(line for line in block.splitlines() if not line.startswith(("#", "mkdir ")))
-        words = shlex.split(text.replace("\\\n", ""))
-        commands.append(words[: next(i for i, word in enumerate(words) if word in (">", ">>"))])
-    return commands
+    return shown_commands(capsys.readouterr().out)
 
 
 def test_a_dry_run_shows_commands_that_the_programs_own_parsers_take(folder, capsys):
@@ -218,10 +213,7 @@ def test_other_settings_are_refused(folder, programs, capsys):
 
 
 def refused(capsys, words):
-    with pytest.raises(SystemExit) as end:
-        compare_heads.main([str(word) for word in words])
-    assert end.value.code == 2
-    return capsys.readouterr().err.splitlines()[-1]
+    return refusal_of(compare_heads.main, words, capsys).splitlines()[-1]
 
 
 @pytest.mark.parametrize(
@@ -241,10 +233,7 @@ def refused(capsys, words):
         (["--reference", "none.en"], "--reference none.en: no such file"),
         (["--reference", "README.md"], "--reference README.md: has "),
         (["--vote-args", "--max-tokens 5 --seed 3"], "--vote-args --seed: is set by the comparison itself"),
-        (
-            ["--vote-args", "--max-token many"],
-            "options of ghat-vote: argument --max-tok",
-        ),
+        (["--vote-args", "--max-token many"], "options of ghat-vote: argument --max-tok"),
         (["--generate-args", "--path=x.pt"], "--generate-args --path=x.pt: is set by the comparison itself"),
         (["--generate-args", "--gen-subset tset"], "--generate-args --gen-subset tset: DATA "),
         (["--generate-args", "--gen-subset valid,test"], "--gen-subset valid,test: allowed is one split"),
@@ -262,10 +251,7 @@ def test_bad_options_are_refused_before_any_work(folder, programs, capsys, more,
     [
         (("ghat_transformer_tiny", "transformer"), "-- --arch transformer: allowed is ghat_transformer"),
         (("--lr 0.001", "--lr 0.001 --max-epoch 3"), "-- --max-epoch: is set by the comparison itself"),
-        (
-            ("--lr", "--no-such-option"),
-            "options of fairseq-train: unrecognized arguments: --no",
-        ),
+        (("--lr", "--no-such-option"), "options of fairseq-train: unrecognized arguments: --no"),
         (("translation_v2s", "language_modeling_v2s"), "-- --task language_modeling_v2s: CHECKPOINT was trained for t"),
         (("group_constrained_", ""), "--criterion label_smoothed_cross_entropy: allowed with --continue-epochs is"),
     ],

@@ -35,6 +35,14 @@ def names(target):
     return sorted(path.name for path in target.parent.iterdir())
 
 
+def broken_off(server, target, message="breaks off", sha256=None):
+    """A download that is cut for good at 70,000 bytes; the server is as before then."""
+    server.cuts["text.tgz"] = [70_000, 1000]
+    with pytest.raises(CorpusError, match=message):
+        download(f"{server.url}/text.tgz", target, sha256)
+    server.cuts.clear()
+
+
 def test_whole_file_with_its_sum(server, target):
     download(f"{server.url}/text.tgz", target, SUM)
     assert target.read_bytes() == CONTENT and names(target) == ["text.tgz"]
@@ -49,22 +57,16 @@ def test_after_a_cut_only_what_is_missing_is_asked_for(server, target):
 
 
 def test_cut_for_good_leaves_the_part_and_the_next_run_goes_on(server, target):
-    server.cuts["text.tgz"] = [70_000, 1000]
-    with pytest.raises(CorpusError, match=r"cannot be reached or breaks off.*70,000 of 200,000.*70,000 bytes are kept"):
-        download(f"{server.url}/text.tgz", target, SUM)
+    broken_off(server, target, "cannot be reached or breaks off.*70,000 of 200,000.*70,000 bytes are kept", SUM)
     assert names(target) == ["text.tgz.part", "text.tgz.part.json"]
     assert len(server.requests) == 1 + downloads.ATTEMPTS, "an attempt that brought something does not count"
-    server.cuts.clear()
     server.requests.clear()
     download(f"{server.url}/text.tgz", target, SUM)
     assert server.sent("text.tgz") == [130_000] and target.read_bytes() == CONTENT
 
 
 def test_file_that_changed_in_between_is_begun_anew(server, target):
-    server.cuts["text.tgz"] = [70_000, 1000]
-    with pytest.raises(CorpusError):
-        download(f"{server.url}/text.tgz", target)
-    server.cuts.clear()
+    broken_off(server, target)
     server.requests.clear()
     changed = CONTENT[::-1]
     (server.folder / "text.tgz").write_bytes(changed)
@@ -82,20 +84,14 @@ def test_server_that_cannot_go_on_is_asked_for_all(server, target, lacks):
 
 
 def test_part_of_another_address_is_not_gone_on_with(server, target, tmp_path):
-    server.cuts["text.tgz"] = [70_000, 1000]
-    with pytest.raises(CorpusError):
-        download(f"{server.url}/text.tgz", target)
-    server.cuts.clear()
+    broken_off(server, target)
     server.requests.clear()
     download(f"{server.url}/mirror/text.tgz", target)
     assert server.sent("text.tgz") == [200_000] and target.read_bytes() == CONTENT
 
 
 def test_part_that_is_longer_than_the_file_is_thrown_away(server, target):
-    server.cuts["text.tgz"] = [70_000, 1000]
-    with pytest.raises(CorpusError):
-        download(f"{server.url}/text.tgz", target)
-    server.cuts.clear()
+    broken_off(server, target)
     with open(target.parent / "text.tgz.part", "ab") as part:
         part.write(bytes(200_000))
     download(f"{server.url}/text.tgz", target, SUM)
@@ -139,10 +135,7 @@ def test_site_that_is_not_there_is_named(target, monkeypatch):
 
 
 def test_kill_before_the_first_byte_of_a_changed_file_mixes_nothing(server, target, monkeypatch):
-    server.cuts["text.tgz"] = [70_000, 1000]
-    with pytest.raises(CorpusError):
-        download(f"{server.url}/text.tgz", target)
-    server.cuts.clear()
+    broken_off(server, target)
     changed = CONTENT[::-1]
     (server.folder / "text.tgz").write_bytes(changed)
 

@@ -68,19 +68,12 @@ def written(folder, texts):
     return {name: folder / name for name in texts}
 
 
-def test_two_languages(tmp_path, raw):
-    texts = {f"{split}.{side}": f" {split} \r{side}\n\nx\n".encode() for split in SPLITS for side in ("de", "en")}
-    files = written(tmp_path, texts)
-    counts = build(own_corpus(["de", "en"], 9), files, tmp_path / "raw", None)
-    assert counts == {"train": 3, "valid": 3, "test": 3}
-    assert {path.name: path.read_bytes() for path in (tmp_path / "raw").iterdir()} == texts
-
-
-def test_one_language(tmp_path, raw):
-    texts = {f"{split}.fr": f"{split}\n".encode() for split in SPLITS}
-    files = written(tmp_path, texts)
-    assert build(own_corpus(["fr"], 9), files, tmp_path / "raw", None) == {"train": 1, "valid": 1, "test": 1}
-    assert {path.name: path.read_bytes() for path in (tmp_path / "raw").iterdir()} == texts
+@pytest.mark.parametrize("languages,form,lines", [(["de", "en"], " {} \r{}\n\nx\n", 3), (["fr"], "{}\n", 1)])
+def test_own_text_of_two_languages_or_one(tmp_path, raw, languages, form, lines):
+    texts = {f"{split}.{side}": form.format(split, side).encode() for split in SPLITS for side in languages}
+    counts = build(own_corpus(languages, 9), written(tmp_path, texts), raw, None)
+    assert counts == {"train": lines, "valid": lines, "test": lines}
+    assert {path.name: path.read_bytes() for path in raw.iterdir()} == texts
 
 
 def test_sides_of_unequal_length_are_named(tmp_path, raw):

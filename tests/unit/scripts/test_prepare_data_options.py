@@ -2,6 +2,7 @@
 
 import prepare_data
 import pytest
+from commands import refusal_of
 from experiments.corpora import catalogue
 from experiments.corpora.preparation import BUILDERS
 
@@ -16,10 +17,7 @@ def texts(tmp_path):
 
 
 def refused(capsys, *arguments):
-    with pytest.raises(SystemExit) as stopped:
-        prepare_data.parsed([str(argument) for argument in arguments])
-    assert stopped.value.code == 2
-    return capsys.readouterr().err
+    return refusal_of(prepare_data.parsed, arguments, capsys)
 
 
 @pytest.mark.parametrize(
@@ -70,10 +68,8 @@ def test_source_that_would_be_overwritten_is_refused(texts, tmp_path, capsys, ma
     source.parent.mkdir(parents=True)
     texts.rename(source)
     options = ("--languages", "de", "en", "--vocab", "9")
-    message = refused(capsys, "own", tmp_path / "out", "--source", source, *options)
-    assert (
-        f"argument --source: {source}: lies in {tmp_path / 'out' / made.split('/')[0]}, which is made anew" in message
-    )
+    message = f"argument --source: {source}: lies in {tmp_path / 'out' / made.split('/')[0]}, which is made anew"
+    assert message in refused(capsys, "own", tmp_path / "out", "--source", source, *options)
     assert (source / "train.de").exists()
 
 

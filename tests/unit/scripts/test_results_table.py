@@ -4,6 +4,7 @@ import json
 
 import pytest
 import results_table
+from commands import refusal_of
 from sacrebleu.metrics import BLEU
 
 REFERENCES = [f"the man number {i} sees a dog and a cat near house {i % 7}" for i in range(60)]
@@ -118,10 +119,8 @@ def test_json_has_the_figures_unrounded(tmp_path, capsys):
     assert one["flops"] == 1_995_500_000 and one["speed"] is None
 
 
-def refused(capsys, *arguments):
-    with pytest.raises(SystemExit):
-        results_table.main([str(argument) for argument in arguments])
-    return capsys.readouterr().err
+def refused(capsys, *folders):
+    return refusal_of(results_table.main, folders, capsys)
 
 
 def test_what_is_missing_is_named(tmp_path, capsys):

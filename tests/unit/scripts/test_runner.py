@@ -26,7 +26,7 @@ def test_what_is_shown_is_the_command_for_a_shell(tmp_path):
     assert shlex.split(shown) == command.argv
     assert shlex.split(log) == [str(tmp_path / "train.log")]
     assert command.argv[2:10] == [
-        *("--arch", "transformer", "--adam-betas", "(0.9, 0.98)", "--args", '{"beam": 5}', "--cpu", "--lr"),
+        *("--arch", "transformer", "--adam-betas", "(0.9, 0.98)", "--args", '{"beam": 5}', "--cpu", "--lr")
     ]
     assert all(len(line) < 125 for line in lines)
 

@@ -4,6 +4,7 @@ import json
 
 import pytest
 import stage_table
+from commands import refusal_of
 
 
 def measured(tmp_path, subwords=None):
@@ -35,20 +36,17 @@ def test_table_of_stages(tmp_path, capsys, subwords, perplexity, unit):
 
 
 def test_table_names_a_checkpoint_that_was_not_measured(tmp_path, capsys):
-    with pytest.raises(SystemExit):
-        stage_table.main(["--perplexity", measured(tmp_path), "--stage", "plain", "c.pt"])
-    assert "--stage plain c.pt: " in capsys.readouterr().err
+    words = ["--perplexity", measured(tmp_path), "--stage", "plain", "c.pt"]
+    assert "--stage plain c.pt: " in refusal_of(stage_table.main, words, capsys)
 
 
 def test_table_of_another_file_is_refused(tmp_path, capsys):
     (tmp_path / "other.json").write_text("{}")
-    with pytest.raises(SystemExit):
-        stage_table.main(["--perplexity", str(tmp_path / "other.json"), "--stage", "plain", "c.pt"])
-    assert "not what ghat-perplexity --json printed" in capsys.readouterr().err
+    words = ["--perplexity", tmp_path / "other.json", "--stage", "plain", "c.pt"]
+    assert "not what ghat-perplexity --json printed" in refusal_of(stage_table.main, words, capsys)
 
 
 @pytest.mark.parametrize("given,parts", [("--perplexity", "NAME CHECKPOINT"), ("--reference", "NAME LOG CHECKPOINT")])
 def test_stage_that_is_not_whole_is_refused(tmp_path, capsys, given, parts):
-    with pytest.raises(SystemExit):
-        stage_table.main([given, measured(tmp_path), "--stage", "plain"])
-    assert f"--stage plain: give {parts}" in capsys.readouterr().err
+    words = [given, measured(tmp_path), "--stage", "plain"]
+    assert f"--stage plain: give {parts}" in refusal_of(stage_table.main, words, capsys)

@@ -1,11 +1,11 @@
 """The commands of every recipe: parsed by fairseq's own parsers, of the paper's shape, with the tokens of an update."""
 
-import shlex
 from pathlib import Path
 
 import benchmark
 import pytest
 import torch
+from commands import shown_commands
 from experiments.recipes import stages
 from experiments.recipes.settings import SETTINGS_FILE, Recipe, read_settings, sets_of
 from experiments.runner import BadInput, parsed
@@ -24,17 +24,9 @@ def dry_run(name, *arguments, capsys):
     """The command lines of a dry run, by what they start with."""
     assert benchmark.main([name, "--dry-run", *arguments]) == 0
     commands = {}
-    for block in capsys.readouterr().out.strip().split("\n\n"):
-        words = shell_words("\n".join(line for line in block.splitlines() if not line.startswith(("#", "mkdir "))))
+    for words in shown_commands(capsys.readouterr().out):
         commands.setdefault(words[0] if words[0] != "python" else words[1], []).append(words)
     return commands
-
-
-def shell_words(text):
-    """Words as a shell would split them, without redirections."""
-    words = shlex.split(text.replace("\\\n", ""))
-    cut = next((i for i, word in enumerate(words) if word in (">", ">>")), len(words))
-    return words[:cut]
 
 
 @pytest.mark.parametrize("name", sets_of(SETTINGS))

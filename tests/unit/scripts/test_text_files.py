@@ -44,12 +44,7 @@ def test_splits_are_written_as_they_come(tmp_path):
     rows = [("train", ("a", "b")), ("test", ("c\r", "d")), ("train", ("é", ""))]
     assert write_splits(tmp_path, ("de", "en"), rows) == {"train": 2, "test": 1}
     content = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    assert content == {
-        "train.de": "a\né\n".encode(),
-        "train.en": b"b\n\n",
-        "test.de": b"c\r\n",
-        "test.en": b"d\n",
-    }
+    assert content == {"train.de": "a\né\n".encode(), "train.en": b"b\n\n", "test.de": b"c\r\n", "test.en": b"d\n"}
 
 
 def test_files_are_complete_when_the_writer_ends(tmp_path):

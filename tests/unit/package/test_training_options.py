@@ -3,6 +3,7 @@
 import shlex
 
 import pytest
+from commands import refusal_of
 from fairseq import options
 from test_stock_conversion import stock_state
 
@@ -37,6 +38,4 @@ def test_command_prints_them_and_refuses_other_models(tmp_path, capsys):
     state = stock_state()
     state["args"].arch = "lstm"
     write_checkpoint(state, tmp_path / "other.pt")
-    with pytest.raises(SystemExit):
-        main([str(tmp_path / "other.pt")])
-    assert "other.pt: its model is lstm" in capsys.readouterr().err
+    assert "other.pt: its model is lstm" in refusal_of(main, [tmp_path / "other.pt"], capsys)
