@@ -21,7 +21,7 @@ from fairseq_ghat.checkpoints.files import CheckpointError
 from fairseq_ghat.cli.console import quiet_libraries
 from fairseq_ghat.data.prepared import read_prepared
 from fairseq_ghat.evaluation.generation_log import read_lines
-from fairseq_ghat.export.verification import ExportMismatch
+from fairseq_ghat.export.ctranslate2_model import ExportMismatch
 
 
 def main(argv=None) -> int:

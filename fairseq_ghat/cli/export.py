@@ -40,9 +40,8 @@ def main(argv=None) -> int:
         import ctranslate2  # noqa: F401  only this command needs it
     except ImportError:
         parser.error("ctranslate2 is not installed: pip install ctranslate2")
-    from fairseq_ghat.export.ctranslate2_model import write_model
+    from fairseq_ghat.export.ctranslate2_model import ExportMismatch, first_pairs, write_model
     from fairseq_ghat.export.ctranslate2_spec import NotExportable
-    from fairseq_ghat.export.verification import ExportMismatch, first_pairs
 
     try:
         check_data(args.data)

@@ -1,20 +1,20 @@
 """Converts a translation model of ours to a specification of CTranslate2 (tested with 4.8).
 
 CTranslate2's own fairseq converter derives the width of a head from the number of heads, which pruning changes. Here
-every attention layer states its width and its scale.
+every attention layer states its width and its scale; the weights are copied by the functions of that converter.
 """
 
+import copy
 from typing import Any, Dict, List
 
-import numpy as np
-import torch
+from ctranslate2.converters.fairseq import set_transformer_decoder, set_transformer_encoder
 from ctranslate2.specs import common_spec, transformer_spec
 from fairseq.data import Dictionary
-from torch import Tensor, nn
+from torch import nn
 
 from fairseq_ghat.export.padded_heads import padded_projections
 from fairseq_ghat.models.ghat_transformer import GHATTransformerModel
-from fairseq_ghat.modules.grouped_attention import GroupedAttention
+from fairseq_ghat.modules.grouped_attention import grouped_attentions
 
 _ACTIVATIONS = {
     "relu": common_spec.Activation.RELU,
@@ -29,11 +29,6 @@ _REFUSED = (
 )
 # Padding in the vocabularies of fairseq and of CTranslate2.
 _PAD, _BLANK = "<pad>", "<blank>"
-# Projections in each linear layer of an attention: two linear layers in self attention, three in cross attention.
-_STACKED = {
-    2: (("q_proj", "k_proj", "v_proj"), ("out_proj",)),
-    3: (("q_proj",), ("k_proj", "v_proj"), ("out_proj",)),
-}
 
 
 class NotExportable(ValueError):
@@ -59,26 +54,24 @@ def as_transformer_spec(
     Raises:
         NotExportable: for options that CTranslate2 has no counterpart of; names them.
     """
-    args = model.args
-    _check(args)
+    _check(model.args)
+    model = copy.deepcopy(model).cpu().float().requires_grad_(False)  # CTranslate2 quantizes arrays in place
     encoder, decoder = model.encoder, model.decoder
-    activation = _ACTIVATIONS[getattr(args, "activation_fn", "relu")]
     spec = transformer_spec.TransformerSpec(
-        transformer_spec.TransformerEncoderSpec(**_layout(encoder, args.encoder_normalize_before, activation)),
-        transformer_spec.TransformerDecoderSpec(**_layout(decoder, args.decoder_normalize_before, activation)),
+        transformer_spec.TransformerEncoderSpec(**_layout(encoder, model.args.encoder_normalize_before, model.args)),
+        transformer_spec.TransformerDecoderSpec(**_layout(decoder, model.args.decoder_normalize_before, model.args)),
     )
-    _set_side(spec.encoder, encoder, spec.encoder.embeddings[0])
-    _set_side(spec.decoder, decoder, spec.decoder.embeddings)
-    _set_linear(spec.decoder.projection, decoder.output_projection)
-    for side, layers in ((spec.encoder, encoder.layers), (spec.decoder, decoder.layers)):
-        heads = int(side.num_heads)
-        for layer_spec, layer in zip(side.layer, layers):
-            _set_attention(layer_spec.self_attention, layer.self_attn, layer.self_attn_layer_norm, heads)
-            if hasattr(layer_spec, "attention"):
-                _set_attention(layer_spec.attention, layer.encoder_attn, layer.encoder_attn_layer_norm, heads)
-            _set_norm(layer_spec.ffn.layer_norm, layer.final_layer_norm)
-            _set_linear(layer_spec.ffn.linear_0, layer.fc1)
-            _set_linear(layer_spec.ffn.linear_1, layer.fc2)
+    for side_spec, side in ((spec.encoder, encoder), (spec.decoder, decoder)):
+        for layer in grouped_attentions(side).values():
+            for name, (weight, bias) in padded_projections(layer, int(side_spec.num_heads)).items():
+                linear = getattr(layer, name)
+                linear.weight, linear.bias = (nn.Parameter(tensor, False) for tensor in (weight, bias))
+    set_transformer_encoder(spec.encoder, encoder)
+    set_transformer_decoder(spec.decoder, decoder)
+    for layer_spec, layer in zip((*spec.encoder.layer, *spec.decoder.layer), (*encoder.layers, *decoder.layers)):
+        layer_spec.self_attention.queries_scale = layer.self_attn.head_dim**-0.5
+        if hasattr(layer_spec, "attention"):
+            layer_spec.attention.queries_scale = layer.encoder_attn.head_dim**-0.5
     spec.register_source_vocabulary(_vocabulary(source))
     spec.register_target_vocabulary(_vocabulary(target))
     # fairseq begins a translation with the end-of-sentence symbol, and ends each source with it.
@@ -98,54 +91,18 @@ def _check(args) -> None:
         raise NotExportable(f"CTranslate2 has no counterpart of {', '.join(given)}")
 
 
-def _layout(side: nn.Module, pre_norm: bool, activation: common_spec.Activation) -> Dict[str, Any]:
+def _layout(side: nn.Module, pre_norm: bool, args) -> Dict[str, Any]:
     """Options of CTranslate2's specification of the encoder or of the decoder."""
-    attentions = [module for module in side.modules() if isinstance(module, GroupedAttention)]
+    attentions = grouped_attentions(side).values()
     return {
         "num_layers": len(side.layers),
         "num_heads": max(1, *(layer.heads_computed for layer in attentions)),  # one of zeros where none stays at all
         "pre_norm": pre_norm,
         "no_final_norm": side.layer_norm is None,
-        "activation": activation,
+        "activation": _ACTIVATIONS[getattr(args, "activation_fn", "relu")],
         "layernorm_embedding": side.layernorm_embedding is not None,
-        "head_dim": attentions[0].head_dim,
+        "head_dim": side.layers[0].self_attn.head_dim,
     }
-
-
-def _set_side(spec, side: nn.Module, embeddings) -> None:
-    embeddings.weight = _array(side.embed_tokens.weight)
-    spec.scale_embeddings = side.embed_scale
-    positions = side.embed_positions
-    table = positions.weight if isinstance(positions, nn.Embedding) else positions.weights
-    spec.position_encodings.encodings = _array(table[positions.padding_idx + 1 :])
-    for name in ("layer_norm", "layernorm_embedding"):
-        if getattr(side, name) is not None:
-            _set_norm(getattr(spec, name), getattr(side, name))
-
-
-def _set_attention(spec, layer: GroupedAttention, norm: nn.LayerNorm, heads: int) -> None:
-    """Sets an attention of so many heads; linear layers of the specification stack several projections."""
-    projections = padded_projections(layer, heads)
-    for linear, names in zip(spec.linear, _STACKED[len(spec.linear)]):
-        weights, biases = zip(*(projections[name] for name in names))
-        linear.weight, linear.bias = _array(torch.cat(weights)), _array(torch.cat(biases))
-    spec.queries_scale = layer.head_dim**-0.5
-    _set_norm(spec.layer_norm, norm)
-
-
-def _set_linear(spec, linear: nn.Linear) -> None:
-    spec.weight = _array(linear.weight)
-    if linear.bias is not None:
-        spec.bias = _array(linear.bias)
-
-
-def _set_norm(spec, norm: nn.LayerNorm) -> None:
-    spec.gamma, spec.beta = _array(norm.weight), _array(norm.bias)
-
-
-def _array(tensor: Tensor) -> np.ndarray:
-    """A copy: CTranslate2 quantizes arrays in place, and the model's own weights must stay."""
-    return tensor.detach().float().cpu().numpy().copy()
 
 
 def _vocabulary(dictionary: Dictionary) -> List[str]:

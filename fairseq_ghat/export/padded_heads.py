@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from fairseq_ghat.modules.grouped_attention import GroupedAttention
-from fairseq_ghat.modules.head_slices import kept_features
+from fairseq_ghat.modules.head_slices import INPUT_PROJECTIONS, kept_features
 
 # Name of a projection -> its weight and bias.
 Projections = Dict[str, Tuple[Tensor, Tensor]]
@@ -35,13 +35,12 @@ def padded_projections(layer: GroupedAttention, heads: int) -> Projections:
     silent = (heads - layer.heads_computed) * layer.head_dim
     padded: Projections = {}
     with torch.no_grad():
-        for name in ("q_proj", "k_proj", "v_proj"):
+        for name in INPUT_PROJECTIONS:
             linear = getattr(layer, name)
             weight = linear.weight[kept]
             bias = weight.new_zeros(len(kept)) if linear.bias is None else linear.bias[kept]
             padded[name] = functional.pad(weight, (0, 0, 0, silent)), functional.pad(bias, (0, silent))
-        weight = layer.out_proj.weight[:, kept]
-        bias = layer.out_proj.bias
+        weight, bias = layer.out_proj.weight[:, kept], layer.out_proj.bias
         bias = weight.new_zeros(weight.size(0)) if bias is None else bias.clone()
         padded["out_proj"] = functional.pad(weight, (0, silent)), bias
     return padded

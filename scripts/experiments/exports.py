@@ -18,8 +18,7 @@ from fairseq_ghat.checkpoints.stock_conversion import as_grouped_checkpoint
 from fairseq_ghat.cli.console import describe_machine, markdown_table, progress_line
 from fairseq_ghat.cli.loading import load_checkpoint, load_task_and_model
 from fairseq_ghat.data.prepared import Prepared
-from fairseq_ghat.export.ctranslate2_model import write_model
-from fairseq_ghat.export.verification import first_pairs
+from fairseq_ghat.export.ctranslate2_model import first_pairs, write_model
 from fairseq_ghat.modules.grouped_attention import grouped_attentions
 from fairseq_ghat.profiling.interleaved_runs import describe_interval, ratios, run_by_turns, spread
 from fairseq_ghat.profiling.parameters import describe_heads

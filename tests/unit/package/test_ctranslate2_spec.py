@@ -9,8 +9,8 @@ from ctranslate2.specs import model_spec
 from fairseq.sequence_generator import SequenceGenerator
 from tiny_models import TinyTask, build_grouped
 
+from fairseq_ghat.export.ctranslate2_model import ExportMismatch, check_export, fairseq_scores, largest_difference
 from fairseq_ghat.export.ctranslate2_spec import NotExportable, as_transformer_spec
-from fairseq_ghat.export.verification import ExportMismatch, check_export, fairseq_scores, largest_difference
 from fairseq_ghat.modules.grouped_attention import grouped_attentions
 
 TASK = TinyTask()
