@@ -38,31 +38,25 @@ def count_flops(model: nn.Module, length: int = 30) -> Flops:
     device = next(model.parameters()).device
     tokens = torch.full((1, length), model.decoder.dictionary.eos() + 1, device=device)
     inputs = (tokens, torch.tensor([length], device=device), tokens) if hasattr(model, "encoder") else (tokens,)
-    return Flops(*(_count(_Forward(model, features_only), inputs) for features_only in (False, True)))
-
-
-class _Forward(nn.Module):
-    """The model's forward pass, up to the logits or up to the features before the output layer."""
-
-    def __init__(self, model: nn.Module, features_only: bool):
-        super().__init__()
-        self.model, self.features_only = model, features_only
-
-    def forward(self, *inputs):
-        out = self.model(*inputs, features_only=self.features_only)[0]
-        adaptive = getattr(self.model.decoder, "adaptive_softmax", None)
-        if adaptive is not None and not self.features_only:
-            return adaptive.get_log_prob(out, None)
-        return out
-
-
-def _count(module: nn.Module, inputs) -> int:
     for name in ("fvcore.nn.jit_analysis", "torch.jit"):  # they warn of what this module intends
         logging.getLogger(name).setLevel(logging.ERROR)
-    analysis = FlopCountAnalysis(module, inputs)
+    analysis = FlopCountAnalysis(_LogProbabilities(model), inputs)
     analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False).tracer_warnings("none")
     analysis.set_op_handle("aten::scaled_dot_product_attention", _attention_flops)
-    return int(analysis.total())
+    by_module = analysis.by_module()
+    output_layer = by_module["model.decoder.output_projection"] + by_module["model.decoder.adaptive_softmax"]
+    return Flops(int(analysis.total()), int(analysis.total() - output_layer))
+
+
+class _LogProbabilities(nn.Module):
+    """The log-probabilities of a model: an adaptive output layer is computed after its forward pass."""
+
+    def __init__(self, model: nn.Module):
+        super().__init__()
+        self.model = model
+
+    def forward(self, *inputs):
+        return self.model.get_normalized_probs(self.model(*inputs), log_probs=True)
 
 
 def _attention_flops(inputs: List[Any], outputs: List[Any]) -> int:

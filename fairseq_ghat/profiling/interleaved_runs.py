@@ -2,6 +2,7 @@
 
 import statistics
 from dataclasses import dataclass
+from itertools import accumulate, takewhile
 from math import comb
 from typing import Callable, Dict, List, Mapping, Sequence, TypeVar
 
@@ -29,21 +30,13 @@ def describe_interval(count: int) -> str:
 
 
 def spread(values: Sequence[float]) -> Spread:
-    """Median of values and its interval from order statistics, which assume nothing of the distribution.
-
-    Raises:
-        ValueError: if there are no values.
-    """
+    """Median of values and its interval from order statistics, which assume nothing of the distribution."""
     if not values:
         raise ValueError("a median needs at least one value")
     ordered, count = sorted(values), len(values)
     # Each value is below the true median with probability 1/2, so the number of such values is binomial.
-    cut, tail = 0, 0.0
-    while cut < (count - 1) // 2:
-        tail += comb(count, cut) / 2**count
-        if tail > (1 - _CONFIDENCE) / 2:
-            break
-        cut += 1
+    tails = accumulate(comb(count, below) / 2**count for below in range((count - 1) // 2))
+    cut = len(list(takewhile(lambda tail: tail <= (1 - _CONFIDENCE) / 2, tails)))
     first = max(cut - 1, 0)
     return Spread(statistics.median(ordered), ordered[first], ordered[count - 1 - first])
 
@@ -62,7 +55,7 @@ def run_by_turns(
     Args:
         sides: name -> function that takes the number of the round and returns a measurement.
         rounds: number of rounds that count.
-        warm_up: number of rounds before them that do not count.
+        warm_up: number of rounds before them that do not.
         progress: called before each measurement with a text that describes it.
 
     Returns:
@@ -75,10 +68,8 @@ def run_by_turns(
         order = names[shift:] + names[:shift]
         for name in reversed(order) if number % 2 else order:
             progress(f"round {number + 1} of {warm_up + rounds}, {name}")
-            measurement = sides[name](number)
-            if number >= warm_up:
-                measured[name].append(measurement)
-    return measured
+            measured[name].append(sides[name](number))
+    return {name: measurements[warm_up:] for name, measurements in measured.items()}
 
 
 def ratios(values: Sequence[float], base: Sequence[float]) -> Spread:

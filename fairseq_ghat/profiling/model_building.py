@@ -1,6 +1,7 @@
 """Builds models without data: from an arch and the size of a vocabulary, or from a checkpoint alone."""
 
 import copy
+import re
 from argparse import Namespace
 from typing import Any, Dict, Mapping
 
@@ -19,12 +20,7 @@ _SPECIAL_SYMBOLS = 4
 
 
 class DictionaryTask:
-    """Stand-in for a task: a model asks its task for dictionaries only.
-
-    Args:
-        source: number of types in the source dictionary, fairseq's 4 special ones included.
-        target: number of types in the target dictionary.
-    """
+    """Stand-in for a task: a model asks its task for dictionaries only; sizes include fairseq's 4 special symbols."""
 
     def __init__(self, source: int, target: int):
         self.source_dictionary, self.target_dictionary = Dictionary(), Dictionary()
@@ -70,15 +66,11 @@ def build_arch(arch: str, vocabulary: int, keep: int = 0) -> BaseFairseqModel:
 def build_from_checkpoint(state: Mapping[str, Any]) -> BaseFairseqModel:
     """Builds the model of a checkpoint with its weights and masks; fairseq's own transformers become grouped ones.
 
-    Args:
-        state: checkpoint of a translation or language model.
-
     Raises:
-        NotGroupable: if it holds another model.
+        NotGroupable: if it holds another model than for translation or of language.
     """
     grouped = as_grouped_checkpoint(state)
-    options = copy.deepcopy(model_options(grouped))
-    weights = dict(grouped["model"])
+    options, weights = copy.deepcopy(model_options(grouped)), dict(grouped["model"])
     source, target = (_vocabulary_size(weights, side) for side in ("encoder", "decoder"))
     model = ARCH_MODEL_REGISTRY[options.arch].build_model(options, DictionaryTask(source or target, target))
     model.load_state_dict(weights, model_cfg=options)
@@ -87,9 +79,5 @@ def build_from_checkpoint(state: Mapping[str, Any]) -> BaseFairseqModel:
 
 def _vocabulary_size(weights: Dict[str, Tensor], side: str) -> int:
     """Rows of the embedding of one side, or of all parts of an adaptive one; 0 if the model lacks the side."""
-    prefix = f"{side}.embed_tokens."
-    return sum(
-        tensor.size(0)
-        for name, tensor in weights.items()
-        if name == f"{prefix}weight" or (name.startswith(f"{prefix}embeddings.") and name.endswith(".0.weight"))
-    )
+    table = re.compile(rf"{side}\.embed_tokens\.(embeddings\.\d+\.0\.)?weight")
+    return sum(tensor.size(0) for name, tensor in weights.items() if table.fullmatch(name))

@@ -1,5 +1,6 @@
 """Counts parameters, without embeddings as the paper does, and heads."""
 
+import re
 from collections import Counter
 from typing import Any, Dict, Iterable, Mapping
 
@@ -11,29 +12,22 @@ from fairseq_ghat.modules.transformer_layers import FUSED_COPIES
 from fairseq_ghat.pruning.slimming import kept_heads_in_state
 
 # Modules of token and position embeddings, and of the output layer over the vocabulary.
-_EMBEDDING_PARTS = ("embed_tokens", "embed_positions", "output_projection", "adaptive_softmax")
+_EMBEDDINGS = {"embed_tokens", "embed_positions", "output_projection", "adaptive_softmax"}
 # State that is not learned, and the second copies of encoder weights that fairseq 0.12.2 stores.
 _NOT_COUNTED = ("version", "_float_tensor", HEAD_MASK, *FUSED_COPIES)
-_ATTENTION_PARTS = ("self_attn", "encoder_attn")
 
 
 def non_embedding_parameters(state_dict: Mapping[str, Tensor]) -> int:
     """Number of learned parameters of a model, without embeddings and output layer (paper, Table 1)."""
-    return sum(tensor.numel() for key, tensor in state_dict.items() if _counted(key))
+    parts = {name: name.split(".") for name in state_dict}
+    counted = (name for name in parts if parts[name][-1] not in _NOT_COUNTED and _EMBEDDINGS.isdisjoint(parts[name]))
+    return sum(state_dict[name].numel() for name in counted)
 
 
 def attention_weights(state_dict: Mapping[str, Tensor]) -> int:
     """Number of weights in all projections of attention, without biases: it is proportional to the heads."""
-    return sum(
-        tensor.numel()
-        for key, tensor in state_dict.items()
-        if _counted(key) and key.endswith("_proj.weight") and any(part in key.split(".") for part in _ATTENTION_PARTS)
-    )
-
-
-def _counted(key: str) -> bool:
-    parts = key.split(".")
-    return parts[-1] not in _NOT_COUNTED and not any(part in _EMBEDDING_PARTS for part in parts)
+    projection = re.compile(r"\b(self_attn|encoder_attn)\.\w+_proj\.weight$")
+    return sum(tensor.numel() for name, tensor in state_dict.items() if projection.search(name))
 
 
 def heads_in_checkpoint(state: Mapping[str, Any]) -> Dict[str, int]:

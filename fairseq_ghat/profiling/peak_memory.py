@@ -3,6 +3,7 @@
 import json
 import os
 import tempfile
+from pathlib import Path
 from typing import Callable, Dict
 
 import torch
@@ -14,10 +15,6 @@ def peak_bytes(work: Callable[[], object], device: torch.device) -> int:
 
     On a CPU it follows from the allocations that torch's profiler reports. Memory of other libraries does not count
     there, and memory from before that the function frees is not deducted, as it is on a GPU.
-
-    Args:
-        work: function to call once.
-        device: device that it computes on.
     """
     if device.type == "cuda":
         torch.cuda.synchronize(device)
@@ -30,10 +27,9 @@ def peak_bytes(work: Callable[[], object], device: torch.device) -> int:
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
         work()
     with tempfile.TemporaryDirectory() as folder:
-        path = os.path.join(folder, "trace.json")
-        profiler.export_chrome_trace(path)
-        with open(path, encoding="utf-8") as trace:
-            events = json.load(trace)["traceEvents"]
+        trace = Path(folder, "trace.json")
+        profiler.export_chrome_trace(str(trace))
+        events = json.loads(trace.read_text(encoding="utf-8"))["traceEvents"]
     # A device type of 0 is the CPU. Frees come as negative bytes, those of older memory with a size that may be wrong.
     changes = [e for e in events if e.get("name") == "[memory]" and e["args"]["Device Type"] == 0]
     sizes: Dict[int, int] = {}

@@ -10,7 +10,7 @@ from fairseq.sequence_generator import EnsembleModel, SequenceGenerator
 from fairseq.tasks import FairseqTask
 
 
-@dataclass(frozen=True)
+@dataclass
 class Generation:
     """Counts and times, in seconds, of one pass over some batches.
 
@@ -27,13 +27,13 @@ class Generation:
         steps: number of calls of the decoder.
     """
 
-    seconds: float
-    sentences: int
-    tokens: int
-    encoder_seconds: float
-    decoder_seconds: float
-    batches: int
-    steps: int
+    seconds: float = 0.0
+    sentences: int = 0
+    tokens: int = 0
+    encoder_seconds: float = 0.0
+    decoder_seconds: float = 0.0
+    batches: int = 0
+    steps: int = 0
 
 
 class _TimedModel(EnsembleModel):
@@ -42,13 +42,7 @@ class _TimedModel(EnsembleModel):
     def __init__(self, model: torch.nn.Module):
         super().__init__([model])
         self.device = next(model.parameters()).device
-        self.reset(wait=True)
-
-    def reset(self, wait: bool) -> None:
-        """Sets clocks and counts to zero; with wait, each part will wait for a GPU, which slows the whole."""
-        self.wait = wait
-        self.encoder_seconds = self.decoder_seconds = 0.0
-        self.batches = self.steps = 0
+        self.measured, self.parts = Generation(), True
 
     def now(self, wait: bool) -> float:
         """The time in seconds; with wait, once a GPU has done all its work."""
@@ -57,19 +51,17 @@ class _TimedModel(EnsembleModel):
         return perf_counter()
 
     def forward_encoder(self, net_input):
-        """As fairseq's."""
-        start = self.now(self.wait)
+        start = self.now(self.parts)
         encoded = super().forward_encoder(net_input)
-        self.encoder_seconds += self.now(self.wait) - start
-        self.batches += 1
+        self.measured.encoder_seconds += self.now(self.parts) - start
+        self.measured.batches += 1
         return encoded
 
     def forward_decoder(self, *args, **kwargs):
-        """As fairseq's: one decoding step up to the log-probabilities."""
-        start = self.now(self.wait)
+        start = self.now(self.parts)
         decoded = super().forward_decoder(*args, **kwargs)
-        self.decoder_seconds += self.now(self.wait) - start
-        self.steps += 1
+        self.measured.decoder_seconds += self.now(self.parts) - start
+        self.measured.steps += 1
         return decoded
 
 
@@ -86,27 +78,19 @@ class TimedGenerator:
     """
 
     def __init__(self, task: FairseqTask, model: torch.nn.Module, generation: GenerationConfig):
-        self.task = task
-        self.model = _TimedModel(model)
+        self.task, self.model = task, _TimedModel(model)
         self.generator = task.build_generator(self.model, generation)
         if not isinstance(self.generator, SequenceGenerator):
             raise ValueError(f"its task generates by {type(self.generator).__name__}, allowed is SequenceGenerator")
 
     def run(self, batches: Sequence[Dict[str, Any]], parts: bool) -> Generation:
-        """Translates batches.
-
-        Args:
-            batches: samples of the task, on the device of the model.
-            parts: time encoder and decoder on a GPU too.
-        """
-        timed = self.model
-        timed.reset(wait=parts)
-        sentences = tokens = 0
+        """Translates samples of the task, which are on the device of the model; parts: times them on a GPU too."""
+        timed, measured = self.model, Generation()
+        timed.measured, timed.parts = measured, parts
         start = timed.now(wait=True)
         for batch in batches:
             translations = self.task.inference_step(self.generator, timed.models, batch)
-            sentences += len(translations)
-            tokens += sum(len(hypotheses[0]["tokens"]) for hypotheses in translations)
-        seconds = timed.now(wait=True) - start
-        times = (timed.encoder_seconds, timed.decoder_seconds)
-        return Generation(seconds, sentences, tokens, *times, timed.batches, timed.steps)
+            measured.sentences += len(translations)
+            measured.tokens += sum(len(hypotheses[0]["tokens"]) for hypotheses in translations)
+        measured.seconds = timed.now(wait=True) - start
+        return measured
