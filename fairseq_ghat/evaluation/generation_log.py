@@ -59,24 +59,22 @@ def read_generation_log(path: Union[str, Path], with_speed: bool = False) -> Gen
         elif timing:
             speed = float(timing.group(1))
     hypotheses = {**best["H"], **best["D"]}
+    cut_off = f"{path}: not the whole log of a fairseq-generate run"
     if not hypotheses or (with_speed and speed is None):
-        raise GenerationLogError(f"{path}: not the whole log of a fairseq-generate run")
-    if best["D"] and best["H"].keys() - best["D"].keys():
-        # Otherwise only some sentences would be scored detokenised.
-        raise GenerationLogError(f"{path}: not the whole log of a fairseq-generate run, lines D- are missing")
+        raise GenerationLogError(cut_off)
+    if best["D"] and best["H"].keys() - best["D"].keys():  # only some sentences would be scored detokenised
+        raise GenerationLogError(f"{cut_off}, lines D- are missing")
     missing = sorted(set(range(max(hypotheses) + 1)) - set(hypotheses))
     if missing:
         raise GenerationLogError(
-            f"{path}: not the whole log of a fairseq-generate run, sentences {missing[:5]} are missing; some versions "
-            "of fairseq leave out the last ones unless given --required-batch-size-multiple 1"
+            f"{cut_off}, sentences {missing[:5]} are missing; some versions of fairseq leave out the last ones unless "
+            "given --required-batch-size-multiple 1"
         )
     texts = [hypotheses[number] for number in sorted(hypotheses)]
     for mark, subwords in _SUBWORD_MARKS.items():
         if any(mark in text for text in texts):
-            raise GenerationLogError(
-                f"{path}: {subwords}'s marker {mark.strip()} is left in the hypotheses; "
-                f"generate with --remove-bpe {subwords}"
-            )
+            told = f"{subwords}'s marker {mark.strip()} is left in the hypotheses"
+            raise GenerationLogError(f"{path}: {told}; generate with --remove-bpe {subwords}")
     return GenerationLog(texts, speed)
 
 

@@ -1,9 +1,9 @@
 """Perplexity of a language model with a given context window, per token and per word."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from time import perf_counter
-from typing import Any, Callable, Dict, Iterable, Iterator, Optional
+from typing import Any, Callable, Dict, Iterable, Optional
 
 import torch
 from fairseq import utils
@@ -19,7 +19,7 @@ _MARKS = {"sentencepiece": "\u2581", "subword_nmt": "@@"}
 SUBWORDS = tuple(_MARKS)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Perplexity:
     """Perplexity of a text under a model.
 
@@ -27,23 +27,22 @@ class Perplexity:
         tokens: number of tokens scored, each once; the end of a line is one.
         words: number of words and ends of lines; None if the kind of subwords is not known.
         bits_per_token: mean negative log2 probability of a token.
+        perplexity: 2 ** bits_per_token; it depends on how words are cut into tokens.
+        word_perplexity: 2 ** (bits of the text / words); comparable between models with different tokens.
         seconds: time of scoring, loading of batches included, after one batch to warm up.
     """
 
     tokens: int
     words: Optional[int]
     bits_per_token: float
+    perplexity: float = field(init=False)
+    word_perplexity: Optional[float] = field(init=False)
     seconds: float
 
-    @property
-    def perplexity(self) -> float:
-        """2 ** bits_per_token; it depends on how words are cut into tokens."""
-        return 2.0**self.bits_per_token
-
-    @property
-    def word_perplexity(self) -> Optional[float]:
-        """2 ** (bits of the text / words); comparable between models with different tokens."""
-        return None if self.words is None else 2.0 ** (self.bits_per_token * self.tokens / self.words)
+    def __post_init__(self):
+        self.perplexity = 2.0**self.bits_per_token
+        in_words = self.words is not None
+        self.word_perplexity = 2.0 ** (self.bits_per_token * self.tokens / self.words) if in_words else None
 
 
 def word_units(dictionary: Dictionary, subwords: str) -> Tensor:
@@ -60,30 +59,13 @@ def word_units(dictionary: Dictionary, subwords: str) -> Tensor:
         ValueError: if the dictionary has no such marks.
     """
     mark, starts_word = _MARKS[subwords], subwords == "sentencepiece"
-    symbols = [dictionary[index] for index in range(len(dictionary))]
-    marked = torch.tensor([symbol.startswith(mark) if starts_word else symbol.endswith(mark) for symbol in symbols])
+    is_marked = str.startswith if starts_word else str.endswith
+    marked = torch.tensor([is_marked(dictionary[index], mark) for index in range(len(dictionary))])
     if not marked.any():
         raise ValueError(f"no symbol of the dictionary has the mark {mark} of {subwords}")
     counted = marked if starts_word else ~marked
     counted[dictionary.eos()] = True
     return counted
-
-
-class _CountedBatches:
-    """Batches whose target tokens and words are counted on their way to scoring."""
-
-    def __init__(self, batches: Batches, not_scored: Tensor, is_word: Optional[Tensor]):
-        self.batches, self.not_scored, self.is_word = batches, not_scored, is_word
-        self.tokens = self.words = 0
-
-    def __iter__(self) -> Iterator[Dict[str, Any]]:
-        for batch in self.batches:
-            if "target" in batch:
-                target = batch["target"][~torch.isin(batch["target"], self.not_scored)]
-                self.tokens += target.numel()
-                if self.is_word is not None:
-                    self.words += int(self.is_word[target].sum())
-            yield batch
 
 
 def measure_perplexity(
@@ -116,38 +98,36 @@ def measure_perplexity(
     dictionary = task.target_dictionary
     is_word = None if subwords is None else word_units(dictionary, subwords)
     not_scored = torch.tensor([dictionary.pad(), dictionary.bos()])
-    dataset = task.dataset(subset)
+    positions = utils.resolve_max_positions(model.max_positions())
+    tokens = words = 0
 
-    def batches():
-        return task.eval_lm_dataloader(
-            dataset,
-            max_tokens=max_tokens,
-            batch_size=batch_size,
-            max_positions=utils.resolve_max_positions(model.max_positions()),
-            num_workers=0,
-            context_window=context_window,
-        )
+    def batches() -> Batches:
+        sizes = {"max_tokens": max_tokens, "batch_size": batch_size, "max_positions": positions}
+        return task.eval_lm_dataloader(task.dataset(subset), **sizes, num_workers=0, context_window=context_window)
+
+    def counted(scored: Batches) -> Batches:
+        nonlocal tokens, words
+        for batch in scored:
+            if "target" in batch:
+                target = batch["target"][~torch.isin(batch["target"], not_scored)]
+                tokens += target.numel()
+                words += 0 if is_word is None else int(is_word[target].sum())
+            yield batch
 
     def score(scored: Batches) -> float:
-        return eval_lm(
-            [model],
-            task.source_dictionary,
-            scored,
-            target_dictionary=dictionary,
-            softmax_batch=softmax_batch,
-            remove_bos_token=getattr(task.args, "add_bos_token", False),
-        )["loss"]
+        options = {"softmax_batch": softmax_batch, "remove_bos_token": getattr(task.args, "add_bos_token", False)}
+        return eval_lm([model], task.source_dictionary, scored, target_dictionary=dictionary, **options)["loss"]
 
-    counted = _CountedBatches(progress(batches()), not_scored, is_word)
     with torch.no_grad():
         score(islice(batches(), 1))  # the first batch of a process is slow
+        scored = counted(progress(batches()))
         started = perf_counter()
-        loss = score(counted)
+        loss = score(scored)
     seconds = perf_counter() - started
-    held = int(dataset.sizes.sum())
-    if counted.tokens < held:
+    held = int(task.dataset(subset).sizes.sum())
+    if tokens < held:
         raise ValueError(
-            f"{held - counted.tokens} of {held} tokens of {subset} were not scored: their blocks are longer than "
+            f"{held - tokens} of {held} tokens of {subset} were not scored: their blocks are longer than "
             f"the {model.max_positions()} positions of the model, or than a batch"
         )
-    return Perplexity(counted.tokens, counted.words if subwords else None, float(loss), seconds)
+    return Perplexity(tokens, None if is_word is None else words, float(loss), seconds)

@@ -1,5 +1,6 @@
 """ROUGE F1 (Lin, 2004) of rouge-score as a metric of sacrebleu, so that sacrebleu tests its significance."""
 
+from importlib.metadata import version
 from typing import Any, Dict, List, Sequence
 
 import numpy as np
@@ -15,27 +16,17 @@ class RougeSignature(Signature):
 
     def __init__(self, args: Dict[str, Any]):
         super().__init__(args)
-        # Since 0.1.2 the package no longer tells its version.
-        from importlib.metadata import version
-
         self.info.update(stem="porter", measure="F1", rouge_score=version("rouge-score"), version=sacrebleu.__version__)
 
 
 class Rouge(Metric):
-    """Mean F1 of a corpus, 0 to 100, with Porter's stemmer; of several references the best one counts.
-
-    Args:
-        name: a key of KINDS.
-
-    Raises:
-        ImportError: if rouge-score is not installed.
-    """
+    """Mean F1 of a corpus, 0 to 100, with Porter's stemmer; of several references the best one counts."""
 
     _SIGNATURE_TYPE = RougeSignature
 
     def __init__(self, name: str):
         super().__init__()
-        from rouge_score.rouge_scorer import RougeScorer
+        from rouge_score.rouge_scorer import RougeScorer  # only ROUGE needs it
 
         self.name, self._kind = name, KINDS[name]
         self._scorer = RougeScorer([self._kind], use_stemmer=True)

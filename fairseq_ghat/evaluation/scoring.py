@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import Dict, List, Optional, Sequence, Union
 
@@ -62,8 +63,7 @@ def read_references(path: Union[str, Path]) -> List[List[Optional[str]]]:
         if not isinstance(texts, list) or not texts or not all(isinstance(text, str) for text in texts):
             raise BadReferences(f"{path}: line {number} is not a JSON list of references")
         lists.append(texts)
-    most = max(map(len, lists))
-    return [[texts[i] if i < len(texts) else None for texts in lists] for i in range(most)]
+    return [list(texts) for texts in zip_longest(*lists)]
 
 
 def score_systems(
@@ -94,11 +94,10 @@ def score_systems(
     for name, hypotheses in systems.items():
         if len(hypotheses) != len(references[0]):
             raise ValueError(f"{name} has {len(hypotheses)} sentences, the references have {len(references[0])}")
-    metrics: Dict[str, Metric] = (
-        {"BLEU": BLEU(lowercase=lowercase, tokenize=tokenize)}
-        if metric == "bleu"
-        else {name: Rouge(name) for name in KINDS}
-    )
+    if metric == "bleu":
+        metrics: Dict[str, Metric] = {"BLEU": BLEU(lowercase=lowercase, tokenize=tokenize)}
+    else:
+        metrics = {name: Rouge(name) for name in KINDS}
     test = PairedTest(list(systems.items()), metrics, references, test_type="bs", n_samples=resamples)
     signatures, results = test()
     return {name: dict(zip(systems, _scores(results[name], str(signatures[name])))) for name in metrics}
