@@ -1,25 +1,21 @@
 """Models from Python: `load(CHECKPOINT, DATA).translate([...])`."""
 
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Union
+from typing import Any, Dict, List, Union
 
 from fairseq import hub_utils
 
 from fairseq_ghat.checkpoints.files import read_checkpoint
-from fairseq_ghat.data.prepared import Prepared, read_prepared
+from fairseq_ghat.data.prepared import NAME, read_prepared
 
 # By what prepared.json calls them: option of fairseq that names the file, and the file that prepare_data.py wrote.
 _SUBWORDS = {"sentencepiece": ("sentencepiece_model", "spm.model"), "subword_nmt": ("bpe_codes", "bpe.codes")}
 
 
 class Translator(hub_utils.GeneratorHubInterface):
-    """fairseq's interface to a model and its data: `translate(sentences, beam=5)` takes plain text and returns it.
+    """fairseq's interface to a model and its data: `translate(sentences, beam=5)` takes plain text and returns it."""
 
-    Attributes:
-        lowercase: the model was trained on lower-cased text; what it is given is lower-cased too.
-    """
-
-    lowercase = False
+    lowercase = False  # whether the model was trained on lower-cased text, so that what it is given is lower-cased too
 
     def tokenize(self, sentence: str) -> str:
         return super().tokenize(sentence.lower() if self.lowercase else sentence)
@@ -46,7 +42,7 @@ def load(checkpoint: Union[str, Path], data: Union[str, Path], **options: Any) -
     """
     checkpoint, folder = Path(checkpoint).resolve(), Path(data).resolve()
     read_checkpoint(checkpoint)
-    prepared = _prepared(folder)
+    prepared = read_prepared(folder) if (folder / NAME).exists() else None
     bin_folder = folder / "bin" if prepared else folder
     if not any(bin_folder.glob("dict.*.txt")):
         raise ValueError(f"{data}: has no dict.LANG.txt; give a folder of fairseq-preprocess or of prepare_data.py")
@@ -60,11 +56,3 @@ def load(checkpoint: Union[str, Path], data: Union[str, Path], **options: Any) -
     translator = Translator(loaded["args"], loaded["task"], loaded["models"])
     translator.lowercase = prepared is not None and prepared.lowercase
     return translator.eval()
-
-
-def _prepared(folder: Path) -> Optional[Prepared]:
-    """What prepare_data.py says of the folder; None of another one."""
-    try:
-        return read_prepared(folder)
-    except FileNotFoundError:
-        return None

@@ -1,7 +1,7 @@
 """prepared.json: what scripts/prepare_data.py made in a folder, and how."""
 
 import json
-from dataclasses import dataclass, fields
+from dataclasses import Field, dataclass, fields
 from pathlib import Path
 from typing import Any, Dict, Optional, Tuple, Union, get_args, get_origin
 
@@ -48,11 +48,7 @@ class Prepared:
     sha256: Dict[str, str]
 
     def write(self, folder: Path) -> None:
-        """Writes FOLDER/prepared.json, whole or not at all.
-
-        Args:
-            folder: what was prepared in.
-        """
+        """Writes FOLDER/prepared.json, whole or not at all."""
         record: Dict[str, Any] = {}
         for name, value in vars(self).items():
             record.update(zip(_LANGUAGES[len(value)], value) if name == "languages" else {name: value})
@@ -63,12 +59,6 @@ class Prepared:
 def read_prepared(folder: Path) -> Prepared:
     """What FOLDER/prepared.json says.
 
-    Args:
-        folder: what was prepared in.
-
-    Returns:
-        All of it.
-
     Raises:
         FileNotFoundError: if the folder has none.
         PreparedError: if it is damaged; names the file, and what is wrong.
@@ -78,14 +68,14 @@ def read_prepared(folder: Path) -> Prepared:
         record = json.loads(path.read_text(encoding="utf-8"))
         names = _LANGUAGES[1 if "language" in record else 2]
         values = {**record, "languages": tuple(record[name] for name in names)}
-        return Prepared(**{one.name: _checked(one.name, one.type, values[one.name]) for one in fields(Prepared)})
+        return Prepared(**{one.name: _checked(one, values[one.name]) for one in fields(Prepared)})
     except (ValueError, KeyError, TypeError) as error:
         raise PreparedError(f"{path}: is damaged ({error!r}); prepare the data anew") from error
 
 
-def _checked(name: str, kind: Any, value: Any) -> Any:
+def _checked(field: Field, value: Any) -> Any:
     """The value, if it is of the kind of its field."""
-    kinds = get_args(kind) if get_origin(kind) is Union else (kind,)
-    if not isinstance(value, tuple(get_origin(one) or one for one in kinds)):
-        raise TypeError(f"{name} is {value!r}")
+    kinds = get_args(field.type) if get_origin(field.type) is Union else (field.type,)
+    if not isinstance(value, tuple(get_origin(kind) or kind for kind in kinds)):
+        raise TypeError(f"{field.name} is {value!r}")
     return value
