@@ -12,13 +12,10 @@ from fairseq_ghat.cli.console import check_minimum
 
 def main(argv=None) -> int:
     parser = argparse.ArgumentParser(prog="ghat-average", description=__doc__.split("`: ")[1])
-    parser.add_argument(
-        "checkpoints", nargs="+", metavar="CHECKPOINT", help="checkpoints of one training run; with --best its folder"
-    )
-    parser.add_argument(
-        "--best", type=int, metavar="N", help="the N best that fairseq-train --keep-best-checkpoints N left there"
-    )
-    parser.add_argument("--output", required=True, metavar="OUT", help="the checkpoint to write")
+    add = parser.add_argument
+    add("checkpoints", nargs="+", metavar="CHECKPOINT", help="checkpoints of one training run; with --best its folder")
+    add("--best", type=int, metavar="N", help="the N best that fairseq-train --keep-best-checkpoints N left there")
+    add("--output", required=True, metavar="OUT", help="the checkpoint to write")
     args = parser.parse_args(argv)
     if not Path(args.output).resolve().parent.is_dir():
         parser.error(f"--output {args.output}: its folder does not exist")

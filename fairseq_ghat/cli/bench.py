@@ -25,17 +25,10 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="ghat-bench", description=__doc__.split("`: ")[1])
     add = parser.add_argument
     add("data", metavar="DATA", help="folder that fairseq-preprocess made")
-    add(
-        "checkpoints",
-        metavar="CHECKPOINT",
-        nargs="+",
-        help="of fairseq's translation models or of ours, slim ones too; ratios are to the first",
-    )
-    add(
-        "--as-grouped",
-        action="store_true",
-        help="measure each checkpoint of fairseq's own transformer once more as our model with the same weights",
-    )
+    of_models = "of fairseq's translation models or of ours, slim ones too; ratios are to the first"
+    add("checkpoints", metavar="CHECKPOINT", nargs="+", help=of_models)
+    again = "measure each checkpoint of fairseq's own transformer once more as our model with the same weights"
+    add("--as-grouped", action="store_true", help=again)
     add("--gen-subset", default="test", help="split (default: test)")
     add("--sentences", type=int, metavar="N", help="about so many of it, of all lengths (default: all)")
     add("--batch-size", type=int, default=256, metavar="N", help="sentences in a batch (default: 256)")
@@ -75,7 +68,8 @@ def main(argv=None) -> int:
     if args.json:
         print(json.dumps({**conditions, "checkpoints": figures}, indent=1, default=vars))
     else:
-        print(conditions["setting"], conditions["machine"], _table(figures), sep="\n")
+        table = console.table_of_records([_cells(side) for side in figures])
+        print(conditions["setting"], conditions["machine"], table, sep="\n")
     return 0
 
 
@@ -123,9 +117,8 @@ def _load_sides(args, device: torch.device) -> List[_Side]:
         for name in ("source_lang", "target_lang", "left_pad_source"):
             first, other = (getattr(task.cfg, name, None) for task in (sides[0].task, side.task))
             if first != other:
-                raise InputError(
-                    f"CHECKPOINT {side.path}: its {name} is {other}; allowed is {first}, that of {sides[0].path}"
-                )
+                wanted = f"allowed is {first}, that of {sides[0].path}"
+                raise InputError(f"CHECKPOINT {side.path}: its {name} is {other}; {wanted}")
     return sides
 
 
@@ -133,15 +126,14 @@ def _load_batches(args, sides: List[_Side], device: torch.device) -> List[Dict[s
     """The batches that every side translates: those of fairseq-generate, or some of them of all lengths."""
     task = sides[0].task
     load_split(task, args.data, "--gen-subset", args.gen_subset)
-    batches = list(
-        task.get_batch_iterator(
-            task.dataset(args.gen_subset),
-            max_sentences=args.batch_size,
-            max_positions=utils.resolve_max_positions(*(side.model.max_positions() for side in sides)),
-            ignore_invalid_inputs=True,
-            required_batch_size_multiple=1,
-        ).next_epoch_itr(shuffle=False)
+    iterator = task.get_batch_iterator(
+        task.dataset(args.gen_subset),
+        max_sentences=args.batch_size,
+        max_positions=utils.resolve_max_positions(*(side.model.max_positions() for side in sides)),
+        ignore_invalid_inputs=True,
+        required_batch_size_multiple=1,
     )
+    batches = list(iterator.next_epoch_itr(shuffle=False))
     if not batches:
         raise InputError(f"--gen-subset {args.gen_subset}: no sentence of it fits the positions of the models")
     if args.sentences is not None:
@@ -156,11 +148,9 @@ def _measure(args, sides: List[_Side], batches, device: torch.device) -> List[Di
     progress = console.progress_line(args.no_progress_bar)
 
     def passes(parts: bool) -> List[List[Generation]]:
-        named = {
-            f"{number + 1}: {side.path}": lambda _, side=side: side.run(batches, parts)
-            for number, side in enumerate(sides)
-        }
-        return list(run_by_turns(named, args.repeats, args.warm_up, progress).values())
+        named = {f"{number}: {side.path}": side for number, side in enumerate(sides, start=1)}
+        runs = {name: lambda _, side=side: side.run(batches, parts) for name, side in named.items()}
+        return list(run_by_turns(runs, args.repeats, args.warm_up, progress).values())
 
     whole = passes(parts=False)
     # On a CPU the clocks inside cost nothing; on a GPU they make each step wait, so they get passes of their own.
@@ -208,20 +198,16 @@ def _conditions(args, sentences: int, device: torch.device) -> Dict[str, Any]:
     }
 
 
-def _table(figures: List[Dict[str, Any]]) -> str:
-    return console.table_of_records(
-        [
-            {
-                "checkpoint": side["checkpoint"],
-                "model": side["model"],
-                "attentions x heads": side["heads"],
-                "sentences/s": f"{side['sentences_per_second'].median:.1f}",
-                "ratio to the first": side["speed_ratio"].describe(3),
-                "tokens/s": f"{side['tokens_per_second'].median:.1f}",
-                "encoder, ms a batch": f"{1000 * side['encoder_seconds_per_batch'].median:.1f}",
-                "decoder, ms a step": f"{1000 * side['decoder_seconds_per_step'].median:.1f}",
-                "peak memory, MiB": f"{side['peak_bytes'] / 2**20:.1f}",
-            }
-            for side in figures
-        ]
-    )
+def _cells(side: Dict[str, Any]) -> Dict[str, str]:
+    """A row of the table: title -> cell."""
+    return {
+        "checkpoint": side["checkpoint"],
+        "model": side["model"],
+        "attentions x heads": side["heads"],
+        "sentences/s": f"{side['sentences_per_second'].median:.1f}",
+        "ratio to the first": side["speed_ratio"].describe(3),
+        "tokens/s": f"{side['tokens_per_second'].median:.1f}",
+        "encoder, ms a batch": f"{1000 * side['encoder_seconds_per_batch'].median:.1f}",
+        "decoder, ms a step": f"{1000 * side['decoder_seconds_per_step'].median:.1f}",
+        "peak memory, MiB": f"{side['peak_bytes'] / 2**20:.1f}",
+    }

@@ -7,7 +7,7 @@ import sys
 import warnings
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
-from typing import Callable, List, Mapping, Optional, Sequence, TextIO
+from typing import Callable, Mapping, Optional, Sequence, TextIO
 
 import fairseq
 import torch
@@ -32,13 +32,7 @@ def describe_machine(device: torch.device) -> str:
 
 
 def check_minimum(parser: ArgumentParser, args: Namespace, **minimum: float) -> None:
-    """Ends the command with an error if the value of an option is too small, infinite or not a number.
-
-    Args:
-        parser: parser of the command.
-        args: options; None passes, and all values of an option with several are checked.
-        minimum: name of an option -> smallest value allowed.
-    """
+    """Ends the command with an error if an option is below its minimum, infinite or not a number; None passes."""
     for name, least in minimum.items():
         given = getattr(args, name)
         for value in given if isinstance(given, list) else [given]:
@@ -55,12 +49,7 @@ def check_out(parser: ArgumentParser, source: Path, out: Path) -> None:
 
 
 def quiet_libraries(level: int = logging.WARNING, stream: Optional[TextIO] = None) -> None:
-    """Shows log lines without prefix, and hides warnings of libraries about things that a user cannot change.
-
-    Args:
-        level: lowest level of logging that is shown.
-        stream: where log lines go (default: standard error).
-    """
+    """Shows log lines of a level without prefix, and hides warnings of libraries that a user cannot change."""
     logging.basicConfig(level=level, stream=stream or sys.stderr, format="%(message)s", force=True)
     logging.getLogger("fairseq.tasks").setLevel(logging.WARNING)
     warnings.simplefilter("ignore", UserWarning)  # of the configuration library that fairseq uses
@@ -75,17 +64,10 @@ def progress_line(silent: bool = False) -> Callable[[str], None]:
 
 
 def markdown_table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table in markdown whose columns also line up as plain text.
-
-    Args:
-        titles: title of each column.
-        rows: cells of each row, one for each title.
-    """
-    widths = [max(len(row[column]) for row in [titles, *rows]) for column in range(len(titles))]
-    lines: List[str] = []
-    for row in (titles, ["-" * width for width in widths], *rows):
-        lines.append("| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths)) + " |")
-    return "\n".join(lines)
+    """A table in markdown whose columns also line up as plain text; each row has a cell for each title."""
+    widths = [max(map(len, column)) for column in zip(titles, *rows)]
+    lines = [titles, ["-" * width for width in widths], *rows]
+    return "\n".join("| " + " | ".join(map(str.ljust, line, widths)) + " |" for line in lines)
 
 
 def table_of_records(records: Sequence[Mapping[str, str]]) -> str:

@@ -67,8 +67,7 @@ def load_task_and_model(
         vars(options).update(changed)
     else:
         with open_dict(options):
-            for name, value in changed.items():
-                options[name] = value
+            options.update(changed)
     try:
         task = tasks.setup_task(options, from_checkpoint=True)
     except Exception as error:  # fairseq has no narrower one for a language pair that it cannot find
@@ -78,9 +77,8 @@ def load_task_and_model(
     except RuntimeError as error:
         sizes = (len(task.source_dictionary), len(task.target_dictionary))
         which = f"dictionary has {sizes[0]}" if sizes[0] == sizes[1] else f"dictionaries have {sizes[0]} and {sizes[1]}"
-        raise InputError(
-            f"CHECKPOINT {path}: does not fit DATA {data}, whose {which} types: {str(error)[-300:]}"
-        ) from error
+        unfit = f"CHECKPOINT {path}: does not fit DATA {data}, whose {which} types"
+        raise InputError(f"{unfit}: {str(error)[-300:]}") from error
     return task, model.eval()
 
 

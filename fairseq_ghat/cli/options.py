@@ -14,16 +14,10 @@ from fairseq_ghat.checkpoints.stock_conversion import NotGroupable, as_grouped_c
 
 
 def training_options(state: Mapping[str, Any]) -> List[str]:
-    """Options of fairseq-train that build the model of a checkpoint, grouped; those with their default are left out.
-
-    Args:
-        state: checkpoint of a grouped model or of fairseq's own transformer or language model.
-
-    Returns:
-        Words of the command line.
+    """Words of fairseq-train's command line that build the model of a checkpoint, grouped, without default options.
 
     Raises:
-        NotGroupable: if the checkpoint holds another model.
+        NotGroupable: if it holds another model than a grouped one or fairseq's own transformer or language model.
     """
     options = vars(model_options(as_grouped_checkpoint(state)))
     defaults, parser = Namespace(), argparse.ArgumentParser(add_help=False, conflict_handler="resolve")
@@ -35,17 +29,14 @@ def training_options(state: Mapping[str, Any]) -> List[str]:
         value, flag = options.get(name, default), f"--{name.replace('_', '-')}"
         if value == default or value is None or flag not in parser._option_string_actions:
             continue
-        words.append(flag)
-        if value is not True:
-            words.append(str(value))
+        words += [flag] if value is True else [flag, str(value)]
     return words
 
 
 def main(argv=None) -> int:
     parser = argparse.ArgumentParser(prog="ghat-options", description=__doc__.split("`: ")[1])
-    parser.add_argument(
-        "checkpoint", metavar="CHECKPOINT", type=Path, help="of fairseq's transformer or language model, or of ours"
-    )
+    of_models = "of fairseq's transformer or language model, or of ours"
+    parser.add_argument("checkpoint", metavar="CHECKPOINT", type=Path, help=of_models)
     args = parser.parse_args(argv)
     try:
         print(shlex.join(training_options(read_checkpoint(args.checkpoint))))

@@ -3,6 +3,7 @@
 import argparse
 import json
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any, Dict
 
@@ -15,9 +16,6 @@ from fairseq_ghat.cli import console
 from fairseq_ghat.cli.loading import InputError, load_checkpoint, load_task_and_model
 from fairseq_ghat.evaluation.perplexity import SUBWORDS, Perplexity, measure_perplexity
 from fairseq_ghat.profiling.parameters import describe_heads, heads_in_checkpoint, non_embedding_parameters
-
-# Figures of a split that --json prints.
-_FIGURES = ("tokens", "words", "bits_per_token", "perplexity", "word_perplexity", "seconds")
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -58,20 +56,23 @@ def main(argv=None) -> int:
             )
         console.check_minimum(parser, args, max_tokens=stride, batch_size=1, softmax_batch=1, tokens_per_sample=1)
         loaded = {path: _load(path, state, args, block) for path, state in states.items()}
-        conditions = _conditions(args, block, stride)
-        measured = {}
-        for path, (task, model) in loaded.items():
-            measured[path] = {
+        measured = {
+            path: {
                 "heads": describe_heads(heads_in_checkpoint(states[path]).values()),
                 "parameters_without_embeddings": non_embedding_parameters(states[path]["model"]),
                 "subsets": {subset: _measure(path, task, model, subset, args) for subset in subsets},
             }
+            for path, (task, model) in loaded.items()
+        }
     except (CheckpointError, InputError) as error:
         parser.error(str(error))
+    conditions = _conditions(args, block, stride)
     if args.json:
-        print(json.dumps({**conditions, "checkpoints": measured}, indent=1, default=_figures))
+        print(json.dumps({**conditions, "checkpoints": measured}, indent=1, default=vars))
     else:
-        print(conditions["window"], conditions["machine"], _table(measured), sep="\n")
+        splits = ((path, subset, result) for path in measured for subset, result in measured[path]["subsets"].items())
+        table = console.table_of_records([_cells(*split) for split in splits])
+        print(conditions["window"], conditions["machine"], table, sep="\n")
     return 0
 
 
@@ -93,50 +94,31 @@ def _load(path: str, state: Dict[str, Any], args, block: int):
     """Task and model of one checkpoint, ready to be measured; all are loaded before any work starts."""
     options = {"tokens_per_sample": block - args.context_window, "use_plasma_view": False}
     task, model = load_task_and_model(path, state, args.data, **options)
-    if block > model.max_positions():
-        raise InputError(
-            f"--tokens-per-sample {block}: CHECKPOINT {path} has {model.max_positions()} positions; allowed is no more"
-        )
+    most = model.max_positions()
+    if block > most:
+        raise InputError(f"--tokens-per-sample {block}: CHECKPOINT {path} has {most} positions; allowed is no more")
     return task, model
 
 
 def _measure(path: str, task, model, subset: str, args) -> Perplexity:
     print(f"{path}: {subset}", file=sys.stderr)
     task.load_dataset(subset)
+    silent = args.no_progress_bar or not sys.stderr.isatty()
+    progress = partial(progress_bar.progress_bar, log_format="none" if silent else "tqdm", prefix=subset)
+    model = model.to(console.choose_device(args))
+    options = {name: getattr(args, name) for name in ("context_window", "max_tokens", "batch_size", "softmax_batch")}
     try:
-        return measure_perplexity(
-            task,
-            model.to(console.choose_device(args)),
-            subset,
-            context_window=args.context_window,
-            max_tokens=args.max_tokens,
-            batch_size=args.batch_size,
-            softmax_batch=args.softmax_batch,
-            subwords=args.remove_bpe,
-            progress=lambda batches: _with_progress(batches, subset, args),
-        )
+        return measure_perplexity(task, model, subset, **options, subwords=args.remove_bpe, progress=progress)
     except ValueError as error:
         raise InputError(f"CHECKPOINT {path}: {error}") from error
 
 
-def _with_progress(batches, name: str, args):
-    silent = args.no_progress_bar or not sys.stderr.isatty()
-    return progress_bar.progress_bar(batches, log_format="none" if silent else "tqdm", prefix=name)
-
-
-def _table(measured: Dict[str, Dict[str, Any]]) -> str:
-    return console.table_of_records(
-        [
-            {"checkpoint": path, "split": subset, **_cells(result)}
-            for path, figures in measured.items()
-            for subset, result in figures["subsets"].items()
-        ]
-    )
-
-
-def _cells(result: Perplexity) -> Dict[str, str]:
+def _cells(path: str, subset: str, result: Perplexity) -> Dict[str, str]:
+    """A row of the table: title -> cell."""
     in_words = result.words is not None
     return {
+        "checkpoint": path,
+        "split": subset,
         "tokens": f"{result.tokens:,}",
         **({"words": f"{result.words:,}"} if in_words else {}),
         "bits per token": f"{result.bits_per_token:.4f}",
@@ -144,7 +126,3 @@ def _cells(result: Perplexity) -> Dict[str, str]:
         **({"perplexity per word": f"{result.word_perplexity:.2f}"} if in_words else {}),
         "tokens/s": f"{result.tokens / result.seconds:,.0f}",
     }
-
-
-def _figures(result: Perplexity) -> Dict[str, Any]:
-    return {name: getattr(result, name) for name in _FIGURES}

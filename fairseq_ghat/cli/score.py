@@ -14,13 +14,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="ghat-score", description=__doc__.split("`: ")[1])
     add = parser.add_argument
     add("references", metavar="REFERENCES", help="raw text, a line each; .jsonl: a list of texts a line")
-    add(
-        "systems",
-        metavar="SYSTEM",
-        nargs="+",
-        help="log of fairseq-generate, whole or its pasted lines H- and D-, or a text file with a hypothesis a line; "
-        "the first is what the others are tested against",
-    )
+    kinds = "log of fairseq-generate, whole or its pasted lines H- and D-, or a text file with a hypothesis a line"
+    first = "the first is what the others are tested against"
+    add("systems", metavar="SYSTEM", nargs="+", help=f"{kinds}; {first}")
     add("--metric", choices=METRICS, default="bleu", help="default: bleu, by sacrebleu")
     add("--lowercase", action="store_true", help="BLEU without case")
     add("--tokenize", help="sacrebleu's tokenizer for BLEU (default: sacrebleu's, 13a)")

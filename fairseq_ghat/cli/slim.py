@@ -30,10 +30,8 @@ def main(argv=None) -> int:
     print(f"{source} -> {out}")
     before, after = (describe_heads(heads.values()) for heads in (slimmed.heads_before, slimmed.heads_after))
     print(f"  heads per attention    {before} -> {after}")
-    for quantity, count in (
-        ("attention weights", attention_weights),
-        ("parameters without embeddings", non_embedding_parameters),
-    ):
+    counts = {"attention weights": attention_weights, "parameters without embeddings": non_embedding_parameters}
+    for quantity, count in counts.items():
         before, after = (count(checkpoint["model"]) for checkpoint in (state, slimmed.state))
         print(f"  {quantity}    {before:,} -> {after:,} ({_change(before, after)})")
     before, after = (os.path.getsize(path) for path in (source, out))

@@ -50,7 +50,7 @@ def main(argv=None) -> int:
                 try:
                     model = build_from_checkpoint(state)
                 except NotGroupable as error:
-                    raise NotGroupable(f"CHECKPOINT {path}: {error}") from error
+                    parser.error(f"CHECKPOINT {path}: {error}")
                 figures[path] = {**_measure(model, args.length), "file_bytes": os.path.getsize(path)}
     except (CheckpointError, ValueError) as error:
         parser.error(str(error))
@@ -59,10 +59,7 @@ def main(argv=None) -> int:
 
 
 def _measure(model: BaseFairseqModel, length: int) -> Dict[str, Any]:
-    """Figures of a model, as --json prints them.
-
-    Parameters are those held, masked heads included; FLOPs are those of the heads that are computed.
-    """
+    """Figures of a model, as --json prints them: parameters with masked heads, FLOPs of the heads that stay."""
     from fairseq_ghat.profiling.flops import count_flops
 
     weights = model.state_dict()
@@ -78,22 +75,21 @@ def _measure(model: BaseFairseqModel, length: int) -> Dict[str, Any]:
 
 
 def _table(figures: Dict[str, Dict[str, Any]], length: int) -> str:
-    records = [
-        {
-            "model": name,
-            "attentions x heads": describe_heads(model["heads"].values()),
-            "parameters": f"{model['parameters']:,}",
-            "without embeddings": f"{model['parameters_without_embeddings']:,}",
-            "attention weights": f"{model['attention_weights']:,}",
-            f"FLOPs at length {length}": f"{model['flops'] / 1e6:,.1f}M",
-            "without output layer": f"{model['flops_without_output_layer'] / 1e6:,.1f}M",
-            "file, MB": f"{model['file_bytes'] / 1e6:.1f}" if "file_bytes" in model else "",
-        }
-        for name, model in figures.items()
-    ]
-    uneven = [
-        f"{name}: {', '.join(f'{layer} {count}' for layer, count in model['heads'].items())}"
-        for name, model in figures.items()
-        if len(set(model["heads"].values())) > 1
-    ]
+    records, uneven = [], []
+    for name, model in figures.items():
+        heads = model["heads"]
+        records.append(
+            {
+                "model": name,
+                "attentions x heads": describe_heads(heads.values()),
+                "parameters": f"{model['parameters']:,}",
+                "without embeddings": f"{model['parameters_without_embeddings']:,}",
+                "attention weights": f"{model['attention_weights']:,}",
+                f"FLOPs at length {length}": f"{model['flops'] / 1e6:,.1f}M",
+                "without output layer": f"{model['flops_without_output_layer'] / 1e6:,.1f}M",
+                "file, MB": f"{model['file_bytes'] / 1e6:.1f}" if "file_bytes" in model else "",
+            }
+        )
+        if len(set(heads.values())) > 1:
+            uneven.append(f"{name}: {', '.join(f'{layer} {count}' for layer, count in heads.items())}")
     return "\n".join([table_of_records(records), *uneven])

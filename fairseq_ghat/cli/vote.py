@@ -5,7 +5,7 @@ import logging
 import sys
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, Dict, Optional
+from typing import Any, Dict
 
 from fairseq import utils
 from fairseq.tasks import FairseqTask
@@ -41,27 +41,14 @@ def build_parser() -> argparse.ArgumentParser:
     add("--group-distance", choices=DISTANCES, help="default: as the checkpoint, else euclidean")
     add("--group-objective", choices=OBJECTIVES, default="metric", help="pattern score of the vote")
     add("--vote-by", choices=VOTE_BY, default="count", help="default: count")
-    add(
-        "--select",
-        "--keep-heads",
-        dest="keep_heads",
-        choices=list(IMPORTANCES),
-        default="pillars",
-        help="way of choosing heads (default: pillars). "
-        + "; ".join(f"{name}: {kind.summary} ({kind.paper})" for name, kind in IMPORTANCES.items()),
-    )
+    ways = "; ".join(f"{name}: {kind.summary} ({kind.paper})" for name, kind in IMPORTANCES.items())
+    choosing = {"choices": list(IMPORTANCES), "help": f"way of choosing heads (default: pillars). {ways}"}
+    add("--select", "--keep-heads", dest="keep_heads", default="pillars", **choosing)
     add("--vote-heads", type=int, metavar="K", help="heads that stay in each attention (default: C)")
-    add(
-        "--vote-budget",
-        choices=BUDGETS,
-        default="layer",
-        help="layer: K in every attention (default); model: K on average, wherever they are worth most",
-    )
-    add(
-        "--remove-sublayers",
-        action="store_true",
-        help="with --vote-budget model: an attention may lose all its heads, then its sublayer is gone",
-    )
+    budget = "layer: K in every attention (default); model: K on average, wherever they are worth most"
+    add("--vote-budget", choices=BUDGETS, default="layer", help=budget)
+    gone = "with --vote-budget model: an attention may lose all its heads, then its sublayer is gone"
+    add("--remove-sublayers", action="store_true", help=gone)
     add("--select-batches", type=int, metavar="N", help="batches to look at, at random (default: the split once)")
     add("--gate-lr", type=float, help="of learned gates (default: 0.1 for l0, 0.2 for subset)")
     add("--refit", choices=REFITS, default="output", help="default: output")
@@ -106,16 +93,19 @@ def main(argv=None) -> int:
     except ValueError as error:
         parser.error(str(error))
     write_checkpoint({**state, "model": utils.move_to_cpu(model.state_dict())}, out)
-    heads = {name: layer.num_heads for name, layer in grouped_attentions(model).items()}
+    heads = sum(layer.num_heads for layer in grouped_attentions(model).values())
     staying = sum(map(len, kept.values()))
-    print(f"{out}: {staying} of {sum(heads.values())} heads stay; `ghat-slim {out} SLIM` removes the rest")
+    print(f"{out}: {staying} of {heads} heads stay; `ghat-slim {out} SLIM` removes the rest")
     return 0
 
 
 def _with_grouping(state: Dict[str, Any], args) -> Dict[str, Any]:
     """The checkpoint as one of a grouped model, with the options of the command line that say how it groups."""
+    groups = args.head_groups
+    if groups is None and IMPORTANCES[args.keep_heads].one_per_group:
+        groups = args.vote_heads  # as many as heads stay
     grouping = {"group_feature": args.group_feature, "group_distance": args.group_distance}
-    return as_grouped_checkpoint(state, head_groups=_groups(args), **grouping)
+    return as_grouped_checkpoint(state, head_groups=groups, **grouping)
 
 
 def _load(args):
@@ -149,13 +139,6 @@ def _batching(state, args) -> VotingToStayConfig:
     }
     given = {field.name: getattr(args, field.name) for field in fields(VotingToStayConfig) if hasattr(args, field.name)}
     return VotingToStayConfig(**{**given, **derived})
-
-
-def _groups(args) -> Optional[int]:
-    """Groups of the vote: as many as heads stay, for a way of choosing that keeps one of each."""
-    if args.head_groups is None and IMPORTANCES[args.keep_heads].one_per_group:
-        return args.vote_heads
-    return args.head_groups
 
 
 def _classifiers(state, model) -> GroupClassifiers:

@@ -29,14 +29,7 @@ class ExportMismatch(RuntimeError):
 def write_model(
     model: GHATTransformerModel, task: FairseqTask, pairs: Sequence[Pair], out: Path, quantization: str = "float32"
 ) -> Tuple[float, float]:
-    """Exports a model into a folder that does not exist yet.
-
-    Args:
-        model: model in evaluation mode on the CPU.
-        task: task with its dictionaries.
-        pairs: sentence pairs to check the exported model on.
-        out: folder to write.
-        quantization: type of the weights.
+    """Exports a model, in evaluation mode on the CPU, into a folder that does not exist yet; pairs serve to check it.
 
     Returns:
         The largest difference to fairseq of a token's log-probability, in float32 and as written. Only the first is

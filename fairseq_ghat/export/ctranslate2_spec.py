@@ -38,15 +38,10 @@ class NotExportable(ValueError):
 def as_transformer_spec(
     model: GHATTransformerModel, source: Dictionary, target: Dictionary
 ) -> transformer_spec.TransformerSpec:
-    """Copies weights and vocabularies of a model into CTranslate2's layout.
+    """Copies weights of a translation model and its vocabularies into CTranslate2's layout.
 
     All attentions of the encoder have the same number of heads, and all of the decoder, cross attention included:
     layers with fewer heads get heads of zeros.
-
-    Args:
-        model: translation model.
-        source: dictionary of the source language.
-        target: dictionary of the target language.
 
     Returns:
         The specification, in float32, without the heads that were voted out.
