@@ -69,10 +69,7 @@ class CheckpointedModel:
 
 
 def checkpoint_to_restore(args: Namespace) -> Optional[str]:
-    """The file fairseq-train will load, by fairseq's own rules, or None.
-
-    Args:
-        args: the flat command line.
+    """The file fairseq-train will load by its own rules, given the flat command line, or None.
 
     Raises:
         CheckpointError: if a file that was named does not exist; names the flag.

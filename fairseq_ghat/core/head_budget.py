@@ -34,14 +34,7 @@ class HeadBudget:
         return 0 if self.may_empty else 1
 
     def check(self, sizes: Sequence[int]) -> None:
-        """Refuses a budget that removes no head, or more than there are.
-
-        Args:
-            sizes: heads of each attention layer.
-
-        Raises:
-            ValueError: says what is allowed.
-        """
+        """Raises ValueError if it removes no head, or more than there are. sizes: heads of each attention layer."""
         if self.over not in BUDGETS:
             raise ValueError(f"a budget is over one of {', '.join(BUDGETS)}, got {self.over!r}")
         if self.may_empty and self.over == "layer":
@@ -98,13 +91,5 @@ def remove_lowest(
 
 
 def top_heads(scores: List[Tensor], budget: HeadBudget) -> List[Tensor]:
-    """The heads with the highest scores.
-
-    Args:
-        scores: of the heads of each attention layer, (H,).
-        budget: what stays.
-
-    Returns:
-        Heads that stay in each layer, (H,) bool, on the CPU.
-    """
+    """The heads with the highest scores, (H,) bool of each layer, on the CPU. scores: (H,) of each layer."""
     return remove_lowest(scores, [torch.ones_like(row, dtype=torch.bool) for row in scores], budget)

@@ -27,13 +27,9 @@ class SingularRefit(ValueError):
 class OutputMoments:
     """Count, sum and second moments of the head outputs of one attention layer, in float64.
 
-    Args:
-        features: F = H * D.
-        device: of the sums.
-
     Attributes:
         count: positions seen, ().
-        total: sum of o, (F,).
+        total: sum of o, (F,), with F = H * D.
         second: sum of o o^T, (F, F).
     """
 
@@ -43,11 +39,7 @@ class OutputMoments:
         self.second = torch.zeros(features, features, dtype=torch.float64, device=device)
 
     def add(self, outputs: Tensor) -> None:
-        """Adds positions.
-
-        Args:
-            outputs: concatenated head outputs of N positions, without padding, (N, F).
-        """
+        """Adds N positions: their concatenated head outputs, without padding, (N, F)."""
         outputs = outputs.double()
         self.count += outputs.size(0)
         self.total += outputs.sum(0)

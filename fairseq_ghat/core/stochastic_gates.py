@@ -27,14 +27,7 @@ def hard_concrete(log_alpha: Tensor, uniform: Tensor) -> Tensor:
 
 
 def open_probability(log_alpha: Tensor) -> Tensor:
-    """Probability that a hard-concrete gate is not exactly 0 (Louizos et al., Eq. 12); their sum is the L0 penalty.
-
-    Args:
-        log_alpha: location of the gates, (...).
-
-    Returns:
-        (...).
-    """
+    """Probability, (...), that a hard-concrete gate at a location, (...), is not exactly 0 (Louizos et al., Eq. 12)."""
     return torch.sigmoid(log_alpha - BETA * math.log(-GAMMA / ZETA))
 
 

@@ -64,9 +64,6 @@ class GroupLossScale:
     * "batch", as the authors' code: L_z summed over the L attention layers, once per batch. Per token it
       weighs L / tokens per batch, so it changes with the batch size.
 
-    Args:
-        value: of --group-loss-scale.
-
     Raises:
         ValueError: if the value is neither "batch" nor a finite number >= 0; names the flag.
     """
@@ -84,13 +81,7 @@ class GroupLossScale:
             raise ValueError(f"--group-loss-scale {value}: allowed is 'batch' or a number >= 0")
 
     def summed(self, constraint: Tensor, layers: int, sample_size: Union[int, Tensor]) -> Tensor:
-        """What to add to the summed task loss of a batch.
-
-        Args:
-            constraint: L_z, averaged over layers, ().
-            layers: L.
-            sample_size: what fairseq divides the loss of the batch by.
-        """
+        """What to add to the summed task loss of a batch. constraint: L_z, averaged over the layers."""
         if self.factor is None:
             return constraint * layers
         return constraint * self.factor * sample_size

@@ -56,9 +56,6 @@ class GHATTransformerModel(CheckpointedModel, TransformerModel):
         self.decoder.set_step_weights(any(getattr(cfg.generation, name, None) for name in used_by))
 
 
-# ---------------------------------------------------------------------- architectures
-
-
 @register_model_architecture("ghat_transformer", "ghat_transformer")
 def ghat_base_architecture(args):
     """Vaswani base: 6+6 layers, width 512, feed-forward 2048, 8 heads, post-norm."""

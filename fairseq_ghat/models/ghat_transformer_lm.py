@@ -55,9 +55,6 @@ class GHATTransformerLanguageModel(CheckpointedModel, _BuiltByFairseq):
         return super().build_model(args, task)
 
 
-# ---------------------------------------------------------------------- architectures
-
-
 @register_model_architecture("ghat_transformer_lm", "ghat_transformer_lm")
 def ghat_base_lm_architecture(args):
     """fairseq's transformer_lm: 6 layers, width 512, feed-forward 2048, 8 heads, post-norm."""

@@ -125,15 +125,8 @@ class RecordedFeatures:
 
 
 def target_padding(net_input: Mapping[str, Tensor], padding_idx: int) -> Optional[Tensor]:
-    """Padding of the decoder input of a fairseq sample, true at padding.
-
-    Args:
-        net_input: of the sample.
-        padding_idx: index of the padding symbol.
-
-    Returns:
-        (B, T), or None for language models, whose only attention knows its padding itself.
-    """
+    """Padding of the decoder input of a fairseq sample, (B, T), true at padding; None for language models, whose only
+    attention knows its padding itself."""
     previous = net_input.get("prev_output_tokens")
     return None if previous is None else previous.eq(padding_idx)
 

@@ -14,9 +14,6 @@ class HeadGates:
 
     Works by forward hooks, on models that have not been voted on yet.
 
-    Args:
-        model: with grouped attention.
-
     Attributes:
         gates: by layer, (H,) or, with a gate for each sentence, (B, H); layers without one are as ever.
     """

@@ -11,27 +11,21 @@ OUTPUT_PROJECTION = "out_proj"
 
 
 def per_feature(per_head: Tensor, head_dim: int) -> Tensor:
-    """A value of each head as a value of each of its features.
+    """A value of each head as a value of each of its features, (..., H*D).
 
     Args:
         per_head: (..., H).
         head_dim: D.
-
-    Returns:
-        (..., H*D).
     """
     return per_head.repeat_interleave(head_dim, -1)
 
 
 def kept_features(kept: Tensor, head_dim: int) -> Tensor:
-    """Indexes of the features of the heads that stay.
+    """Indexes of the features of the heads that stay, (K*D,), increasing.
 
     Args:
-        kept: (H,), non-zero for heads that stay.
+        kept: not zero for heads that stay, (H,).
         head_dim: D.
-
-    Returns:
-        (K*D,), increasing.
     """
     return per_feature(kept != 0, head_dim).nonzero().squeeze(-1)
 

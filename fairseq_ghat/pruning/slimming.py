@@ -67,10 +67,7 @@ def slim_checkpoint(state: Mapping[str, Any]) -> Slimmed:
 
 
 def slim_state_dict(state_dict: Mapping[str, Tensor]) -> Dict[str, Tensor]:
-    """Model weights without the rows and columns of the heads voted out; tensors of other layers are not copied.
-
-    Args:
-        state_dict: of a model with head masks.
+    """Model weights without the rows and columns of the heads voted out; other tensors are not copied.
 
     Raises:
         ValueError: if the features of an attention layer do not divide into its heads; names the layer.

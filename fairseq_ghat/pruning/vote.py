@@ -78,15 +78,7 @@ def refit_output_projections(
 
 
 def set_head_masks(masks: Mapping[GroupedAttention, Tensor], may_be_empty: bool = False) -> None:
-    """Sets the masks of layers; all of them, or none if one does not fit.
-
-    Args:
-        masks: heads that stay, (H,), by layer.
-        may_be_empty: whether no head of a layer need stay.
-
-    Raises:
-        ValueError: if a mask has another length, or keeps no head and may not be empty.
-    """
+    """Masks layers by the heads that stay, (H,): all layers, or none if a mask does not fit its layer."""
     for layer, mask in masks.items():
         layer.check_head_mask(mask, may_be_empty)
     for layer, mask in masks.items():

@@ -19,8 +19,9 @@ def add_up_over_workers(tensor: Tensor) -> None:
     """Sums a tensor over all workers, in place; every worker must call it. Alone, does nothing."""
     if distributed_utils.get_data_parallel_world_size() > 1:
         # NCCL reduces nothing that lies on the CPU.
-        shared = tensor.cuda() if _needs_cuda() else tensor
-        distributed_utils.all_reduce(shared, group=distributed_utils.get_data_parallel_group())
+        group = distributed_utils.get_data_parallel_group()
+        shared = tensor.cuda() if torch.distributed.get_backend(group) == "nccl" else tensor
+        distributed_utils.all_reduce(shared, group=group)
         tensor.copy_(shared)
 
 
@@ -61,7 +62,3 @@ def check_same_masks(model: nn.Module) -> None:
             f"the workers voted differently in {', '.join(differing)}: they do not hold the same weights. "
             "Restart from the last checkpoint"
         )
-
-
-def _needs_cuda() -> bool:
-    return torch.distributed.get_backend(distributed_utils.get_data_parallel_group()) == "nccl"

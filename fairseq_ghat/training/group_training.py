@@ -44,11 +44,7 @@ class GroupTraining:
         return self.constrain_stage in ("both", "2" if voted else "1")
 
     def check_recomputation(self) -> None:
-        """Refuses the constraint on a model whose forward pass is run again (--checkpoint-activations).
-
-        Raises:
-            ValueError: names the flag and what is allowed.
-        """
+        """Raises ValueError if the constraint would meet a forward pass that is run again (--checkpoint-activations)."""
         removed = bool(self.attentions) and all(layer.voted for layer in self.attentions.values())
         constraint_is_over = removed and self.constrain_stage == "1"
         if getattr(self.model_options, "checkpoint_activations", False) and not constraint_is_over:
@@ -58,11 +54,7 @@ class GroupTraining:
             )
 
     def close_update(self, count: bool) -> None:
-        """Adds the latest batch to the history, which there must be; every worker must call it.
-
-        Args:
-            count: whether the batch counts; of workers that are out of data it does not.
-        """
+        """Adds the latest batch, if it counts, to the history, which there must be; every worker must call it."""
         assert self.history is not None
         self.history.add(self.observed if count else {})
         self.observed = {}

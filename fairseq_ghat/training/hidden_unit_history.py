@@ -55,11 +55,7 @@ class HiddenUnitHistory:
             self._sums[name] += share.view(heads, heads)
 
     def begin_epoch(self, epoch: int) -> None:
-        """Closes the epoch before; does nothing where a run resumes in the middle of an epoch.
-
-        Args:
-            epoch: that begins, from 1.
-        """
+        """Closes the epoch before this one, from 1; does nothing where a run resumes in the middle of an epoch."""
         if self.epoch is not None and epoch > self.epoch:
             if self._before is not None:
                 changes = {
