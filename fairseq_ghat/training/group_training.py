@@ -44,7 +44,7 @@ class GroupTraining:
         return self.constrain_stage in ("both", "2" if voted else "1")
 
     def check_recomputation(self) -> None:
-        """Raises ValueError if the constraint would meet a forward pass that is run again (--checkpoint-activations)."""
+        """Raises ValueError if the constraint would meet a forward pass that runs again (--checkpoint-activations)."""
         removed = bool(self.attentions) and all(layer.voted for layer in self.attentions.values())
         constraint_is_over = removed and self.constrain_stage == "1"
         if getattr(self.model_options, "checkpoint_activations", False) and not constraint_is_over:
