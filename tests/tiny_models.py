@@ -11,6 +11,7 @@ import fairseq_ghat  # noqa: F401  registers models, criteria and tasks
 from fairseq_ghat.models.ghat_transformer import GHATTransformerModel, ghat_tiny_architecture
 from fairseq_ghat.models.ghat_transformer_lm import ghat_tiny_lm_architecture
 from fairseq_ghat.modules.grouped_attention import grouped_attentions, record_features
+from fairseq_ghat.training.group_training import GroupTraining
 
 PAD = 1
 BASE_SIZE = {
@@ -27,6 +28,15 @@ class TinyTask:
         self.source_dictionary = self.target_dictionary = Dictionary()
         for word in range(50):
             self.target_dictionary.add_symbol(f"w{word}")
+
+
+class VotingTask(TinyTask):
+    """What a criterion asks of a task that votes."""
+
+    def __init__(self, model, constrain_stage="1", history=None):
+        super().__init__()
+        attentions = grouped_attentions(model)
+        self.group_training = GroupTraining(attentions, model.grouping, None, constrain_stage, history)
 
 
 def tiny_args(**options):

@@ -6,7 +6,7 @@ import pytest
 import torch
 from commands import train, train_on_workers
 from fairseq.distributed import ModuleProxyWrapper
-from tiny_models import TinyTask, build_criterion, build_grouped, padded_batch
+from tiny_models import VotingTask, build_criterion, build_grouped, padded_batch
 from torch import multiprocessing
 from torch.nn.parallel import DistributedDataParallel
 
@@ -107,12 +107,6 @@ def test_workers_that_disagree_end_with_an_error_on_each(tmp_path):
         assert found["results"][1].startswith("the workers voted differently in decoder.layers.1.self_attn: ")
         assert found["total"].item() == 3
         assert found["weight"].tolist() == torch.tensor([0.5, 1.0005]).tolist()
-
-
-class VotingTask(TinyTask):
-    def __init__(self, model):
-        super().__init__()
-        self.grouped_attentions = grouped_attentions(model)
 
 
 def default_ddp(rank):

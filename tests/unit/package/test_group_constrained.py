@@ -8,7 +8,16 @@ import torch
 from fairseq.criterions.cross_entropy import CrossEntropyCriterion
 from fairseq.criterions.label_smoothed_cross_entropy import LabelSmoothedCrossEntropyCriterion
 from fairseq.logging import metrics
-from tiny_models import TinyTask, build_criterion, build_grouped, build_stock, features_of, keep_heads, padded_batch
+from tiny_models import (
+    TinyTask,
+    VotingTask,
+    build_criterion,
+    build_grouped,
+    build_stock,
+    features_of,
+    keep_heads,
+    padded_batch,
+)
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from fairseq_ghat.core.group_constraint import classification_constraint, group_constraint
@@ -25,7 +34,6 @@ from fairseq_ghat.modules.grouped_attention import (
     record_features,
 )
 from fairseq_ghat.modules.grouping import Grouping
-from fairseq_ghat.training.group_training import GroupTraining
 from fairseq_ghat.training.hidden_unit_history import HiddenUnitHistory
 
 
@@ -84,15 +92,6 @@ def test_gradient_of_the_loss_is_that_of_task_plus_constraint(batch):
     (task_loss + 0.25 * size * constraint_of(model, batch).loss).backward()
     for gradient, parameter in zip(gradients, model.parameters()):
         torch.testing.assert_close(gradient, parameter.grad, rtol=1e-4, atol=1e-5)
-
-
-class VotingTask(TinyTask):
-    """What a criterion asks of a task that votes."""
-
-    def __init__(self, model, constrain_stage="1", history=None):
-        super().__init__()
-        attentions = grouped_attentions(model)
-        self.group_training = GroupTraining(attentions, model.grouping, None, constrain_stage, history)
 
 
 def classifying(model, alpha=0.7, beta=0.3, scale="0.25"):
