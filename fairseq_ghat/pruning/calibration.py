@@ -14,7 +14,7 @@ from fairseq.tasks import FairseqTask
 from torch import Tensor, nn
 
 from fairseq_ghat.core.output_refit import OutputMoments
-from fairseq_ghat.modules.grouped_attention import GroupedAttention, grouped_attentions, grouping_of, record_features
+from fairseq_ghat.modules.grouped_attention import GroupedAttention, grouped_attentions, grouping_of
 from fairseq_ghat.modules.head_features import RecordedFeatures, target_padding
 
 Sample = Dict[str, Any]
@@ -57,7 +57,8 @@ class Calibration:
         moments_wanted: bool = False,
     ):
         self.model, self.grouping = model, grouping_of(model)
-        self.names = {layer: name for name, layer in grouped_attentions(model).items()}
+        self._attentions = grouped_attentions(model)
+        self.names = {layer: name for name, layer in self._attentions.items()}
         self.layers: List[GroupedAttention] = list(self.names)
         self._batches, self._count, self._padding_idx, self._to_device = batches, count, padding_idx, to_device
         self._limit, self._loss, self._reduce, self._moments_wanted = limit, loss, reduce, moments_wanted
@@ -81,7 +82,9 @@ class Calibration:
                 if not sample:
                     continue
                 padding = target_padding(sample["net_input"], self._padding_idx)
-                with record_features(self.model, padding, grams=grams, pooled=pooled, moments=moments) as features:
+                with RecordedFeatures(
+                    self._attentions, self.grouping, padding, grams=grams, pooled=pooled, moments=moments
+                ) as features:
                     self.model(**sample["net_input"])
                 yield features
         if moments is not None:
