@@ -39,27 +39,29 @@ class _FeatureGram(torch.autograd.Function):
     def forward(ctx: Any, features: Tensor, padding: Optional[Tensor]) -> Tensor:
         ctx.save_for_backward(features, padding)
         # Sums do not depend on the order of positions: the one the features lie in is the fastest to copy.
-        order = (1, 2, 0, 3) if _positions_outside_sentences(features) else (1, 0, 2, 3)
-        flat = features.permute(order).to(_at_least_float32(features), memory_format=torch.contiguous_format, copy=True)
+        outside = _positions_outside_sentences(features)
+        flat = features.permute((1, 2, 0, 3) if outside else (1, 0, 2, 3))
+        flat = flat.to(_at_least_float32(features), memory_format=torch.contiguous_format, copy=True)
         if padding is not None:
-            flat.masked_fill_((padding.transpose(0, 1) if order[1] == 2 else padding)[None, :, :, None], 0.0)
+            flat.masked_fill_((padding.t() if outside else padding).unsqueeze(-1), 0.0)
         flat = flat.flatten(1)
         with no_autocast(features.device):
-            return flat @ flat.transpose(0, 1)
+            return flat @ flat.t()
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> Tuple[Tensor, None]:
         features, padding = ctx.saved_tensors
-        both = grad + grad.transpose(0, 1)
-        exact = features.to(_at_least_float32(features))
+        heads, both = features.size(1), grad + grad.t()
+        if features.stride(1) > features.stride(2):  # attention maps: heads outside positions
+            order, flattened = (0, 1, 2, 3), (2, 3)
+        else:  # heads inside: one product for each position, without a transposed copy
+            order, flattened = ((2, 0, 1, 3) if _positions_outside_sentences(features) else (0, 2, 1, 3)), (0, 1)
+        maps = features.permute(order) if order[1] != 1 else features
+        exact = maps.to(_at_least_float32(features)).flatten(*flattened)  # (N, H, features of each head)
         with no_autocast(features.device):
-            if features.stride(1) > features.stride(2):  # attention maps: heads outside positions
-                features_grad = torch.matmul(both, exact.flatten(2)).view(features.shape)
-            else:  # heads inside: one product for each position, without a transposed copy
-                order = (2, 0, 1, 3) if _positions_outside_sentences(features) else (0, 2, 1, 3)
-                undo = [order.index(dimension) for dimension in range(4)]
-                features_grad = torch.matmul(both, exact.permute(order)).permute(undo)
+            product = torch.bmm(both.expand(exact.size(0), heads, heads), exact).view(maps.shape)
+        features_grad = product.permute([order.index(d) for d in range(4)]) if order[1] != 1 else product
         if padding is not None:
             features_grad.masked_fill_(padding[:, None, :, None], 0.0)
         return features_grad.to(features.dtype), None
@@ -77,7 +79,7 @@ def no_autocast(device: torch.device) -> ContextManager:
 
 
 def _at_least_float32(tensor: Tensor) -> torch.dtype:
-    return torch.promote_types(tensor.dtype, torch.float32)
+    return torch.float64 if tensor.dtype == torch.float64 else torch.float32
 
 
 def squared_norms(gram: Tensor) -> Tensor:
