@@ -5,13 +5,14 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, cast
 
 import torch
 import torch.nn.functional as F
-from fairseq import utils
 from fairseq.modules import MultiheadAttention
 from torch import Tensor, nn
 
+from fairseq_ghat.modules.attention_kernels import PRODUCTS, Masks, choose_kernel, fused_attention, product_attention
 from fairseq_ghat.modules.grouping import Grouping
 from fairseq_ghat.modules.head_features import HeadMaps, RecordedFeatures
 from fairseq_ghat.modules.head_slices import INPUT_PROJECTIONS, OUTPUT_PROJECTION, kept_features, slice_parameter
+from fairseq_ghat.modules.joint_projection import JointWeights, can_be_joined, project_jointly
 
 HEAD_MASK = "head_mask"
 # Values of a head mask. Two tell that a vote has taken place, also where every head stays.
@@ -32,6 +33,7 @@ class GroupedAttention(MultiheadAttention):
         head_mask: buffer of one number per head the projections still hold: VOTED_OUT, NO_VOTE_YET or
             VOTED_TO_STAY. Floating, since a shadow model (--store-ema) blends all of a state dict.
         recorder: takes the feature maps of each forward pass; None while nobody records.
+        kernel: that computed the latest forward pass, see choose_kernel; None before the first.
         step_weights: whether a decoding step hands out attention weights when asked, as fairseq's always does.
 
     Raises:
@@ -49,6 +51,8 @@ class GroupedAttention(MultiheadAttention):
             raise ValueError("grouped attention does not work with add_bias_kv or add_zero_attn")
         self.recorder: Optional[RecordedFeatures] = None
         self.step_weights = True
+        self.kernel: Optional[str] = None
+        self._joint: Optional[JointWeights] = None
         self.register_buffer(HEAD_MASK, torch.full((self.num_heads,), NO_VOTE_YET))
         self._voted = False
         # Feature indexes (K*D) of the heads that stay; None while all do.
@@ -128,6 +132,28 @@ class GroupedAttention(MultiheadAttention):
 
     # ------------------------------------------------------------------ forward
 
+    def make_generation_fast_(self, **kwargs: Any) -> None:
+        """fairseq calls this before it generates: q, k and v, in cross attention k and v, become one product."""
+        projections = self._projections[0 if self.self_attention else 1 :]
+        if can_be_joined(projections):
+            self._joint = JointWeights(projections)
+
+    @property
+    def _projections(self) -> List[nn.Linear]:
+        return [self.q_proj, self.k_proj, self.v_proj]
+
+    def _project(self, x: Tensor, projections: List[nn.Linear], step: bool) -> Sequence[Tensor]:
+        """(T, B, E) -> (B, K, T, D) of each projection, only the heads that stay; step: of decoding."""
+        joint = None if torch.is_grad_enabled() else self._joint
+        # Without joint weights a step is too short to copy weights together for it.
+        together = len(projections) > 1 and self._kept_features is None and not (step and joint is None)
+        if not (together and can_be_joined(projections)):
+            return [self._split_heads(self._project_in(projection, x)) for projection in projections]
+        if joint is not None and not joint.hold(projections):
+            joint = self._joint = JointWeights(projections)
+        shape = (len(projections), *x.shape[:2], self.heads_computed, self.head_dim)
+        return project_jointly(x, projections, joint).view(shape).permute(0, 2, 3, 1, 4).unbind()
+
     def _project_in(self, proj: nn.Linear, x: Tensor) -> Tensor:
         """(T, B, E) -> (T, B, K*D), only the heads that stay."""
         if self._kept_features is None:
@@ -182,24 +208,17 @@ class GroupedAttention(MultiheadAttention):
         saved: Dict[str, Any] = {} if incremental_state is None else self._get_input_buffer(incremental_state)
         cached = "prev_key" in saved
 
-        q = self._split_heads(self._project_in(self.q_proj, query))
+        step = incremental_state is not None
         if static_kv and cached:
+            (q,) = self._project(query, self._projections[:1], step)
             k, v = saved["prev_key"], saved["prev_value"]
             key_padding_mask = saved["prev_key_padding_mask"]
         else:
             if self.self_attention:
-                key = value = query
-            elif self.encoder_decoder_attention:
-                assert key is not None
-                value = key
-                if incremental_state is not None and self.beam_size > 1 and bsz == key.size(1):
-                    # The same source stands beam_size times: one copy of its keys and values is enough.
-                    key = value = key[:, :: self.beam_size]
-                    if key_padding_mask is not None:
-                        key_padding_mask = key_padding_mask[:: self.beam_size]
-            assert key is not None and value is not None
-            k = self._split_heads(self._project_in(self.k_proj, key))
-            v = self._split_heads(self._project_in(self.v_proj, value))
+                q, k, v = self._project(query, self._projections, step)
+            else:
+                (q,) = self._project(query, self._projections[:1], step)
+                k, v, key_padding_mask = self._keys_and_values(bsz, key, value, key_padding_mask, step)
             if cached:
                 k = torch.cat([saved["prev_key"], k], dim=2)
                 v = torch.cat([saved["prev_value"], v], dim=2)
@@ -217,13 +236,14 @@ class GroupedAttention(MultiheadAttention):
         kv_bsz = k.size(0)
         if kv_bsz != bsz:  # fold the beam into the queries: (B*beam, K, 1, D) -> (B, K, beam, D)
             q = q.reshape(kv_bsz, -1, *q.shape[1:]).transpose(1, 2).flatten(2, 3)
-        mask = _additive_mask(attn_mask, key_padding_mask, q.dtype)
-        if need_weights or need_head_weights or (self.recorder is not None and self.recorder.needs_weights):
-            weights, out = self._explicit_attention(q, k, v, mask)
-        elif _two_products_are_faster(q, k):
-            weights, out = None, self._explicit_attention(q, k, v, mask)[1]
+        masks = Masks(attn_mask, key_padding_mask)
+        recorder_needs_weights = self.recorder is not None and self.recorder.needs_weights
+        self.kernel = choose_kernel(q, k, masks, need_weights or need_head_weights or recorder_needs_weights)
+        weights: Optional[Tensor] = None
+        if self.kernel == PRODUCTS:
+            out, weights = product_attention(q, k, v, masks, self.scaling, self.dropout_module)
         else:
-            weights, out = None, self._fused_attention(q, k, v, mask)
+            out = fused_attention(self.kernel, q, k, v, masks, self.dropout_module)
         if kv_bsz != bsz:
             out = out.unflatten(2, (-1, tgt_len)).transpose(1, 2).reshape(bsz, *out.shape[1:2], tgt_len, self.head_dim)
             if weights is not None:
@@ -235,8 +255,27 @@ class GroupedAttention(MultiheadAttention):
 
         if not (need_weights or need_head_weights):
             return out, None
+        assert weights is not None
         weights = weights.transpose(0, 1)
         return out, weights if need_head_weights else weights.mean(0)
+
+    def _keys_and_values(
+        self, bsz: int, key: Optional[Tensor], value: Optional[Tensor], padding: Optional[Tensor], step: bool
+    ) -> Tuple[Tensor, Tensor, Optional[Tensor]]:
+        """(B, K, S, D) twice, and the padding of the keys (B, S), where queries and keys are not the same."""
+        if self.encoder_decoder_attention:
+            assert key is not None
+            value = key
+            if step and self.beam_size > 1 and bsz == key.size(1):
+                # The same source stands beam_size times: one copy of its keys and values is enough.
+                key = value = key[:, :: self.beam_size]
+                padding = None if padding is None else padding[:: self.beam_size]
+        assert key is not None and value is not None
+        if key is value:
+            k, v = self._project(key, self._projections[1:], step)
+        else:
+            (k,), (v,) = (self._project(x, [p], step) for x, p in ((key, self.k_proj), (value, self.v_proj)))
+        return k, v, padding
 
     def _without_heads(self, query: Tensor, key: Optional[Tensor], need_weights: bool, need_head_weights: bool):
         """Attention of which no head stays: the bias of its output projection at every position, weights of zero."""
@@ -248,51 +287,11 @@ class GroupedAttention(MultiheadAttention):
             return out, query.new_zeros(0, query.size(1), query.size(0), key.size(0))
         return out, query.new_zeros(query.size(1), query.size(0), key.size(0)) if need_weights else None
 
-    @property
-    def _dropout_p(self) -> float:
-        active = self.training or self.dropout_module.apply_during_inference
-        return self.dropout_module.p if active else 0.0
-
-    def _fused_attention(self, q: Tensor, k: Tensor, v: Tensor, mask: Optional[Tensor]) -> Tensor:
-        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=self._dropout_p)
-
-    def _explicit_attention(self, q: Tensor, k: Tensor, v: Tensor, mask: Optional[Tensor]):
-        """Weights (B, K, T, S) before dropout, and head outputs (B, K, T, D)."""
-        if q.dtype == torch.float16:  # products without the scale could overflow
-            scores = (q * self.scaling) @ k.transpose(-2, -1)
-        else:
-            scores = (q @ k.transpose(-2, -1)).mul_(self.scaling)  # autograd keeps no scaled copy of q
-        if mask is not None:
-            scores = scores.add_(mask)
-        weights = utils.softmax(scores, dim=-1)
-        dropped = self.dropout_module(weights.to(v.dtype))
-        return weights, dropped @ v
-
-
-def _two_products_are_faster(q: Tensor, k: Tensor) -> bool:
-    """Whether plain matrix products beat torch's fused attention: on a CPU, for sentences as they are in translation.
-
-    Measured with torch 2.13, 2 threads, float32 (fused / plain): training 2.3 at 16 x 16 and 1.3 at 30 x 30 tokens, but
-    0.7 at 64 x 64; a decoding step 1.6 to 2 for a batch, but 0.3 to 0.6 for one sentence or the first few tokens.
-    """
-    length, scores = q.size(2) * k.size(2), q.size(0) * q.size(1) * q.size(2) * k.size(2)
-    return q.device.type == "cpu" and 8 <= length <= 1024 and scores >= 2048
-
 
 def _unblended(mask: Tensor) -> Tensor:
     """A mask as it was voted: a shadow model mixes a little of the new mask into the old one at each update."""
     change = mask.float() - NO_VOTE_YET
     return NO_VOTE_YET + torch.where(change.abs() < 1e-6, 0.0, change).sign()
-
-
-def _additive_mask(attn_mask: Optional[Tensor], key_padding_mask: Optional[Tensor], dtype: torch.dtype):
-    """One mask to add to the scores: (T, S), (B, 1, 1, S), (B, 1, T, S) or None."""
-    mask = None if attn_mask is None else attn_mask.to(dtype)
-    if key_padding_mask is None:
-        return mask
-    padding = torch.zeros(key_padding_mask.shape, dtype=dtype, device=key_padding_mask.device)
-    padding = padding.masked_fill(key_padding_mask.to(torch.bool), float("-inf"))[:, None, None, :]
-    return padding if mask is None else mask + padding
 
 
 def unwrapped(model: nn.Module) -> nn.Module:

@@ -1,11 +1,14 @@
 """fairseq's transformer stacks and layers with grouped attention, and without attention weights that nobody uses."""
 
+from typing import Optional
+
 from fairseq.distributed import fsdp_wrap
 from fairseq.models.transformer import TransformerDecoderBase, TransformerEncoderBase
 from fairseq.modules import transformer_layer
 from fairseq.modules.checkpoint_activations import checkpoint_wrapper
-from torch import nn
+from torch import Tensor, nn
 
+from fairseq_ghat.modules.attention_masks import as_causal
 from fairseq_ghat.modules.grouped_attention import GroupedAttention
 
 # fairseq 0.12.2 registers these second copies of every encoder layer's weights for a fused inference kernel.
@@ -22,8 +25,18 @@ class GroupedEncoder(TransformerEncoderBase):
 class GroupedDecoder(TransformerDecoderBase):
     """Decoder of grouped layers."""
 
+    _causal_mask: Optional[Tensor] = None
+
     def build_decoder_layer(self, cfg, no_encoder_attn=False):
         return _wrapped(GroupedDecoderLayer(cfg, no_encoder_attn), cfg)
+
+    def buffered_future_mask(self, tensor):
+        """As fairseq's; one mask for all layers, known as causal."""
+        future = super().buffered_future_mask(tensor) if self._causal_mask is None else self._causal_mask
+        if future.shape[0] != tensor.size(0) or future.device != tensor.device or future.dtype != tensor.dtype:
+            future = super().buffered_future_mask(tensor)
+        self._causal_mask = as_causal(future)
+        return self._causal_mask
 
     def set_step_weights(self, wanted: bool) -> None:
         """Whether a decoding step hands out the attention over the source, as fairseq's always does.

@@ -6,7 +6,7 @@ from typing import Any, List
 
 import torch
 from fvcore.nn import FlopCountAnalysis
-from fvcore.nn.jit_handles import get_shape
+from fvcore.nn.jit_handles import bmm_flop_jit, get_shape
 from torch import nn
 
 
@@ -43,6 +43,7 @@ def count_flops(model: nn.Module, length: int = 30) -> Flops:
     analysis = FlopCountAnalysis(_LogProbabilities(model), inputs)
     analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False).tracer_warnings("none")
     analysis.set_op_handle("aten::scaled_dot_product_attention", _attention_flops)
+    analysis.set_op_handle("aten::baddbmm", lambda inputs, outputs: bmm_flop_jit(inputs[1:3], outputs))
     by_module = analysis.by_module()
     output_layer = by_module["model.decoder.output_projection"] + by_module["model.decoder.adaptive_softmax"]
     return Flops(int(analysis.total()), int(analysis.total() - output_layer))

@@ -12,6 +12,7 @@ from fairseq_ghat.models.ghat_transformer_lm import (
     ghat_base_lm_architecture,
     ghat_wiki103_lm_architecture,
 )
+from fairseq_ghat.modules.attention_kernels import FUSED_CAUSAL
 from fairseq_ghat.modules.grouped_attention import grouped_attentions, remove_heads
 from fairseq_ghat.profiling.parameters import attention_weights, non_embedding_parameters
 
@@ -70,6 +71,16 @@ def test_grouping_off_equals_stock(shape, training):
         for name, parameter in ours.named_parameters():
             if name in gradients:
                 torch.testing.assert_close(parameter.grad, gradients[name], rtol=1e-4, atol=1e-5)
+
+
+def test_blocks_without_padding_need_no_mask_whatever_their_length():
+    stock, ours = (model.eval() for model in stock_and_ours(tokens_per_sample=64))
+    for length in (48, 40, 60, 40):
+        source = torch.randint(4, 54, (2, length), generator=torch.Generator().manual_seed(length))
+        with torch.no_grad():
+            torch.testing.assert_close(log_probabilities(ours, source), log_probabilities(stock, source))
+        kernels = {attention.kernel for attention in grouped_attentions(ours).values()}
+        assert kernels == {FUSED_CAUSAL}
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=NAMES)

@@ -8,7 +8,7 @@ import torch
 from fairseq.modules import MultiheadAttention
 from tiny_models import half_products
 
-from fairseq_ghat.modules import grouped_attention
+from fairseq_ghat.modules import attention_kernels
 from fairseq_ghat.modules.grouped_attention import GroupedAttention, grouped_attentions, record_features
 from fairseq_ghat.modules.grouping import Grouping
 from fairseq_ghat.profiling.peak_memory import peak_bytes
@@ -57,21 +57,14 @@ def test_short_sentences_of_a_large_batch_take_plain_products_and_give_the_same(
 ):
     _, ours = make("cross")
     query, key, padding = inputs("cross", batch, queries, keys)
-    fused, called, outputs = ours._fused_attention, [], []
-    monkeypatch.setattr(ours, "_fused_attention", lambda *args: called.append(1) or fused(*args), raising=False)
-    for choice in (grouped_attention._two_products_are_faster, lambda q, k: True, lambda q, k: False):
-        monkeypatch.setattr(grouped_attention, "_two_products_are_faster", choice)
-        called.clear()
-        output = ours(query, key, key, padding, need_weights=False, static_kv=True)[0]
-        outputs.append((output, not called))
-    assert [took_plain for _, took_plain in outputs] == [plain, True, False]
-    for output, _ in outputs[1:]:
-        torch.testing.assert_close(output, outputs[0][0], rtol=1e-5, atol=1e-5)
-
-
-def test_plain_products_are_for_the_cpu_only():
-    q = torch.empty(400, 8, 16, 64, device="meta")
-    assert not grouped_attention._two_products_are_faster(q, q)
+    outputs, kernels = [], []
+    for choice in (attention_kernels._two_products_are_faster, lambda q, k: True, lambda q, k: False):
+        monkeypatch.setattr(attention_kernels, "_two_products_are_faster", choice)
+        outputs.append(ours(query, key, key, padding, need_weights=False, static_kv=True)[0])
+        kernels.append(ours.kernel == attention_kernels.PRODUCTS)
+    assert kernels == [plain, True, False]
+    for output in outputs[1:]:
+        torch.testing.assert_close(output, outputs[0], rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.skipif(not half_products(), reason="this torch has no half precision on a CPU")

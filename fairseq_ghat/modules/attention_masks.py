@@ -1,0 +1,81 @@
+"""Masks of attention as the kernels take them, made once for all layers that share them.
+
+Letters: B sentences, K heads, T queries, S keys.
+"""
+
+from typing import Any, Callable, Hashable, Optional
+
+import torch
+from torch import Tensor
+from torch.utils.weak import WeakTensorKeyDictionary
+
+# Padding mask -> what was made of it; ends with the mask.
+_MADE = WeakTensorKeyDictionary()
+# torch's kernels copy a mask whose rows do not start at a multiple of so many numbers.
+_ALIGNMENT = 8
+
+
+def as_causal(mask: Tensor) -> Tensor:
+    """Marks a mask of the future, (T, T), so that a kernel may know it without looking into it."""
+    mask.is_causal = True  # type: ignore[attr-defined]
+    return mask
+
+
+def is_causal(mask: Optional[Tensor]) -> bool:
+    """Whether a mask was marked as one of the future."""
+    return getattr(mask, "is_causal", False)
+
+
+def of_every_head(padding: Tensor, heads: int, dtype: torch.dtype) -> Tensor:
+    """What to add to scores of shape (B*K, T, S): 0, or minus infinity at padding of the keys, (B*K, 1, S).
+
+    Args:
+        padding: true (or not zero) at padding, (B, S).
+        heads: K.
+        dtype: of the scores.
+    """
+    return _once(padding, (heads, dtype), lambda: _additive(padding, dtype).repeat_interleave(heads, 0).unsqueeze(1))
+
+
+def of_fused_kernel(mask: Optional[Tensor], padding: Optional[Tensor], dtype: torch.dtype) -> Optional[Tensor]:
+    """One mask to add to scores of shape (B, K, T, S).
+
+    Args:
+        mask: to add, (T, S), or None.
+        padding: true (or not zero) at padding of the keys, (B, S), or None.
+        dtype: of the scores.
+
+    Returns:
+        (T, S), (B, 1, 1, S), (B, 1, T, S) or None.
+    """
+    if padding is None:
+        return None if mask is None else mask.to(dtype)
+    if mask is None:
+        return _once(padding, dtype, lambda: _aligned(_additive(padding, dtype)[:, None, None]))
+    # With the mask itself in the value, its number cannot become that of another one.
+    return _once(padding, (id(mask), dtype), lambda: (mask, _both(mask, padding, dtype)))[1]
+
+
+def _both(mask: Tensor, padding: Tensor, dtype: torch.dtype) -> Tensor:
+    return _aligned(_additive(padding, dtype)[:, None, None] + mask.to(dtype))
+
+
+def _additive(padding: Tensor, dtype: torch.dtype) -> Tensor:
+    zeros = torch.zeros(padding.shape, dtype=dtype, device=padding.device)
+    return zeros.masked_fill_(padding.to(torch.bool), float("-inf"))
+
+
+def _aligned(mask: Tensor) -> Tensor:
+    """The same mask with rows that start where torch's kernels want them."""
+    missing = -mask.size(-1) % _ALIGNMENT
+    return torch.nn.functional.pad(mask, (0, missing))[..., : mask.size(-1)]
+
+
+def _once(padding: Tensor, kind: Hashable, make: Callable[[], Any]) -> Any:
+    """What was made of a padding mask, or is made now."""
+    version = 0 if padding.is_inference() else padding._version
+    made = _MADE.setdefault(padding, {})
+    key = (version, kind)
+    if key not in made:
+        made[key] = make()
+    return made[key]

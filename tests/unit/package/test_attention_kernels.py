@@ -1,0 +1,65 @@
+"""Which kernel computes attention, and that all of them give the same."""
+
+import pytest
+import torch
+from fairseq.modules.fairseq_dropout import FairseqDropout
+
+from fairseq_ghat.modules.attention_kernels import (
+    FUSED,
+    FUSED_CAUSAL,
+    FUSED_MASK,
+    PRODUCTS,
+    Masks,
+    choose_kernel,
+    fused_attention,
+    product_attention,
+)
+from fairseq_ghat.modules.attention_masks import as_causal
+
+B, K, T, D = 2, 3, 40, 8
+FUTURE = torch.triu(torch.full((T, T), float("-inf")), 1)
+
+
+def maps(length=T):
+    generator = torch.Generator().manual_seed(0)
+    return [torch.randn(B, K, length, D, generator=generator, dtype=torch.float64) for _ in range(3)]
+
+
+def some_padding():
+    padding = torch.zeros(B, T, dtype=torch.bool)
+    padding[0, T - 3 :] = True
+    return padding
+
+
+@pytest.mark.parametrize(
+    "added,padded,kernel",
+    [
+        (None, False, FUSED),
+        (as_causal(FUTURE.clone()), False, FUSED_CAUSAL),
+        (FUTURE, False, FUSED_MASK),
+        (None, True, FUSED_MASK),
+        (as_causal(FUTURE.clone()), True, FUSED_MASK),
+    ],
+)
+def test_a_mask_is_passed_only_where_it_must_and_all_kernels_agree(added, padded, kernel):
+    q, k, v = maps()
+    masks = Masks(added, some_padding() if padded else None)
+    dropout = FairseqDropout(0.5).eval()
+    assert choose_kernel(q, k, masks, need_weights=True) == PRODUCTS
+    assert choose_kernel(q, k, masks, need_weights=False) == kernel
+    expected, weights = product_attention(q, k, v, masks, D**-0.5, dropout)
+    torch.testing.assert_close(fused_attention(kernel, q, k, v, masks, dropout), expected)
+
+    scores = q @ k.transpose(-2, -1) / D**0.5  # the textbook's
+    if added is not None:
+        scores = scores + added
+    if padded:
+        scores = scores.masked_fill(some_padding()[:, None, None], float("-inf"))
+    torch.testing.assert_close(weights, scores.softmax(-1).to(weights.dtype), rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(expected, scores.softmax(-1) @ v, rtol=1e-6, atol=1e-6)
+
+
+def test_plain_products_are_for_the_cpu_only():
+    q = torch.empty(400, 8, 16, 64, device="meta")
+    assert choose_kernel(q, q, Masks(None, None), need_weights=False) == FUSED
+    assert choose_kernel(torch.empty(400, 8, 16, 64), torch.empty(400, 8, 16, 64), Masks(None, None), False) == PRODUCTS

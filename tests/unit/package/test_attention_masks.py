@@ -1,0 +1,60 @@
+"""Masks are made once for all layers, right in every combination, and end with the padding they were made of."""
+
+import gc
+
+import pytest
+import torch
+
+from fairseq_ghat.modules import attention_masks
+from fairseq_ghat.modules.attention_masks import of_every_head, of_fused_kernel
+
+INF = float("inf")
+
+
+def padding(dtype=torch.bool):
+    return torch.tensor([[0, 0, 1], [1, 0, 0]]).to(dtype)
+
+
+@pytest.mark.parametrize("dtype", [torch.bool, torch.float32, torch.uint8])
+def test_padding_becomes_minus_infinity_for_every_head(dtype):
+    mask = of_every_head(padding(dtype), 2, torch.float64)
+    assert mask.dtype == torch.float64
+    assert mask.tolist() == [[[0, 0, -INF]], [[0, 0, -INF]], [[-INF, 0, 0]], [[-INF, 0, 0]]]
+
+
+def test_mask_and_padding_are_added_up():
+    assert of_fused_kernel(None, None, torch.float32) is None
+    future = torch.tensor([[0.0, -INF, -INF], [0, 0, -INF], [0, 0, 0]])
+    assert torch.equal(of_fused_kernel(future, None, torch.float32), future)
+    assert of_fused_kernel(None, padding(), torch.float32).tolist() == [[[[0, 0, -INF]]], [[[-INF, 0, 0]]]]
+    both = of_fused_kernel(future, padding(), torch.float32)
+    assert both[:, 0].tolist() == [
+        [[0, -INF, -INF], [0, 0, -INF], [0, 0, -INF]],
+        [[-INF, -INF, -INF], [-INF, 0, -INF], [-INF, 0, 0]],
+    ]
+
+
+def test_rows_start_where_fused_kernels_want_them():
+    future = torch.zeros(3, 3)
+    for mask in (of_fused_kernel(None, padding(), torch.float32), of_fused_kernel(future, padding(), torch.float32)):
+        assert mask.stride(-1) == 1 and all(stride % 8 == 0 for stride in mask.stride()[:-1])
+
+
+def test_layers_of_a_batch_share_a_mask_and_other_masks_have_their_own():
+    pad, future = padding(), torch.zeros(3, 3)
+    assert of_every_head(pad, 2, torch.float32) is of_every_head(pad, 2, torch.float32)
+    assert of_every_head(pad, 2, torch.float32) is not of_every_head(pad, 3, torch.float32)
+    assert of_fused_kernel(future, pad, torch.float32) is of_fused_kernel(future, pad, torch.float32)
+    assert of_fused_kernel(future, pad, torch.float32) is not of_fused_kernel(future.clone(), pad, torch.float32)
+    assert of_fused_kernel(None, pad, torch.float16).dtype == torch.float16
+    pad[0] = True  # in place, as somebody may fill one tensor for every batch
+    assert of_every_head(pad, 1, torch.float32)[0].tolist() == [[-INF] * 3]
+
+
+def test_masks_end_with_the_padding():
+    gc.collect()
+    before, pad = len(attention_masks._MADE), padding()
+    of_every_head(pad, 2, torch.float32)
+    assert len(attention_masks._MADE) == before + 1
+    del pad
+    assert len(attention_masks._MADE) == before

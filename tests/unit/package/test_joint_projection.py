@@ -1,0 +1,114 @@
+"""One product instead of several projections: the same numbers and gradients, and no copy of the weights kept."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from fairseq_ghat.modules.grouped_attention import GroupedAttention
+from fairseq_ghat.modules.joint_projection import JointWeights, can_be_joined, project_jointly
+
+E, OUT, N = 6, 4, 5
+
+
+def projections(count=3):
+    torch.manual_seed(0)
+    return [nn.Linear(E, OUT).double() for _ in range(count)]
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_outputs_and_gradients_equal_those_of_separate_projections(count):
+    linears = projections(count)
+    x = torch.randn(N, 1, E, dtype=torch.float64, requires_grad=True)
+    weights = torch.randn(count, N, OUT, dtype=torch.float64)
+    inputs = [x, *(parameter for linear in linears for parameter in linear.parameters())]
+    expected = torch.stack([linear(x).squeeze(1) for linear in linears])
+    output = project_jointly(x, linears)
+    torch.testing.assert_close(output, expected)
+    for one, other in zip(*(torch.autograd.grad((y * weights).sum(), inputs) for y in (output, expected))):
+        torch.testing.assert_close(one, other)
+
+
+def test_an_input_without_gradient_gets_none_and_the_weights_theirs():
+    linears = projections()
+    project_jointly(torch.ones(N, E, dtype=torch.float64), linears).sum().backward()
+    assert all(torch.equal(linear.weight.grad, torch.full((OUT, E), float(N)).double()) for linear in linears)
+
+
+def test_backward_keeps_the_input_and_the_parameters_and_no_copy():
+    linears, kept = projections(), []
+    x = torch.randn(N, E, dtype=torch.float64, requires_grad=True)
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t.data_ptr()) or t, lambda t: t):
+        project_jointly(x, linears)
+    assert set(kept) == {x.data_ptr(), *(linear.weight.data_ptr() for linear in linears)}
+
+
+def test_joint_weights_are_the_memory_of_the_projections_until_they_move():
+    linears = projections()
+    before = [copy.deepcopy(linear.state_dict()) for linear in linears]
+    x = torch.randn(N, E, dtype=torch.float64)
+    joint = JointWeights(linears)
+    assert joint.hold(linears)
+    for linear, state in zip(linears, before):
+        assert all(torch.equal(linear.state_dict()[name], state[name]) for name in state)
+    torch.testing.assert_close(project_jointly(x, linears, joint), project_jointly(x, linears))
+    with torch.no_grad():
+        linears[1].bias.add_(1)  # as loading other weights does: seen by both
+    torch.testing.assert_close(project_jointly(x, linears, joint), project_jointly(x, linears))
+    linears[0].float()
+    assert not joint.hold(linears)
+
+
+def scaled(module, inputs, output):
+    return 2 * output
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda linears: linears[1].register_forward_hook(scaled),
+        lambda linears: linears.__setitem__(0, nn.Linear(E, 2 * OUT)),
+        lambda linears: linears.__setitem__(0, nn.Linear(E, OUT, bias=False)),
+        lambda linears: linears.__setitem__(0, nn.Sequential(linears[0])),
+    ],
+    ids=["hook", "size", "no bias", "other module"],
+)
+def test_projections_that_are_not_plain_and_alike_are_called_one_by_one(change):
+    linears = projections()
+    assert can_be_joined(linears)
+    change(linears)
+    assert not can_be_joined(linears)
+
+
+def test_autocast_chooses_the_type_within_each_projection():
+    linears = projections()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert not can_be_joined(linears)
+
+
+@pytest.mark.parametrize("kind", ["self_attention", "encoder_decoder_attention"])
+def test_attention_prepared_for_generation_gives_the_same_also_after_it_moved(kind):
+    torch.manual_seed(0)
+    attention = GroupedAttention(16, 4, **{kind: True}).eval()
+    source, steps = torch.randn(6, 2, 16), torch.randn(3, 1, 2, 16)
+
+    def decode():
+        state, cross = {}, kind != "self_attention"
+        with torch.no_grad():
+            return [attention(x, source, source, incremental_state=state, static_kv=cross)[0] for x in steps]
+
+    expected = decode()
+    attention.make_generation_fast_()
+    assert attention._joint.hold(attention._projections[0 if kind == "self_attention" else 1 :])
+    torch.testing.assert_close(decode(), expected)
+    attention.double().float()
+    torch.testing.assert_close(decode(), expected)
+
+
+def test_prepared_attention_still_gives_its_weights_gradients():
+    attention = GroupedAttention(16, 4, self_attention=True)
+    attention.make_generation_fast_()
+    x = torch.randn(3, 2, 16)
+    attention(x, x, x)[0].sum().backward()
+    assert all(linear.weight.grad.any() for linear in (attention.q_proj, attention.k_proj, attention.v_proj))
