@@ -14,8 +14,8 @@ from torch.autograd.function import once_differentiable
 
 # Floors under squared norms: a head whose features are all zero, or a group of heads that cancel out, gets
 # cosine 0 and a finite gradient. Both are far below any norm met in training.
-_RELATIVE_FLOOR = 1e-12
-_ABSOLUTE_FLOOR = 1e-20
+RELATIVE_FLOOR = 1e-12
+ABSOLUTE_FLOOR = 1e-20
 
 
 def feature_gram(features: Tensor, padding: Optional[Tensor] = None) -> Tensor:
@@ -85,8 +85,8 @@ def _at_least_float32(tensor: Tensor) -> torch.dtype:
 def squared_norms(gram: Tensor) -> Tensor:
     """Squared norms of the feature maps, floored above zero, (..., H). gram: (..., H, H)."""
     norms = gram.diagonal(dim1=-2, dim2=-1)
-    floor = norms.detach().mean(-1, keepdim=True) * _RELATIVE_FLOOR
-    return torch.maximum(norms, floor + _ABSOLUTE_FLOOR)
+    floor = norms.detach().mean(-1, keepdim=True) * RELATIVE_FLOOR
+    return torch.maximum(norms, floor + ABSOLUTE_FLOOR)
 
 
 def group_membership(labels: Tensor, groups: int, dtype: torch.dtype) -> Tensor:
@@ -117,14 +117,6 @@ def head_centre_cosines(gram: Tensor, labels: Tensor, groups: int) -> Tensor:
     centre_norms = squared_norms(centre_centre)
     own_centre_norms = (membership * centre_norms.unsqueeze(-2)).sum(-1)
     return own / (squared_norms(gram).sqrt() * own_centre_norms.sqrt())
-
-
-def centre_cosines(gram: Tensor, labels: Tensor, groups: int) -> Tensor:
-    """Cosines between the hidden units of a layer, (..., C, C). gram: (..., H, H); labels: (..., H)."""
-    membership = group_membership(labels, groups, gram.dtype)
-    _, centre_centre = centre_products(gram, membership)
-    norms = squared_norms(centre_centre).sqrt()
-    return centre_centre / (norms.unsqueeze(-1) * norms.unsqueeze(-2))
 
 
 def cosine_gram(gram: Tensor) -> Tensor:

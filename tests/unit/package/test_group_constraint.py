@@ -7,13 +7,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from fairseq_ghat.core.group_constraint import (
-    classification_constraint,
-    diversity,
-    group_constraint,
-    own_group_probability,
-)
+from fairseq_ghat.core.gram_matrix import centre_products, group_membership, head_centre_cosines, squared_norms
+from fairseq_ghat.core.group_constraint import classification_constraint, group_constraint, own_group_probability
 from fairseq_ghat.core.hidden_units import hidden_unit_labels
+from fairseq_ghat.profiling.operations import count_operations
 
 PHI = {"cosine": lambda cosine: -cosine, "squared": lambda cosine: -(cosine**2)}
 
@@ -49,6 +46,80 @@ def test_value_and_gradient_equal_the_textbook(groups, alpha, beta, form):
         torch.testing.assert_close(ours.grad, explicit.grad, rtol=1e-4, atol=1e-7)
 
 
+def plain_terms(gram, labels, groups, phi):
+    """Homogeneity and diversity of each layer, by cosines that autograd follows."""
+    homogeneity = head_centre_cosines(gram, labels, groups).mean(-1)
+    _, centres = centre_products(gram, group_membership(labels, groups, gram.dtype))
+    norms = squared_norms(centres).sqrt()
+    cosines = centres / (norms.unsqueeze(-1) * norms.unsqueeze(-2))
+    pairs = [phi(cosines[:, a, b]) for a, b in itertools.combinations(range(groups), 2)]
+    return homogeneity, torch.stack(pairs).mean(0) if pairs else torch.zeros_like(homogeneity)
+
+
+def random_features(*shape):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(len(shape)), dtype=torch.float64)
+
+
+# Heads along the axes, opposite ones, zero ones: hidden units that are zero exactly.
+AXES = torch.tensor([[2, 0, 0], [-2, 0, 0], [0, 4, 0], [0, -4, 0], [0, 0, 0], [0, 0, 1], [0, 0, -1], [0, 0, 0]])
+STACKS = {
+    "one": [random_features(3, 8, 20)],
+    "two": [random_features(3, 8, 20), random_features(1, 4, 20)],
+    "many heads": [random_features(2, 16, 20)],
+    "zero heads": [random_features(3, 8, 20) * (torch.arange(8) % 3 > 0)[:, None]],
+    "small heads": [random_features(3, 8, 20) * torch.tensor([1.0, 1e-5, 1e-7, 1, 1, 1e-9, 1, 1])[:, None]],
+    "zero hidden units": [AXES.double()[None]],
+    "all zero": [torch.zeros(2, 8, 20, dtype=torch.float64)],
+}
+
+
+@pytest.mark.parametrize("groups", [1, 2, 4, 8])
+@pytest.mark.parametrize("distance", ["euclidean", "cosine"])
+@pytest.mark.parametrize("form", PHI)
+@pytest.mark.parametrize("stacks", STACKS.values(), ids=STACKS)
+def test_value_and_gradient_equal_autograd_through_the_plain_formula(stacks, form, distance, groups):
+    groups = min([groups, *(stack.size(1) for stack in stacks)])
+    grams = [(stack @ stack.transpose(1, 2)).requires_grad_() for stack in stacks]
+    ours = group_constraint(grams, groups, 0.7, 0.4, distance, form)
+    for gram, labels in zip(grams, ours.labels):
+        assert torch.equal(labels, hidden_unit_labels(gram, groups, distance))
+    terms = [plain_terms(gram, labels, groups, PHI[form]) for gram, labels in zip(grams, ours.labels)]
+    homogeneity, diversity = (torch.cat(values).mean() for values in zip(*terms))
+    expected = -0.7 * homogeneity - 0.4 * diversity
+    for value, truth in ((ours.homogeneity, homogeneity), (ours.diversity, diversity), (ours.loss, expected)):
+        torch.testing.assert_close(value, truth, rtol=1e-9, atol=1e-12)
+    # The plain formula reads parts of a symmetric matrix, and the gradient of its features is that of both halves.
+    for gradient, truth in zip(torch.autograd.grad(3 * ours.loss, grams), torch.autograd.grad(3 * expected, grams)):
+        torch.testing.assert_close(gradient, (truth + truth.transpose(1, 2)) / 2, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("form", PHI)
+def test_gradient_of_features_equals_finite_differences(form):
+    def loss(*stacks):
+        return group_constraint([each @ each.transpose(1, 2) for each in stacks], 2, 0.7, 0.4, "cosine", form).loss
+
+    assert torch.autograd.gradcheck(loss, [random_features(2, 5, 7).requires_grad_(), random_features(1, 3, 7)])
+
+
+@pytest.mark.parametrize("groups", [1, 2, 4])
+@pytest.mark.parametrize("form,budget", [("cosine", 34), ("squared", 37)])
+def test_constraint_costs_few_operations(form, budget, groups):
+    def forward(gram):
+        return group_constraint([gram], groups, 0.5, 0.5, diversity_form=form).loss
+
+    features = random_features(18, 8, 20).float()
+    gram = features @ features.transpose(1, 2)
+    followed = gram.clone().requires_grad_()
+    assert count_operations(lambda: torch.autograd.grad(forward(followed), followed)).total <= budget
+    assert count_operations(lambda: forward(gram)).total <= budget - 10  # no gradient is computed
+
+
+def test_only_the_loss_has_a_gradient():
+    constraint = group_constraint([torch.eye(4)[None].requires_grad_()], 2, 0.5, 0.5)
+    assert constraint.loss.requires_grad
+    assert not constraint.homogeneity.requires_grad and not constraint.diversity.requires_grad
+
+
 def test_hand_computed_layer():
     """Heads (1,0), (1,0), (0,1), (0,1) in two groups: cosines to own centre 1, between centres 0."""
     features = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, 1.0]])
@@ -74,9 +145,9 @@ def test_squared_form_asks_for_orthogonal_centres():
         ([0.0, 2.0], 0.0, 0.0),
     ):
         features = torch.tensor([[1.0, 0.0], second])
-        gram, labels = (features @ features.T)[None], torch.tensor([[0, 1]])
-        assert diversity(gram, labels, 2, "cosine").item() == pytest.approx(cosine, abs=1e-6)
-        assert diversity(gram, labels, 2, "squared").item() == pytest.approx(squared, abs=1e-6)
+        for form, expected in (("cosine", cosine), ("squared", squared)):
+            constraint = group_constraint([(features @ features.T)[None]], 2, 0.0, 1.0, diversity_form=form)
+            assert constraint.diversity.item() == pytest.approx(expected, abs=1e-6)
 
 
 def test_unknown_form_is_refused():

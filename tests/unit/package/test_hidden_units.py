@@ -1,14 +1,23 @@
-"""K-means from Gram matrices against a textbook K-means on explicit features, and its promises."""
+"""K-means from Gram matrices against all partitions, a textbook K-means on explicit features, and its promises."""
 
+import gzip
 import itertools
 import math
+import os
+from pathlib import Path
 
 import pytest
 import torch
+import torch.nn.functional as F
+from fairseq.data import Dictionary
+from fairseq.data.data_utils import collate_tokens
+from tiny_models import PAD, features_of, tiny_args
 
 from fairseq_ghat.core import hidden_units
-from fairseq_ghat.core.gram_matrix import head_centre_cosines
-from fairseq_ghat.core.hidden_units import hidden_unit_labels, relative_change
+from fairseq_ghat.core.gram_matrix import cosine_gram, head_centre_cosines
+from fairseq_ghat.core.hidden_units import all_partitions, hidden_unit_labels, lloyd_labels, relative_change
+from fairseq_ghat.models.ghat_transformer import GHATTransformerModel
+from fairseq_ghat.profiling.operations import count_operations
 
 
 def textbook_inertia(features, labels, groups):
@@ -36,9 +45,9 @@ def textbook_kmeans(features, groups):
             distances = torch.stack([((features - features[t]) ** 2).sum(1) for t in taken]).min(0).values
             distances[taken] = -1
             taken.append(int(distances.argmax()))
-        found = lloyd(features, taken)
-        if found is not None and (best is None or found[0] < best[0] - 1e-9):
-            best = found
+        reached = lloyd(features, taken)
+        if reached is not None and (best is None or reached[0] < best[0] - 1e-9):
+            best = reached
     return best
 
 
@@ -49,25 +58,135 @@ def same_partition(a, b):
 @pytest.mark.parametrize("heads,groups", [(8, 2), (8, 3), (8, 4), (16, 4), (4, 1)])
 @pytest.mark.parametrize("width", [2, 25])
 @pytest.mark.parametrize("seed", range(5))
-def test_equals_textbook_kmeans(heads, groups, width, seed):
+def test_lloyd_equals_textbook_kmeans(heads, groups, width, seed):
     features = torch.randn(heads, width, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
     score, labels = textbook_kmeans(features, groups)
-    ours = hidden_unit_labels((features @ features.T)[None], groups)[0]
+    ours = lloyd_labels((features @ features.T)[None], groups)[0]
     assert textbook_inertia(features, ours, groups) == pytest.approx(score, rel=1e-4)
     assert same_partition(ours, labels)
 
 
-def test_never_far_from_the_best_of_all_partitions():
-    generator = torch.Generator().manual_seed(0)
-    for _ in range(20):
-        features = torch.randn(7, 12, generator=generator, dtype=torch.float64)
-        ours = hidden_unit_labels((features @ features.T)[None], 2)[0]
-        best = min(
-            textbook_inertia(features, torch.tensor(labels), 2)
-            for labels in itertools.product((0, 1), repeat=7)
-            if 0 < sum(labels) < 7
+def set_partitions(heads, groups):
+    """Every way to put heads into so many non-empty groups, as labels numbered by their first head."""
+    if heads == 0:
+        return [[]] if groups == 0 else []
+    alone = [[*labels, groups - 1] for labels in set_partitions(heads - 1, groups - 1)] if groups else []
+    return alone + [[*labels, group] for labels in set_partitions(heads - 1, groups) for group in range(groups)]
+
+
+def slow_inertia(gram, labels):
+    """Sum of the squared distances of the heads to their centres, number by number."""
+    total = sum(gram[head][head] for head in range(len(labels)))
+    for group in set(labels):
+        members = [head for head, label in enumerate(labels) if label == group]
+        total -= sum(gram[a][b] for a in members for b in members) / len(members)
+    return total
+
+
+@pytest.mark.parametrize("heads,groups", [(heads, groups) for heads in range(1, 9) for groups in range(1, heads + 1)])
+def test_the_best_of_all_partitions_is_chosen(heads, groups):
+    partitions = set_partitions(heads, groups)
+    device = torch.device("cpu")
+    assert sorted(partitions) == sorted(all_partitions(heads, groups, device).labels.tolist())
+    features = torch.randn(2, heads, 5, generator=torch.Generator().manual_seed(groups), dtype=torch.float64)
+    grams = features @ features.transpose(1, 2)
+    for distance, measured in (("euclidean", grams), ("cosine", cosine_gram(grams))):
+        best = [min(partitions, key=lambda labels: slow_inertia(gram, labels)) for gram in measured.tolist()]
+        assert hidden_unit_labels(grams, groups, distance).tolist() == best
+
+
+def test_too_many_partitions_have_no_table():
+    device = torch.device("cpu")
+    assert all_partitions(16, 2, device) is all_partitions(12, 3, device) is None
+    assert len(all_partitions(64, 64, device).labels) == len(all_partitions(64, 1, device).labels) == 1
+
+
+KINDS = ("few features", "many features", "nearly equal heads", "heavy tails", "pairs of equal heads and a zero head")
+
+
+def random_grams(kind, count, heads):
+    """Gram matrices of as many layers, float32 as the layers give them."""
+    generator = torch.Generator().manual_seed(5)
+    few = torch.randn(count, heads, 3, generator=generator, dtype=torch.float64)
+    many = torch.randn(count, heads, 40, generator=generator, dtype=torch.float64)
+    tails = torch.tan(1.57 * (2 * torch.rand(count, heads, 10, generator=generator, dtype=torch.float64) - 1))
+    pairs = many.repeat_interleave(2, dim=1)[:, :heads] * (torch.arange(heads) < heads - 1)[:, None]
+    features = dict(zip(KINDS, (few, many, 1 + 1e-3 * many, tails, pairs)))[kind]
+    return (features @ features.transpose(1, 2)).float()
+
+
+def inertia(grams, labels, groups):
+    """Inertia of each layer, (L,), and the rounding error of any sum of that size."""
+    membership = F.one_hot(labels, groups).double()
+    within = membership.transpose(1, 2) @ grams.double() @ membership
+    total = grams.double().diagonal(dim1=1, dim2=2).sum(1)
+    kept = (within.diagonal(dim1=1, dim2=2) / membership.sum(1)).sum(1)
+    return total - kept, 1e-14 * total
+
+
+def check_against_lloyd(grams, groups):
+    """Never more inertia than Lloyd's algorithm from all its starts."""
+    ours, rounding = inertia(grams, hidden_unit_labels(grams, groups), groups)
+    lloyds, _ = inertia(grams, lloyd_labels(grams.double(), groups), groups)
+    assert (ours <= lloyds + rounding).all()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_never_more_inertia_than_lloyd(kind):
+    grams = random_grams(kind, 200, 8)
+    for groups in (2, 3, 4, 6):
+        check_against_lloyd(grams, groups)
+
+
+class CaptionTask:
+    """A dictionary of the words of captions in two languages."""
+
+    def __init__(self, captions):
+        self.source_dictionary = self.target_dictionary = Dictionary()
+        for caption in captions:
+            self.target_dictionary.encode_line(caption, append_eos=False)
+
+
+@pytest.mark.skipif("DATA_DIR" not in os.environ, reason="needs DATA_DIR with the files of Multi30k")
+def test_never_more_inertia_than_lloyd_on_captions():
+    """102 layers of a translation model in training."""
+    pairs = []
+    for language in ("de", "en"):
+        with gzip.open(Path(os.environ["DATA_DIR"]) / f"train.{language}.gz", "rt", encoding="utf-8") as file:
+            pairs.append([line.lower().strip() for line in itertools.islice(file, 17 * 32)])
+    torch.manual_seed(7)
+    task = CaptionTask(pairs[0] + pairs[1])
+    words = task.target_dictionary
+    model = GHATTransformerModel.build_model(tiny_args(), task)
+    optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
+    grams = []
+    for start in range(0, len(pairs[0]), 32):
+        src, tgt = (
+            [words.encode_line(caption, add_if_not_exist=False).long() for caption in side[start : start + 32]]
+            for side in pairs
         )
-        assert textbook_inertia(features, ours, 2) <= best * 1.05
+        net_input = {
+            "src_tokens": collate_tokens(src, PAD, left_pad=True),
+            "src_lengths": torch.tensor([len(caption) for caption in src]),
+            "prev_output_tokens": collate_tokens(tgt, PAD, words.eos(), move_eos_to_beginning=True),
+        }
+        (stack,) = features_of(model, {"net_input": net_input}).stacks()
+        grams.append(stack.detach())
+        loss = F.cross_entropy(
+            model(**net_input)[0].flatten(0, 1), collate_tokens(tgt, PAD).flatten(), ignore_index=PAD
+        )
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert torch.cat(grams).shape == (102, 8, 8)
+    for groups in (2, 3, 4, 6):
+        check_against_lloyd(torch.cat(grams), groups)
+
+
+@pytest.mark.parametrize("groups", [2, 4])
+def test_groups_cost_few_operations(groups):
+    gram = torch.eye(8).expand(18, 8, 8).contiguous()
+    assert count_operations(lambda: hidden_unit_labels(gram, groups)).total <= 5
 
 
 def test_finds_planted_groups_in_every_layer_at_once():
@@ -76,30 +195,32 @@ def test_finds_planted_groups_in_every_layer_at_once():
     centres = torch.randn(5, 3, 50, generator=generator)
     features = torch.stack([c[p] for c, p in zip(centres, planted)])
     features = features + 0.05 * torch.randn(features.shape, generator=generator)
-    found = hidden_unit_labels(features @ features.transpose(1, 2), 3)
-    for ours, truth in zip(found, planted):
+    for ours, truth in zip(hidden_unit_labels(features @ features.transpose(1, 2), 3), planted):
         assert same_partition(ours, truth)
 
 
+@pytest.mark.parametrize("heads", [6, 16])
 @pytest.mark.parametrize("groups", range(1, 7))
-def test_every_group_has_a_head_even_when_heads_coincide(groups):
-    features = torch.ones(2, 6, 10)
+def test_every_group_has_a_head_even_when_heads_coincide(groups, heads):
+    features = torch.ones(2, heads, 10)
     labels = hidden_unit_labels(features @ features.transpose(1, 2), groups)
     for layer in labels:
         assert sorted(set(layer.tolist())) == list(range(groups))
 
 
-def test_all_zero_features_still_give_groups():
-    assert set(hidden_unit_labels(torch.zeros(1, 4, 4), 2)[0].tolist()) == {0, 1}
+@pytest.mark.parametrize("heads", [4, 16])
+@pytest.mark.parametrize("value", [0.0, float("nan"), float("inf")])
+def test_features_without_any_shape_still_give_groups(heads, value):
+    assert set(hidden_unit_labels(torch.full((1, heads, heads), value), 2)[0].tolist()) == {0, 1}
 
 
-def test_scale_and_repetition_do_not_change_the_groups():
-    features = torch.randn(3, 8, 20, generator=torch.Generator().manual_seed(2))
+@pytest.mark.parametrize("heads", [8, 16])
+def test_scale_and_repetition_do_not_change_the_groups(heads):
+    features = torch.randn(3, heads, 20, generator=torch.Generator().manual_seed(2))
     gram = features @ features.transpose(1, 2)
     labels = hidden_unit_labels(gram, 3)
-    assert torch.equal(labels, hidden_unit_labels(gram, 3))
-    assert torch.equal(labels, hidden_unit_labels(gram * 1e8, 3))
-    assert torch.equal(labels, hidden_unit_labels(gram * 1e-8, 3))
+    for scale in (1, 1e8, 1e-8, 1e34, 1e-34):
+        assert torch.equal(labels, hidden_unit_labels(gram * scale, 3))
 
 
 def test_groups_are_numbered_by_their_first_head():
@@ -125,13 +246,13 @@ def test_of_very_many_starts_the_best_are_followed(monkeypatch):
         pairs = list(itertools.combinations(range(20), 2))
         nearest = [torch.minimum(distances[a], distances[b]).sum().item() for a, b in pairs]
         from_nearest, _ = lloyd(features, list(pairs[nearest.index(min(nearest))]))
-        found = textbook_inertia(features, hidden_unit_labels(gram, 2)[0], 2)
+        ours = textbook_inertia(features, hidden_unit_labels(gram, 2)[0], 2)
         with monkeypatch.context() as one_start:
             one_start.setattr(hidden_units, "_MOST_STARTS", 1)
             alone = textbook_inertia(features, hidden_unit_labels(gram, 2)[0], 2)
         assert alone == pytest.approx(from_nearest, rel=1e-9)
         best, _ = textbook_kmeans(features, 2)
-        assert best * (1 - 1e-9) <= found <= min(alone, best * 1.02)
+        assert best * (1 - 1e-9) <= ours <= min(alone, best * 1.02)
 
 
 @pytest.mark.parametrize("groups", [0, 5, -1])
