@@ -143,7 +143,10 @@ class GroupedAttention(MultiheadAttention):
         return [self.q_proj, self.k_proj, self.v_proj]
 
     def _project(self, x: Tensor, projections: List[nn.Linear], step: bool) -> Sequence[Tensor]:
-        """(T, B, E) -> (B, K, T, D) of each projection, only the heads that stay; step: of decoding."""
+        """(T, B, E) -> (B, K, T, D) of each projection, only the heads that stay.
+
+        step: whether this is a step of decoding.
+        """
         joint = None if torch.is_grad_enabled() else self._joint
         # Without joint weights a step is too short to copy weights together for it.
         together = len(projections) > 1 and self._kept_features is None and not (step and joint is None)
@@ -167,10 +170,20 @@ class GroupedAttention(MultiheadAttention):
             return self.out_proj(x)
         return F.linear(x, self.out_proj.weight[:, self._kept_features], self.out_proj.bias)
 
-    def _split_heads(self, x: Tensor) -> Tensor:
-        """(T, B, K*D) -> (B, K, T, D)."""
-        length, batch, _ = x.shape
-        return x.view(length, batch, self.heads_computed, self.head_dim).permute(1, 2, 0, 3)
+    def _split_heads(self, x: Tensor, batch: Optional[int] = None) -> Tensor:
+        """(T, B, K*D) -> (B, K, T, D); where a batch holds fewer sentences, (T, B*N, K*D) -> (B, K, N*T, D)."""
+        length, hypotheses, _ = x.shape
+        heads = self.heads_computed, self.head_dim
+        if batch is None or batch == hypotheses:
+            return x.view(length, hypotheses, *heads).permute(1, 2, 0, 3)
+        return x.view(length, batch, -1, *heads).permute(1, 3, 2, 0, 4).flatten(2, 3)
+
+    def _join_heads(self, x: Tensor, length: int) -> Tensor:
+        """The way back: (B, K, N*T, D) -> (T, B*N, K*D)."""
+        if x.size(2) == length:
+            return x.permute(2, 0, 1, 3).reshape(length, x.size(0), -1)
+        features = self.heads_computed * self.head_dim
+        return x.unflatten(2, (-1, length)).permute(3, 0, 2, 1, 4).reshape(length, -1, features)
 
     def forward(
         self,
@@ -210,14 +223,12 @@ class GroupedAttention(MultiheadAttention):
 
         step = incremental_state is not None
         if static_kv and cached:
-            (q,) = self._project(query, self._projections[:1], step)
             k, v = saved["prev_key"], saved["prev_value"]
             key_padding_mask = saved["prev_key_padding_mask"]
         else:
             if self.self_attention:
                 q, k, v = self._project(query, self._projections, step)
             else:
-                (q,) = self._project(query, self._projections[:1], step)
                 k, v, key_padding_mask = self._keys_and_values(bsz, key, value, key_padding_mask, step)
             if cached:
                 k = torch.cat([saved["prev_key"], k], dim=2)
@@ -233,9 +244,8 @@ class GroupedAttention(MultiheadAttention):
             buffer = {"prev_key": k, "prev_value": v, "prev_key_padding_mask": key_padding_mask}
             self._set_input_buffer(incremental_state, buffer)
 
-        kv_bsz = k.size(0)
-        if kv_bsz != bsz:  # fold the beam into the queries: (B*beam, K, 1, D) -> (B, K, beam, D)
-            q = q.reshape(kv_bsz, -1, *q.shape[1:]).transpose(1, 2).flatten(2, 3)
+        if not self.self_attention:  # the hypotheses of a beam may share the keys of their sentence
+            q = self._split_heads(self._project_in(self.q_proj, query), k.size(0))
         masks = Masks(attn_mask, key_padding_mask)
         recorder_needs_weights = self.recorder is not None and self.recorder.needs_weights
         self.kernel = choose_kernel(q, k, masks, need_weights or need_head_weights or recorder_needs_weights)
@@ -244,11 +254,7 @@ class GroupedAttention(MultiheadAttention):
             out, weights = product_attention(q, k, v, masks, self.scaling, self.dropout_module)
         else:
             out = fused_attention(self.kernel, q, k, v, masks, self.dropout_module)
-        if kv_bsz != bsz:
-            out = out.unflatten(2, (-1, tgt_len)).transpose(1, 2).reshape(bsz, *out.shape[1:2], tgt_len, self.head_dim)
-            if weights is not None:
-                weights = weights.unflatten(2, (-1, tgt_len)).transpose(1, 2).reshape(bsz, weights.size(1), tgt_len, -1)
-        joined = out.permute(2, 0, 1, 3).reshape(tgt_len, bsz, -1)
+        joined = self._join_heads(out, tgt_len)
         if self.recorder is not None:  # outputs as autograd keeps them anyway, not another copy
             self.recorder.receive(self, HeadMaps(v, weights, self._split_heads(joined), key_padding_mask))
         out = self._project_out(joined)
@@ -256,6 +262,8 @@ class GroupedAttention(MultiheadAttention):
         if not (need_weights or need_head_weights):
             return out, None
         assert weights is not None
+        if weights.size(0) != bsz:  # (B, K, N, S) in a decoding step -> (B*N, K, 1, S)
+            weights = weights.unflatten(2, (-1, tgt_len)).transpose(1, 2).flatten(0, 1)
         weights = weights.transpose(0, 1)
         return out, weights if need_head_weights else weights.mean(0)
 
