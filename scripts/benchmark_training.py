@@ -1,44 +1,37 @@
-"""Time and peak memory of a training update: fairseq's own transformer, ours, the constraint, and stage 2.
+"""Time, operations and peak memory of a training update: fairseq's own transformer, ours, the constraint, and stage 2.
 
     python scripts/benchmark_training.py --width 512 --layers 6
+    python scripts/benchmark_training.py --language-model --length 512 --bf16
     python scripts/benchmark_training.py --heads 8 16 32 --groups 2 4 8      every combination, and what grows how
 
 All sides start from the same weights and run in one process on the same batches of random tokens, by turns. An update
-is zero_grad, forward and loss (fairseq's label-smoothed cross-entropy, or ours with the constraint), backward and Adam.
-Printed are medians with their intervals; ratios are those to fairseq's transformer within a round. Peak memory is that
-of an update beyond weights and optimizer state: exact, not sampled. The last table has the constraint alone (Gram
-matrices, K-means, loss and backward of all layers) on the features of a batch, measured in the same rounds.
+is zero_grad, forward and loss (fairseq's label-smoothed cross-entropy, or ours with the constraint), backward and Adam;
+of language models the loss is cross-entropy. Printed are medians with their intervals; ratios are those to fairseq's
+transformer within a round. Operations are what torch dispatches in an update without Adam, with and without views: on a
+GPU they bound the time of small models. Peak memory is that of an update beyond weights and optimizer state: exact, not
+sampled. The last table has the constraint alone (Gram matrices, K-means, loss and backward of all layers) on the
+features of a batch, measured in the same rounds.
 """
 
 import argparse
-import copy
 import itertools
 import sys
 import time
-from dataclasses import dataclass
 from functools import partial
 
 import torch
-from fairseq.criterions.label_smoothed_cross_entropy import LabelSmoothedCrossEntropyCriterion
-from fairseq.models.transformer import TransformerModel
+from experiments.training_sides import STOCK, build_sides, make_batches
 
 from fairseq_ghat.cli.console import check_minimum, choose_device, describe_machine, markdown_table, progress_line
 from fairseq_ghat.core.gram_matrix import feature_gram
 from fairseq_ghat.core.group_constraint import group_constraint
-from fairseq_ghat.criterions.group_constrained import (
-    GroupConstrainedLabelSmoothedCrossEntropy,
-    GroupConstrainedLabelSmoothedCrossEntropyConfig,
-)
-from fairseq_ghat.models.ghat_transformer import GHATTransformerModel, ghat_base_architecture
 from fairseq_ghat.modules.grouped_attention import grouped_attentions, grouping_of
 from fairseq_ghat.modules.grouping import FEATURES
 from fairseq_ghat.modules.head_features import RecordedFeatures, target_padding
 from fairseq_ghat.profiling.interleaved_runs import describe_interval, ratios, run_by_turns, spread
-from fairseq_ghat.profiling.model_building import DictionaryTask
+from fairseq_ghat.profiling.operations import count_operations
 from fairseq_ghat.profiling.peak_memory import peak_bytes
-from fairseq_ghat.pruning.vote import set_head_masks
 
-STOCK, UNCONSTRAINED, STAGE_2 = "fairseq's transformer", "ours, no constraint", "ours, stage 2"
 GROWING = ("width", "layers", "heads", "groups", "tokens", "length")
 
 
@@ -47,11 +40,15 @@ def parse(argv):
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     for flag, default, meaning in (
         ("--width", 256, "of the model; the feed-forward layer is four times as wide"),
-        ("--layers", 3, "of encoder and of decoder"),
+        ("--layers", 3, "of encoder and of decoder, or of the language model"),
         ("--heads", 8, "of each attention"),
         ("--groups", 2, "of each attention; as many heads stay in stage 2"),
         ("--tokens", 4096, "target tokens in a batch, padding included"),
-        ("--length", 16, "tokens of the longest sentence, source and target; the shortest has three quarters"),
+        (
+            "--length",
+            16,
+            "tokens of the longest sentence, source and target; the shortest has three quarters; or of a block",
+        ),
     ):
         parser.add_argument(
             flag, type=int, nargs="+", default=[default], metavar="N", help=f"{meaning} (default: {default})"
@@ -63,7 +60,10 @@ def parse(argv):
         ("--threads", torch.get_num_threads(), "of the CPU"),
     ):
         parser.add_argument(flag, type=int, default=default, metavar="N", help=f"{meaning} (default: {default})")
-    parser.add_argument("--fp16", action="store_true", help="half precision, by fairseq's own optimizer wrapper")
+    parser.add_argument("--language-model", action="store_true", help="decoder only, on blocks of --length tokens")
+    precision = parser.add_mutually_exclusive_group()
+    for flag, name in (("--fp16", "float16"), ("--bf16", "bfloat16")):
+        precision.add_argument(flag, action="store_true", help=f"{name}, by fairseq's own optimizer wrapper")
     parser.add_argument("--cpu", action="store_true", help="also where there is a GPU")
     args = parser.parse_args(argv)
     check_minimum(parser, args, width=1, layers=1, heads=2, groups=1, tokens=1, length=1)
@@ -80,103 +80,6 @@ def combinations(args):
     """The options of each combination of the given sizes."""
     for values in itertools.product(*(getattr(args, name) for name in GROWING)):
         yield argparse.Namespace(**{**vars(args), **dict(zip(GROWING, values))})
-
-
-def build_model(model_class, args, task, feature="value"):
-    """A model of the given sizes, with the same weights each time."""
-    options = argparse.Namespace(share_all_embeddings=True, head_groups=args.groups, group_feature=feature, dropout=0.1)
-    for side in ("encoder", "decoder"):
-        for name, value in (("layers", args.layers), ("embed_dim", args.width), ("attention_heads", args.heads)):
-            setattr(options, f"{side}_{name}", value)
-        setattr(options, f"{side}_ffn_embed_dim", 4 * args.width)
-    options.max_source_positions = options.max_target_positions = args.length + 1
-    ghat_base_architecture(options)
-    torch.manual_seed(1)
-    return model_class.build_model(copy.deepcopy(options), task)
-
-
-def vote(model, groups):
-    """Keeps the first heads of each layer: which ones does not matter for speed."""
-    layers = list(grouped_attentions(model).values())
-    set_head_masks({layer: torch.arange(layer.num_heads) < groups for layer in layers})
-    return model
-
-
-def build_models(args, task):
-    """Name of each side -> its model and criterion."""
-    stock_criterion = LabelSmoothedCrossEntropyCriterion(task, False, 0.1)
-    config = GroupConstrainedLabelSmoothedCrossEntropyConfig(label_smoothing=0.1, sentence_avg=False)
-    ours = GroupConstrainedLabelSmoothedCrossEntropy.build_criterion(config, task)
-    return {
-        STOCK: (build_model(TransformerModel, args, task), stock_criterion),
-        UNCONSTRAINED: (build_model(GHATTransformerModel, args, task), stock_criterion),
-        **{f"ours, {name}": (build_model(GHATTransformerModel, args, task, name), ours) for name in FEATURES},
-        STAGE_2: (vote(build_model(GHATTransformerModel, args, task), args.groups), ours),
-    }
-
-
-def make_batches(args, device, pad=1, count=4):
-    """Batches of random tokens, padded as fairseq pads them: sources on the left, targets on the right."""
-    generator = torch.Generator().manual_seed(1)
-    sentences = max(args.tokens // args.length, 1)
-    positions, batches = torch.arange(args.length), []
-    for _ in range(count):
-        source, target, previous = torch.randint(4, args.vocabulary, (3, sentences, args.length), generator=generator)
-        lengths = torch.randint(-(-3 * args.length // 4), args.length + 1, (2, sentences, 1), generator=generator)
-        lengths[:, 0] = args.length
-        source[positions < args.length - lengths[0]] = pad
-        for tokens in (target, previous):
-            tokens[positions >= lengths[1]] = pad
-        net_input = {"src_tokens": source, "src_lengths": lengths[0].squeeze(1), "prev_output_tokens": previous}
-        batches.append(
-            {
-                "net_input": {name: tensor.to(device) for name, tensor in net_input.items()},
-                "target": target.to(device),
-                "ntokens": int(lengths[1].sum()),
-            }
-        )
-    return batches
-
-
-def build_optimizer(model, args, device):
-    """Adam; with --fp16 in fairseq's wrapper, which keeps float32 copies of the weights."""
-    if not args.fp16:
-        return torch.optim.Adam(model.parameters(), lr=1e-4)
-    from fairseq.dataclass.configs import FairseqConfig
-    from fairseq.optim.adam import FairseqAdamConfig
-    from fairseq.optim.fp16_optimizer import FP16Optimizer
-    from omegaconf import OmegaConf
-
-    config = OmegaConf.structured(FairseqConfig)
-    config.optimizer = OmegaConf.structured(FairseqAdamConfig(lr=[1e-4]))
-    config.optimizer._name = "adam"
-    config.common.fp16, config.common.fp16_no_flatten_grads = True, device.type == "cpu"
-    return FP16Optimizer.build_optimizer(config, list(model.parameters()))
-
-
-@dataclass
-class Side:
-    """A model that is trained, with its criterion and optimizer."""
-
-    model: torch.nn.Module
-    criterion: torch.nn.Module
-    optimizer: object
-    fp16: bool
-
-    def update(self, batch):
-        """Trains on one batch."""
-        self.optimizer.zero_grad()
-        loss, size, _ = self.criterion(self.model, batch)
-        if self.fp16:
-            self.optimizer.backward(loss)
-            self.optimizer.multiply_grads(1 / size)
-            try:
-                self.optimizer.clip_grad_norm(0.0)  # undoes the loss scale
-            except OverflowError:  # the scale was too large, in the first updates, and is smaller now
-                return self.update(batch)
-        else:
-            (loss / size).backward()
-        return self.optimizer.step()
 
 
 def seconds(work, device):
@@ -219,18 +122,8 @@ def constraint_alone(side, batch, groups):
     return work
 
 
-def build_sides(args, device):
-    """Name -> side, ready to train."""
-    sides = {}
-    for name, (model, criterion) in build_models(args, DictionaryTask(args.vocabulary, args.vocabulary)).items():
-        model = model.to(device).train()
-        model = model.half() if args.fp16 else model
-        sides[name] = Side(model, criterion, build_optimizer(model, args, device), args.fp16)
-    return sides
-
-
 def measure(args, device, progress):
-    """Seconds of each counted update and of the constraint alone, and peak bytes of an update, of each side."""
+    """Seconds of each counted update, and operations, of each side and of the constraint alone; peak bytes of sides."""
     sides, batches = build_sides(args, device), make_batches(args, device)
 
     def timed(work):
@@ -240,21 +133,30 @@ def measure(args, device, progress):
         name: timed(lambda number, side=side: side.update(batches[number % len(batches)]))
         for name, side in sides.items()
     }
+    dispatched = {name: partial(side.backward, batches[0]) for name, side in sides.items()}
     for name in FEATURES:
-        alone = constraint_alone(sides[f"ours, {name}"], batches[0], args.groups)
+        dispatched[name] = alone = constraint_alone(sides[f"ours, {name}"], batches[0], args.groups)
         works[name] = timed(lambda number, alone=alone: alone())
+    operations = {name: count_operations(work) for name, work in dispatched.items()}
     times = run_by_turns(works, args.rounds, args.warm_up, progress)
     peaks = {}
     for name, side in sides.items():
         progress(f"memory, {name}")
         side.optimizer.zero_grad()
         peaks[name] = peak_bytes(partial(side.update, batches[0]), device)
-    return times, peaks
+    return times, operations, peaks
 
 
-def _row(name, times, peaks):
+def _row(name, times, operations, peaks):
     ratio = ratios(times[name], times[STOCK]).describe(3)
-    return [name, _ms(times[name]), ratio, f"{peaks[name] / 2**20:.1f}", f"{peaks[name] / peaks[STOCK]:.3f}"]
+    counts = [
+        _count(*(getattr(operations[side], kind) for side in (name, STOCK))) for kind in ("total", "without_views")
+    ]
+    return [name, _ms(times[name]), ratio, f"{peaks[name] / 2**20:.1f}", f"{peaks[name] / peaks[STOCK]:.3f}", *counts]
+
+
+def _count(number, base):
+    return f"{number:,} ({number / base:.3f})"
 
 
 def _ms(times):
@@ -265,7 +167,7 @@ def main(argv=None) -> int:
     args = parse(argv)
     torch.set_num_threads(args.threads)
     device = choose_device(args)
-    precision = "float16" if args.fp16 else "float32"
+    precision = "float16" if args.fp16 else "bfloat16" if args.bf16 else "float32"
     print(
         f"{describe_machine(device)}; {precision}, vocabulary {args.vocabulary}, {args.rounds} rounds, "
         f"in brackets {describe_interval(args.rounds)}"
@@ -274,17 +176,24 @@ def main(argv=None) -> int:
 
     growth = []
     for sizes in combinations(args):
-        times, peaks = measure(sizes, device, progress)
+        times, operations, peaks = measure(sizes, device, progress)
         progress("")
+        layers = f"{sizes.layers} layers" if args.language_model else f"{sizes.layers}+{sizes.layers} layers"
+        texts = "blocks of" if args.language_model else "sentences of up to"
         print(
-            f"\n{sizes.layers}+{sizes.layers} layers, width {sizes.width}, {sizes.heads} heads, {sizes.groups} groups, "
-            f"{sizes.tokens} tokens in sentences of up to {sizes.length}"
+            f"\n{layers}, width {sizes.width}, {sizes.heads} heads, {sizes.groups} groups, "
+            f"{sizes.tokens} tokens in {texts} {sizes.length}"
         )
         titles = ["update", "ms", "ratio to fairseq's", "peak memory, MiB", "ratio to fairseq's"]
-        print(markdown_table(titles, [_row(name, times, peaks) for name in peaks]), flush=True)
-        shares = [f"{_ms(times[name])}, {ratios(times[name], times[STOCK]).median:.1%}" for name in FEATURES]
+        titles += ["operations (ratio)", "without views (ratio)"]
+        rows = [_row(name, times, operations, peaks) for name in peaks]
+        print(markdown_table(titles, rows), flush=True)
+        shares = [
+            f"{_ms(times[name])}, {ratios(times[name], times[STOCK]).median:.1%}, {operations[name].total:,} operations"
+            for name in FEATURES
+        ]
         growth.append([*(str(getattr(sizes, name)) for name in GROWING), *shares])
-    print("\nthe constraint alone, ms and share of an update of fairseq's transformer")
+    print("\nthe constraint alone: ms, share of an update of fairseq's transformer, and operations")
     print(markdown_table([*GROWING, *FEATURES], growth))
     return 0
 

@@ -11,6 +11,7 @@ from fairseq.models.transformer import (
 from fairseq_ghat.checkpoints.resuming import CheckpointedModel
 from fairseq_ghat.modules.grouping import add_grouping_args, set_defaults, set_grouping_defaults
 from fairseq_ghat.modules.transformer_layers import GroupedDecoder, GroupedEncoder
+from fairseq_ghat.training.bfloat16 import keep_off_tpu
 
 
 @register_model("ghat_transformer")
@@ -59,6 +60,7 @@ class GHATTransformerModel(CheckpointedModel, TransformerModel):
 @register_model_architecture("ghat_transformer", "ghat_transformer")
 def ghat_base_architecture(args):
     """Vaswani base: 6+6 layers, width 512, feed-forward 2048, 8 heads, post-norm."""
+    keep_off_tpu(args)
     set_grouping_defaults(args)
     base_architecture(args)
 

@@ -12,6 +12,7 @@ from fairseq.models.transformer_lm import (
 from fairseq_ghat.checkpoints.resuming import CheckpointedModel
 from fairseq_ghat.modules.grouping import add_grouping_args, set_defaults, set_grouping_defaults
 from fairseq_ghat.modules.transformer_layers import GroupedDecoder
+from fairseq_ghat.training.bfloat16 import keep_off_tpu
 
 
 class _BuiltByFairseq(TransformerLanguageModel):
@@ -58,6 +59,7 @@ class GHATTransformerLanguageModel(CheckpointedModel, _BuiltByFairseq):
 @register_model_architecture("ghat_transformer_lm", "ghat_transformer_lm")
 def ghat_base_lm_architecture(args):
     """fairseq's transformer_lm: 6 layers, width 512, feed-forward 2048, 8 heads, post-norm."""
+    keep_off_tpu(args)
     set_grouping_defaults(args)
     defaults = vars(TransformerLanguageModelConfig()).items()
     set_defaults(args, **{k: v for k, v in defaults if not str(v).startswith("${")})  # those are of other groups

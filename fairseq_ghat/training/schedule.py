@@ -51,6 +51,7 @@ class VotingToStayConfig(VoteOptions):
     no_progress_bar: bool = II("common.no_progress_bar")
     seed: int = II("common.seed")
     fp16: bool = II("common.fp16")
+    bf16: bool = II("common.bf16")
     store_ema: bool = II("ema.store_ema")
     ema_fp32: bool = II("ema.ema_fp32")
     ddp_backend: str = II("distributed_training.ddp_backend")
@@ -103,9 +104,11 @@ def check_schedule(cfg: VotingToStayConfig) -> None:
             "--ddp-backend fully_sharded: not with grouped attention, whose heads lie across the shards of a weight; "
             "allowed is pytorch_ddp (c10d), legacy_ddp (no_c10d) or slowmo"
         )
-    if votes(cfg) and cfg.fp16 and cfg.store_ema and not cfg.ema_fp32:
+    if votes(cfg) and cfg.store_ema and not cfg.ema_fp32 and (cfg.fp16 or cfg.bf16):
+        half = "--fp16" if cfg.fp16 else "--bf16"
         raise ValueError(
-            "--store-ema with --fp16: a shadow model in half precision is too coarse to follow the vote; add --ema-fp32"
+            f"--store-ema with {half}: a shadow model in half precision is too coarse to follow the vote; "
+            "add --ema-fp32"
         )
 
 

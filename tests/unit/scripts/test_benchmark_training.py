@@ -6,10 +6,15 @@ import benchmark_training as benchmark
 import pytest
 import torch
 from commands import refusal_of
+from experiments.training_sides import build_models
+from fairseq.criterions.cross_entropy import CrossEntropyCriterion
 from fairseq.criterions.label_smoothed_cross_entropy import LabelSmoothedCrossEntropyCriterion
 from tiny_models import half_products
 
-from fairseq_ghat.criterions.group_constrained import GroupConstrainedLabelSmoothedCrossEntropy
+from fairseq_ghat.criterions.group_constrained import (
+    GroupConstrainedCrossEntropy,
+    GroupConstrainedLabelSmoothedCrossEntropy,
+)
 from fairseq_ghat.modules.grouped_attention import heads_per_layer
 from fairseq_ghat.modules.transformer_layers import FUSED_COPIES
 from fairseq_ghat.profiling.model_building import DictionaryTask
@@ -29,9 +34,17 @@ def tiny(*options):
     return args
 
 
-def test_sides_have_the_same_weights_and_before_the_vote_the_same_task_loss():
-    args = tiny()
-    models = benchmark.build_models(args, DictionaryTask(50, 50))
+@pytest.mark.parametrize(
+    "options,stock_criterion,constrained",
+    [
+        ([], LabelSmoothedCrossEntropyCriterion, GroupConstrainedLabelSmoothedCrossEntropy),
+        (["--language-model"], CrossEntropyCriterion, GroupConstrainedCrossEntropy),
+    ],
+    ids=["translation", "language model"],
+)
+def test_sides_have_the_same_weights_and_before_the_vote_the_same_task_loss(options, stock_criterion, constrained):
+    args = tiny(*options)
+    models = build_models(args, DictionaryTask(50, 50))
     assert list(models) == ["fairseq's transformer", *SIDES]
     batch, losses = benchmark.make_batches(args, CPU)[0], {}
     for name, (model, criterion) in models.items():
@@ -41,10 +54,10 @@ def test_sides_have_the_same_weights_and_before_the_vote_the_same_task_loss():
     assert set(heads_per_layer(models["ours, stage 2"][0]).values()) == {2}
     for feature in ("value", "attention", "output"):
         model, criterion = models[f"ours, {feature}"]
-        assert isinstance(criterion, GroupConstrainedLabelSmoothedCrossEntropy)
+        assert isinstance(criterion, constrained)
         assert model.grouping.feature == feature
     for name in ("fairseq's transformer", "ours, no constraint"):
-        assert type(models[name][1]) is LabelSmoothedCrossEntropyCriterion
+        assert type(models[name][1]) is stock_criterion
 
 
 def test_batches_are_padded_as_fairseqs():
@@ -58,7 +71,14 @@ def test_batches_are_padded_as_fairseqs():
         assert torch.equal(target.eq(1), batch["net_input"]["prev_output_tokens"].eq(1))
 
 
-def test_prints_time_memory_and_the_constraint_of_every_combination(capsys):
+def test_blocks_of_a_language_model_are_whole_and_each_predicts_its_next_token():
+    for batch in benchmark.make_batches(tiny("--language-model"), CPU):
+        tokens, target = batch["net_input"]["src_tokens"], batch["target"]
+        assert tokens.shape == target.shape == (8, 8) and batch["ntokens"] == 64
+        assert torch.equal(tokens[:, 1:], target[:, :-1]) and tokens.ne(1).all() and target.ne(1).all()
+
+
+def test_prints_time_operations_memory_and_the_constraint_of_every_combination(capsys):
     assert benchmark.main([*TINY, "--rounds", "2", "--warm-up", "1", "--groups", "1", "2"]) == 0
     printed = capsys.readouterr().out
     assert printed.startswith("CPU, 1 threads, Python 3.")
@@ -69,11 +89,15 @@ def test_prints_time_memory_and_the_constraint_of_every_combination(capsys):
     for table in tables[:2]:
         assert re.findall(r"^\| (ours, [a-z0-9 ]+?) +\|", table, re.MULTILINE) == SIDES
         assert re.search(r"fairseq's transformer \| [\d.]+ .*\| 1.000 \(1.000 to 1.000\) \| +[\d.]+ +\| 1.000", table)
+        (stock, ratios), *others = ((int(a), b) for a, b in re.findall(r"\| (\d+) \(([\d.]+)\) +\| \d+ \(", table))
+        assert ratios == "1.000" and [ratio for _, ratio in others] == [f"{n / stock:.3f}" for n, _ in others]
     assert re.findall(r"^\| 32 +\| 1 +\| 4 +\| (\d)", tables[2], re.MULTILINE) == ["1", "2"]
 
 
 @pytest.mark.parametrize("feature", ["value", "attention", "output"])
-@pytest.mark.parametrize("options", [[], ["--length", "40", "--tokens", "200"], half("--fp16")], ids=" ".join)
+@pytest.mark.parametrize(
+    "options", [[], ["--length", "40", "--tokens", "200"], half("--fp16"), ["--bf16"]], ids=" ".join
+)
 def test_constraint_alone_is_that_of_an_update(feature, options, monkeypatch):
     """On the same features: shapes, types, padding and layout in memory."""
     args, seen = tiny(*options), {"update": [], "alone": []}
@@ -112,18 +136,30 @@ def test_wrong_sizes_are_refused(flags, message, capsys):
     assert message in refusal_of(benchmark.parse, [*TINY, *flags], capsys)
 
 
-@pytest.mark.parametrize("precision", [[], half("--fp16")], ids=["float32", "float16"])
-def test_an_update_changes_every_weight(precision):
-    args = tiny(*precision)
+@pytest.mark.parametrize(
+    "options,precision",
+    [
+        ([], torch.float32),
+        pytest.param(["--fp16"], torch.float16, marks=no_half),
+        (["--bf16"], torch.bfloat16),
+        (["--language-model"], torch.float32),
+        (["--language-model", "--bf16"], torch.bfloat16),
+    ],
+)
+def test_an_update_changes_every_weight(options, precision):
+    """In 16 bits, every float32 copy: the weight itself may be too coarse to follow."""
+    args = tiny(*options)
     batch = benchmark.make_batches(args, CPU)[0]
     for name, side in benchmark.build_sides(args, CPU).items():
-        before = {key: value.clone() for key, value in side.model.named_parameters()}
+        names, weights = zip(*side.model.named_parameters())
+        assert {weight.dtype for weight in weights} == {precision}
+        trained = dict(zip(names, side.optimizer.fp32_params if side.half else weights))
+        before = {key: value.clone() for key, value in trained.items()}
         for _ in range(3):
             side.update(batch)
-        assert next(iter(before.values())).dtype == (torch.float16 if precision else torch.float32)
-        still = [k for k, v in side.model.named_parameters() if torch.equal(v, before[k])]
+        still = [key for key, value in trained.items() if torch.equal(value, before[key])]
         # A bias of keys moves no softmax, so that its gradient is rounding alone; FUSED_COPIES train in no model.
-        still = [k for k in still if "k_proj.bias" not in k and k.split(".")[-1] not in FUSED_COPIES]
+        still = [key for key in still if "k_proj.bias" not in key and key.split(".")[-1] not in FUSED_COPIES]
         assert still == [], name
 
 
@@ -139,7 +175,7 @@ def test_an_update_that_overflows_is_made_again_at_a_smaller_scale():
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
-@pytest.mark.parametrize("precision", [[], ["--fp16"]], ids=["float32", "float16"])
-def test_on_a_gpu(precision, capsys):
-    assert benchmark.main([*TINY[:-1], *precision, "--rounds", "2"]) == 0
+@pytest.mark.parametrize("options", [[], ["--fp16"], ["--bf16"], ["--language-model", "--fp16"]])
+def test_on_a_gpu(options, capsys):
+    assert benchmark.main([*TINY[:-1], *options, "--rounds", "2"]) == 0
     assert torch.cuda.get_device_name() in capsys.readouterr().out
