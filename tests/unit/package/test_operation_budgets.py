@@ -42,10 +42,10 @@ def updates():
 @pytest.mark.parametrize(
     "side,budget",
     [
-        pytest.param("ours, value", 1.06, marks=above),
-        pytest.param("ours, attention", 1.06, marks=above),
-        pytest.param("ours, output", 1.06, marks=above),
-        pytest.param(UNCONSTRAINED, 1.00, marks=above),
+        ("ours, value", 1.06),
+        ("ours, attention", 1.06),
+        ("ours, output", 1.06),
+        (UNCONSTRAINED, 1.00),
         pytest.param(STAGE_2, 1.00, marks=above),
     ],
 )
@@ -94,13 +94,11 @@ def of_a_decoding_step(model):
     return count_operations(lambda: model.decoder(next(steps), encoder_out=encoded, incremental_state=kept)).total
 
 
-@pytest.mark.parametrize("padded", [pytest.param(False, marks=above), pytest.param(True, marks=above)])
+@pytest.mark.parametrize("padded", [False, True])
 def test_the_encoder(models, padded):
     assert of_the_encoder(models["ours"], padded) <= of_the_encoder(models["stock"], padded)
 
 
-@pytest.mark.parametrize(
-    "model,budget", [pytest.param("ours", 0.85, marks=above), pytest.param("slim", 0.75, marks=above)]
-)
+@pytest.mark.parametrize("model,budget", [("ours", 0.85), ("slim", 0.75)])
 def test_a_decoding_step(models, model, budget):
     assert of_a_decoding_step(models[model]) <= budget * of_a_decoding_step(models["stock"])
