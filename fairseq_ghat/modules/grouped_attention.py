@@ -154,8 +154,7 @@ class GroupedAttention(MultiheadAttention):
             return [self._split_heads(self._project_in(projection, x)) for projection in projections]
         if joint is not None and not joint.hold(projections):
             joint = self._joint = JointWeights(projections)
-        shape = (len(projections), *x.shape[:2], self.heads_computed, self.head_dim)
-        return project_jointly(x, projections, joint).view(shape).permute(0, 2, 3, 1, 4).unbind()
+        return project_jointly(x, projections, self.heads_computed, joint)
 
     def _project_in(self, proj: nn.Linear, x: Tensor) -> Tensor:
         """(T, B, E) -> (T, B, K*D), only the heads that stay."""

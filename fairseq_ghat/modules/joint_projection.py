@@ -1,6 +1,6 @@
 """Several linear projections of one input in one product: q, k and v of self-attention, k and v of cross attention.
 
-Letters: J projections, N positions, E input width, O output width.
+Letters: J projections, T positions of B sentences, N = T*B, E input width, K heads of width D, O = K*D.
 """
 
 from typing import Any, List, Optional, Sequence, Tuple
@@ -53,43 +53,58 @@ def can_be_joined(projections: Sequence[nn.Module]) -> bool:
     )
 
 
-def project_jointly(x: Tensor, projections: Sequence[nn.Linear], joint: Optional[JointWeights] = None) -> Tensor:
-    """The projections of one input, differentiable once.
+def project_jointly(
+    x: Tensor, projections: Sequence[nn.Linear], heads: int, joint: Optional[JointWeights] = None
+) -> Sequence[Tensor]:
+    """The projections of one input, split into heads; differentiable once.
 
     Args:
-        x: (..., E), N positions in all.
+        x: (T, B, E).
         projections: J of them, that can_be_joined.
+        heads: K.
         joint: their weights in one piece; None to copy them together.
 
     Returns:
-        (J, N, O).
+        (B, K, T, D) of each projection.
     """
-    positions = x.reshape(-1, x.size(-1))
     if joint is not None:
-        return torch.baddbmm(joint.biases, positions.expand(len(projections), -1, -1), joint.weights)
-    parameters = (*(p.weight for p in projections), *(p.bias for p in projections))
-    return _JointProduct.apply(positions, *parameters)
+        return _split(torch.baddbmm(joint.biases, _of_each(x, len(projections)), joint.weights), x, heads)
+    return _JointProduct.apply(x, heads, *(p.weight for p in projections), *(p.bias for p in projections))
+
+
+def _of_each(x: Tensor, count: int) -> Tensor:
+    """(T, B, E) -> (J, N, E), the same memory J times."""
+    return x.reshape(-1, x.size(-1)).expand(count, -1, -1)
+
+
+def _split(product: Tensor, x: Tensor, heads: int) -> Sequence[Tensor]:
+    """(J, N, O) -> (B, K, T, D) of each projection; x: (T, B, E)."""
+    return product.view(len(product), *x.shape[:2], heads, -1).permute(0, 2, 3, 1, 4).unbind()
 
 
 class _JointProduct(torch.autograd.Function):
     """Keeps the input and the parameters for the backward pass, not the copies of the parameters."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, *parameters: Tensor) -> Tensor:
+    def forward(ctx: Any, x: Tensor, heads: int, *parameters: Tensor) -> Sequence[Tensor]:
         count = len(parameters) // 2
         ctx.save_for_backward(x, *parameters[:count])
         weights, biases = torch.stack(parameters[:count]), torch.stack(parameters[count:])
-        return torch.baddbmm(biases.unsqueeze(1), x.expand(count, -1, -1), weights.transpose(1, 2))
+        product = torch.baddbmm(biases.unsqueeze(1), _of_each(x, count), weights.transpose(1, 2))
+        return _split(product, x, heads)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> Tuple[Optional[Tensor], ...]:
+    def backward(ctx: Any, *grads: Tensor) -> Tuple[Optional[Tensor], ...]:
         x, *weights = ctx.saved_tensors
+        # One copy, into the order of the product: (J, T, B, K, D) -> (J, N, O).
+        grad = torch.stack([each.permute(2, 0, 1, 3) for each in grads]).view(len(weights), -1, len(weights[0]))
         x_grad = None
         if ctx.needs_input_grad[0]:
             of_each = grad.unbind()
             x_grad = of_each[0] @ weights[0]
             for one, weight in zip(of_each[1:], weights[1:]):
                 x_grad.addmm_(one, weight)
-        weight_grads = torch.bmm(grad.transpose(1, 2), x.expand(len(weights), -1, -1)).unbind()
-        return (x_grad, *weight_grads, *grad.sum(1).unbind())
+            x_grad = x_grad.view(x.shape)
+        weight_grads = torch.bmm(grad.transpose(1, 2), _of_each(x, len(weights))).unbind()
+        return (x_grad, None, *weight_grads, *grad.sum(1).unbind())

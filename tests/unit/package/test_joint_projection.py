@@ -9,7 +9,7 @@ from torch import nn
 from fairseq_ghat.modules.grouped_attention import GroupedAttention
 from fairseq_ghat.modules.joint_projection import JointWeights, can_be_joined, project_jointly
 
-E, OUT, N = 6, 4, 5
+T, B, E, HEADS, OUT = 5, 2, 6, 2, 4
 
 
 def projections(count=3):
@@ -17,45 +17,54 @@ def projections(count=3):
     return [nn.Linear(E, OUT).double() for _ in range(count)]
 
 
+def split(x):
+    """(T, B, OUT) -> (B, HEADS, T, OUT / HEADS)."""
+    return x.view(T, B, HEADS, -1).permute(1, 2, 0, 3)
+
+
+def positions(**options):
+    return torch.randn(T, B, E, dtype=torch.float64, **options)
+
+
 @pytest.mark.parametrize("count", [2, 3])
 def test_outputs_and_gradients_equal_those_of_separate_projections(count):
     linears = projections(count)
-    x = torch.randn(N, 1, E, dtype=torch.float64, requires_grad=True)
-    weights = torch.randn(count, N, OUT, dtype=torch.float64)
+    x = positions(requires_grad=True)
     inputs = [x, *(parameter for linear in linears for parameter in linear.parameters())]
-    expected = torch.stack([linear(x).squeeze(1) for linear in linears])
-    output = project_jointly(x, linears)
+    expected = torch.stack([split(linear(x)) for linear in linears])
+    output = torch.stack(list(project_jointly(x, linears, HEADS)))
     torch.testing.assert_close(output, expected)
+    weights = torch.randn_like(expected)
     for one, other in zip(*(torch.autograd.grad((y * weights).sum(), inputs) for y in (output, expected))):
         torch.testing.assert_close(one, other)
 
 
 def test_an_input_without_gradient_gets_none_and_the_weights_theirs():
     linears = projections()
-    project_jointly(torch.ones(N, E, dtype=torch.float64), linears).sum().backward()
-    assert all(torch.equal(linear.weight.grad, torch.full((OUT, E), float(N)).double()) for linear in linears)
+    sum(y.sum() for y in project_jointly(torch.ones(T, B, E).double(), linears, HEADS)).backward()
+    assert all(torch.equal(linear.weight.grad, torch.full((OUT, E), T * B).double()) for linear in linears)
 
 
 def test_backward_keeps_the_input_and_the_parameters_and_no_copy():
     linears, kept = projections(), []
-    x = torch.randn(N, E, dtype=torch.float64, requires_grad=True)
+    x = positions(requires_grad=True)
     with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t.data_ptr()) or t, lambda t: t):
-        project_jointly(x, linears)
+        project_jointly(x, linears, HEADS)
     assert set(kept) == {x.data_ptr(), *(linear.weight.data_ptr() for linear in linears)}
 
 
 def test_joint_weights_are_the_memory_of_the_projections_until_they_move():
     linears = projections()
     before = [copy.deepcopy(linear.state_dict()) for linear in linears]
-    x = torch.randn(N, E, dtype=torch.float64)
+    x = positions()
     joint = JointWeights(linears)
     assert joint.hold(linears)
     for linear, state in zip(linears, before):
         assert all(torch.equal(linear.state_dict()[name], state[name]) for name in state)
-    torch.testing.assert_close(project_jointly(x, linears, joint), project_jointly(x, linears))
+    torch.testing.assert_close(project_jointly(x, linears, HEADS, joint), project_jointly(x, linears, HEADS))
     with torch.no_grad():
         linears[1].bias.add_(1)  # as loading other weights does: seen by both
-    torch.testing.assert_close(project_jointly(x, linears, joint), project_jointly(x, linears))
+    torch.testing.assert_close(project_jointly(x, linears, HEADS, joint), project_jointly(x, linears, HEADS))
     linears[0].float()
     assert not joint.hold(linears)
 
