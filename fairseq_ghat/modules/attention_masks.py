@@ -26,6 +26,31 @@ def is_causal(mask: Optional[Tensor]) -> bool:
     return getattr(mask, "is_causal", False)
 
 
+def queries_without_keys(mask: Optional[Tensor], padding: Optional[Tensor]) -> Optional[Tensor]:
+    """Queries that no key is left for, as the first ones of a target that is padded on the left.
+
+    Their softmax would be 0 / 0. Looks at the device once for a padding mask; fairseq does so at the same point.
+
+    Args:
+        mask: to add to the scores, (T, S), or None.
+        padding: true (or not zero) at padding of the keys, (B, S), or None.
+
+    Returns:
+        True at such queries, (B, 1, T or 1, 1), or None where there are none.
+    """
+    if padding is None:
+        return None
+    return _once(padding, ("queries", id(mask)), lambda: (mask, _queries_without_keys(mask, padding)))[1]
+
+
+def _queries_without_keys(mask: Optional[Tensor], padding: Tensor) -> Optional[Tensor]:
+    hidden = padding.to(torch.bool)[:, None, None]  # (B, 1, 1, S)
+    if mask is not None:
+        hidden = hidden | mask.isneginf()
+    lonely = hidden.all(-1, keepdim=True)
+    return lonely if bool(lonely.any()) else None
+
+
 def of_every_head(padding: Tensor, heads: int, dtype: torch.dtype) -> Tensor:
     """What to add to scores of shape (B*K, T, S): 0, or minus infinity at padding of the keys, (B*K, 1, S).
 
@@ -38,7 +63,7 @@ def of_every_head(padding: Tensor, heads: int, dtype: torch.dtype) -> Tensor:
 
 
 def of_fused_kernel(mask: Optional[Tensor], padding: Optional[Tensor], dtype: torch.dtype) -> Optional[Tensor]:
-    """One mask to add to scores of shape (B, K, T, S).
+    """One mask to add to scores of shape (B, K, T, S); 0 for queries_without_keys, whose outputs do not count.
 
     Args:
         mask: to add, (T, S), or None.
@@ -51,13 +76,15 @@ def of_fused_kernel(mask: Optional[Tensor], padding: Optional[Tensor], dtype: to
     if padding is None:
         return None if mask is None else mask.to(dtype)
     if mask is None:
-        return _once(padding, dtype, lambda: _aligned(_additive(padding, dtype)[:, None, None]))
-    # With the mask itself in the value, its number cannot become that of another one.
+        return _once(padding, dtype, lambda: _both(None, padding, dtype))
     return _once(padding, (id(mask), dtype), lambda: (mask, _both(mask, padding, dtype)))[1]
 
 
-def _both(mask: Tensor, padding: Tensor, dtype: torch.dtype) -> Tensor:
-    return _aligned(_additive(padding, dtype)[:, None, None] + mask.to(dtype))
+def _both(mask: Optional[Tensor], padding: Tensor, dtype: torch.dtype) -> Tensor:
+    both = _additive(padding, dtype)[:, None, None]
+    both = both if mask is None else both + mask.to(dtype)
+    lonely = queries_without_keys(mask, padding)
+    return _aligned(both if lonely is None else both.masked_fill(lonely, 0.0))
 
 
 def _additive(padding: Tensor, dtype: torch.dtype) -> Tensor:
@@ -72,7 +99,10 @@ def _aligned(mask: Tensor) -> Tensor:
 
 
 def _once(padding: Tensor, kind: Hashable, make: Callable[[], Any]) -> Any:
-    """What was made of a padding mask, or is made now."""
+    """What was made of a padding mask, or is made now.
+
+    kind: with the id() of another tensor that it is made of, if that tensor is in the result: so its id stays its own.
+    """
     version = 0 if padding.is_inference() else padding._version
     made = _MADE.setdefault(padding, {})
     key = (version, kind)

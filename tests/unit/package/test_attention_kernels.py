@@ -1,5 +1,7 @@
 """Which kernel computes attention, and that all of them give the same."""
 
+import itertools
+
 import pytest
 import torch
 from fairseq.modules.fairseq_dropout import FairseqDropout
@@ -63,3 +65,36 @@ def test_plain_products_are_for_the_cpu_only():
     q = torch.empty(400, 8, 16, 64, device="meta")
     assert choose_kernel(q, q, Masks(None, None), need_weights=False) == FUSED
     assert choose_kernel(torch.empty(400, 8, 16, 64), torch.empty(400, 8, 16, 64), Masks(None, None), False) == PRODUCTS
+
+
+def textbook(q, k, v, hidden):
+    """Query by query, over the keys that are not hidden, (B, T, S); zeros where all are."""
+    rows = torch.zeros_like(q)
+    for b, t in itertools.product(range(q.size(0)), range(q.size(2))):
+        seen = ~hidden[b, t]
+        if seen.any():
+            weights = (q[b, :, t, None] * k[b][:, seen]).sum(-1).div(D**0.5).softmax(-1)
+            rows[b, :, t] = (weights[..., None] * v[b][:, seen]).sum(1)
+    return rows
+
+
+@pytest.mark.parametrize("causal", [True, False])
+@pytest.mark.parametrize("kernel", [PRODUCTS, FUSED_MASK])
+def test_queries_that_no_key_is_left_for_give_zeros_and_take_no_gradient(causal, kernel):
+    q, k, v = (x.requires_grad_() for x in maps(6))
+    padding = torch.zeros(B, 6, dtype=torch.bool)
+    padding[0, :2] = True  # on the left, where causal queries see nothing else
+    padding[1] = True
+    masks = Masks(FUTURE[:6, :6] if causal else None, padding)
+    dropout = FairseqDropout(0.0)
+    if kernel == PRODUCTS:
+        output, weights = product_attention(q, k, v, masks, D**-0.5, dropout)
+        assert not weights[1].any()
+    else:
+        output = fused_attention(kernel, q, k, v, masks, dropout)
+    hidden = padding[:, None].expand(B, 6, 6) | (FUTURE[:6, :6].isneginf() & causal)
+    expected = textbook(q, k, v, hidden)
+    torch.testing.assert_close(output, expected, rtol=1e-6, atol=1e-6)
+    assert not output[1].any() and bool(output[0, :, 0].any()) != causal
+    for one, other in zip(*(torch.autograd.grad(x.square().sum(), (q, k, v)) for x in (output, expected))):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6)

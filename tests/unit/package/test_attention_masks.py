@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from fairseq_ghat.modules import attention_masks
-from fairseq_ghat.modules.attention_masks import of_every_head, of_fused_kernel
+from fairseq_ghat.modules.attention_masks import of_every_head, of_fused_kernel, queries_without_keys
 
 INF = float("inf")
 
@@ -30,7 +30,7 @@ def test_mask_and_padding_are_added_up():
     both = of_fused_kernel(future, padding(), torch.float32)
     assert both[:, 0].tolist() == [
         [[0, -INF, -INF], [0, 0, -INF], [0, 0, -INF]],
-        [[-INF, -INF, -INF], [-INF, 0, -INF], [-INF, 0, 0]],
+        [[0, 0, 0], [-INF, 0, -INF], [-INF, 0, 0]],  # the first query has no key: see below
     ]
 
 
@@ -58,3 +58,9 @@ def test_masks_end_with_the_padding():
     assert len(attention_masks._MADE) == before + 1
     del pad
     assert len(attention_masks._MADE) == before
+
+
+def test_queries_without_keys_are_those_before_the_first_token_of_a_target_padded_on_the_left():
+    future = torch.tensor([[0.0, -INF, -INF], [0, 0, -INF], [0, 0, 0]])
+    assert queries_without_keys(future, padding())[:, 0, :, 0].tolist() == [[False] * 3, [True, False, False]]
+    assert queries_without_keys(None, padding()) is None and queries_without_keys(future, None) is None
