@@ -17,7 +17,7 @@ from pathlib import Path
 from commands import REPOSITORY, environment, preprocess_toy_corpus, same_weights, train_command
 
 from fairseq_ghat.checkpoints.files import read_checkpoint
-from fairseq_ghat.pruning.slimming import kept_heads_in_state
+from fairseq_ghat.pruning.slimming import kept_heads_in_checkpoint
 
 # A wide feed-forward layer makes checkpoints large enough for a kill to hit the middle of writing one.
 OPTIONS = (
@@ -95,7 +95,7 @@ def outcome(save_dir):
     state = read_checkpoint(Path(save_dir) / "checkpoint_last.pt")
     assert state["extra_state"]["train_iterator"]["epoch"] == 5, "the run is not finished"
     weights = {name: value.clone() for name, value in state["model"].items()}
-    return kept_heads_in_state(weights), state["extra_state"]["val_loss"], weights
+    return kept_heads_in_checkpoint(state), state["extra_state"]["val_loss"], weights
 
 
 def main(folder) -> int:

@@ -114,10 +114,24 @@ def build_criterion(kind, task, alpha=0.5, beta=0.5, scale="0.03", sentence_avg=
 
 
 def keep_heads(model, heads):
-    """Masks all other heads of every attention, as a vote does."""
+    """Masks all other heads of every attention, as a vote did in earlier versions."""
     for layer in grouped_attentions(model).values():
         layer.set_head_mask(torch.tensor([head in heads for head in range(layer.heads_held)]))
     return model
+
+
+def kept_part(weights, kept, heads=8):
+    """Weights of a model, by name, cut down by hand to the heads kept in each layer."""
+    cut = dict(weights)
+    for layer, of_layer in kept.items():
+        for projection in ("q_proj", "k_proj", "v_proj"):
+            for kind in ("weight", "bias"):
+                name = f"{layer}.{projection}.{kind}"
+                cut[name] = torch.cat([weights[name].chunk(heads)[head] for head in of_layer] or [weights[name][:0]])
+        name = f"{layer}.out_proj.weight"
+        columns = weights[name].chunk(heads, dim=1)
+        cut[name] = torch.cat([columns[head] for head in of_layer] or [weights[name][:, :0]], dim=1)
+    return cut
 
 
 def half_products():

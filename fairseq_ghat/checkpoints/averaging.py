@@ -1,11 +1,15 @@
 """Averages the weights of several checkpoints, as fairseq's own script does, which pip does not install."""
 
-from typing import Any, Dict, Sequence
+from typing import Any, Dict, Optional, Sequence
 
 import torch
 
 from fairseq_ghat.checkpoints.files import CheckpointError, read_checkpoint
+from fairseq_ghat.checkpoints.model_options import KEPT_HEADS, KeptHeads, model_options, options_by_name
 from fairseq_ghat.modules.grouped_attention import HEAD_MASK
+
+# What all refusals of other heads end with.
+_OTHER_HEADS = "voted and unvoted checkpoints, or ones that keep other heads, cannot be averaged"
 
 
 def average_checkpoints(paths: Sequence[str]) -> Dict[str, Any]:
@@ -19,14 +23,15 @@ def average_checkpoints(paths: Sequence[str]) -> Dict[str, Any]:
             shapes, or the heads they keep; names both files.
     """
     first = read_checkpoint(paths[0])
-    reference = first["model"]
+    reference, record = first["model"], _kept_heads(first)
     sums = {
         k: v.to(torch.float64)
         for k, v in reference.items()
         if v.is_floating_point() and k.rpartition(".")[2] != HEAD_MASK
     }
     for path in paths[1:]:
-        model = read_checkpoint(path)["model"]
+        state = read_checkpoint(path)
+        model = state["model"]
         if model.keys() != reference.keys():
             odd = sorted(model.keys() ^ reference.keys())[0]
             raise CheckpointError(f"{path}: not the same model as {paths[0]} ({odd} is only in one of them)")
@@ -34,14 +39,16 @@ def average_checkpoints(paths: Sequence[str]) -> Dict[str, Any]:
             if value.shape != reference[key].shape:
                 raise CheckpointError(
                     f"{path}: {key} is {tuple(value.shape)}, in {paths[0]} {tuple(reference[key].shape)}; "
-                    "slim and full checkpoints cannot be averaged"
+                    f"{_OTHER_HEADS}"
                 )
             if key in sums:
                 sums[key] += value
             elif not torch.equal(value.to(reference[key].dtype), reference[key]):
+                raise CheckpointError(f"{path}: {key} differs from {paths[0]}: {_OTHER_HEADS}")
+        for layer, heads in (_kept_heads(state) or {}).items():
+            if record and heads != record[layer]:
                 raise CheckpointError(
-                    f"{path}: {key} differs from {paths[0]}: voted and unvoted checkpoints, or ones that keep "
-                    "other heads, cannot be averaged"
+                    f"{path}: {layer} holds heads {heads}, in {paths[0]} {record[layer]}; {_OTHER_HEADS}"
                 )
     averaged = {k: v for k, v in first.items() if k != "last_optimizer_state"}
     averaged["model"] = {k: (sums[k] / len(paths)).to(v.dtype) if k in sums else v for k, v in reference.items()}
@@ -51,3 +58,8 @@ def average_checkpoints(paths: Sequence[str]) -> Dict[str, Any]:
         tied = storages.setdefault((value.data_ptr(), value.shape), key)
         averaged["model"][key] = averaged["model"][tied]
     return averaged
+
+
+def _kept_heads(state: Dict[str, Any]) -> Optional[KeptHeads]:
+    """The record of the heads that a vote left in the model of a checkpoint; None where it has none."""
+    return options_by_name(model_options(state)).get(KEPT_HEADS)

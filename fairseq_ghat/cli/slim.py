@@ -1,4 +1,4 @@
-"""`ghat-slim CHECKPOINT OUT`: removes the heads that were voted out, for good."""
+"""`ghat-slim CHECKPOINT OUT`: a voted checkpoint without optimizer state, and without heads that were voted out."""
 
 import argparse
 import os

@@ -11,7 +11,7 @@ from fairseq import utils
 from fairseq.tasks import FairseqTask
 
 from fairseq_ghat.checkpoints.files import CheckpointError, read_checkpoint, write_checkpoint
-from fairseq_ghat.checkpoints.model_options import for_inference, model_options
+from fairseq_ghat.checkpoints.model_options import KEPT_HEADS, for_inference, model_options
 from fairseq_ghat.checkpoints.stock_conversion import NotGroupable, as_grouped_checkpoint
 from fairseq_ghat.cli.console import add_run_options, check_out, choose_device, quiet_libraries
 from fairseq_ghat.cli.loading import InputError, check_data, load_checkpoint, load_split, load_task_and_model
@@ -34,7 +34,7 @@ def build_parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("checkpoint", metavar="CHECKPOINT", help="of fairseq's transformer or language model, or of ours")
     add("data", metavar="DATA", help="folder that fairseq-preprocess made")
-    add("out", metavar="OUT", help="the voted checkpoint to write; ghat-slim OUT removes the heads")
+    add("out", metavar="OUT", help="the checkpoint to write, without the other heads; every fairseq command loads it")
     add("--subset", default="train", help="split that votes (default: train)")
     add("--head-groups", type=int, metavar="C", help="default: as the checkpoint, else 2")
     add("--group-feature", choices=FEATURES, help="default: as the checkpoint, else value")
@@ -92,10 +92,11 @@ def main(argv=None) -> int:
         kept = vote(calibration, batching, classifiers)
     except ValueError as error:
         parser.error(str(error))
+    setattr(model_options(state), KEPT_HEADS, kept)
     write_checkpoint({**state, "model": utils.move_to_cpu(model.state_dict())}, out)
     heads = sum(layer.num_heads for layer in grouped_attentions(model).values())
     staying = sum(map(len, kept.values()))
-    print(f"{out}: {staying} of {heads} heads stay; `ghat-slim {out} SLIM` removes the rest")
+    print(f"{out}: {staying} of {heads} heads stay, the others are removed")
     return 0
 
 

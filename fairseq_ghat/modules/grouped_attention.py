@@ -11,7 +11,13 @@ from torch import Tensor, nn
 from fairseq_ghat.modules.attention_kernels import PRODUCTS, Masks, choose_kernel, fused_attention, product_attention
 from fairseq_ghat.modules.grouping import Grouping
 from fairseq_ghat.modules.head_features import HeadMaps, RecordedFeatures
-from fairseq_ghat.modules.head_slices import INPUT_PROJECTIONS, OUTPUT_PROJECTION, kept_features, slice_parameter
+from fairseq_ghat.modules.head_slices import (
+    INPUT_PROJECTIONS,
+    OUTPUT_PROJECTION,
+    head_axis,
+    kept_features,
+    slice_parameter,
+)
 from fairseq_ghat.modules.joint_projection import JointWeights, can_be_joined, project_jointly
 
 HEAD_MASK = "head_mask"
@@ -22,16 +28,18 @@ VOTED_OUT, NO_VOTE_YET, VOTED_TO_STAY = 0.0, 1.0, 2.0
 class GroupedAttention(MultiheadAttention):
     """fairseq's multi-head attention, the same numbers, with three things more.
 
-    It hands over the feature maps of its heads where asked (RecordedFeatures); it computes only the heads that
-    `head_mask` keeps, by gathering their rows and columns of the projections; and its projections can be cut down to
-    some of the heads (`remove_heads`).
+    It hands over the feature maps of its heads where asked (RecordedFeatures); its projections can be cut down to
+    some of the heads, as a vote does (`remove_heads`); and it can compute some of the heads it holds
+    (`set_head_mask`), by gathering their rows and columns of the projections: to measure what would be if the others
+    were gone, and for checkpoints of earlier versions, whose vote left a mask.
 
     Letters: B sentences, T queries, S keys, E model width, K heads computed, D head width.
 
     Attributes:
         num_heads: k, the heads the layer was made with; stays when heads are masked or removed.
-        head_mask: buffer of one number per head the projections still hold: VOTED_OUT, NO_VOTE_YET or
-            VOTED_TO_STAY. Floating, since a shadow model (--store-ema) blends all of a state dict.
+        head_mask: buffer of one number per head the projections hold, the record of a vote: NO_VOTE_YET,
+            VOTED_TO_STAY, or VOTED_OUT for a head that is held and not computed. Floating, since a shadow model
+            (--store-ema) blends all of a state dict.
         recorder: takes the feature maps of each forward pass; None while nobody records.
         kernel: that computed the latest forward pass, see choose_kernel; None before the first.
         step_weights: whether a decoding step hands out attention weights when asked, as fairseq's always does.
@@ -106,22 +114,26 @@ class GroupedAttention(MultiheadAttention):
         self._voted = self.heads_held < self.num_heads or bool((self.head_mask != NO_VOTE_YET).any())
 
     def remove_heads(self, kept: Sequence[int]) -> None:
-        """Cuts the projections down to the heads that stay, for good.
+        """Cuts the projections down to the heads that stay, for good, and records that a vote took place.
+
+        The parameters stay the same objects, so that an optimizer goes on with them; what has their shape elsewhere,
+        such as its state, must be cut likewise. Gradients are dropped.
 
         Args:
-            kept: indexes of the heads, increasing.
+            kept: indexes of the heads among those held, increasing.
         """
         mask = torch.zeros(self.heads_held, dtype=torch.bool, device="cpu")
         mask[list(kept)] = True
         features = kept_features(mask, self.head_dim)
+        for name, parameter in self.named_parameters():
+            if head_axis(name) is not None:
+                parameter.grad = None
+                parameter.data = slice_parameter(name, parameter.data, features)
         for projection in (*INPUT_PROJECTIONS, OUTPUT_PROJECTION):
             linear = getattr(self, projection)
-            for name, parameter in list(linear.named_parameters()):
-                left = slice_parameter(f"{projection}.{name}", parameter.detach(), features)
-                setattr(linear, name, nn.Parameter(left.clone()))
             linear.out_features, linear.in_features = linear.weight.shape
-        self.head_mask = torch.full_like(self.head_mask[: len(kept)], NO_VOTE_YET)
-        self._kept_features, self._voted = None, self.heads_held < self.num_heads
+        self.head_mask = torch.full_like(self.head_mask[: len(kept)], VOTED_TO_STAY)
+        self._kept_features, self._voted = None, True
 
     def _load_from_state_dict(self, state_dict, prefix, *args, **kwargs):
         # Checkpoints of a stock fairseq transformer have no mask: all their heads stay.
@@ -353,10 +365,10 @@ def heads_per_layer(model: nn.Module) -> Dict[str, int]:
 
 
 def remove_heads(model: nn.Module, kept_heads: Mapping[str, List[int]]) -> None:
-    """Cuts the attention layers of a freshly built model down to the heads a slim checkpoint holds.
+    """Cuts attention layers down to some of their heads, all layers or none.
 
     Args:
-        model: with all its heads.
+        model: with all the heads it was made with.
         kept_heads: indexes of the heads that stay, increasing, by layer name.
 
     Raises:
@@ -365,11 +377,10 @@ def remove_heads(model: nn.Module, kept_heads: Mapping[str, List[int]]) -> None:
     attentions = grouped_attentions(model)
     for name, kept in kept_heads.items():
         if name not in attentions:
-            raise ValueError(f"slim checkpoint: the model has no attention layer {name}")
+            raise ValueError(f"heads to keep: the model has no attention layer {name}")
         heads = attentions[name].num_heads
         if sorted(set(kept)) != list(kept) or not all(0 <= head < heads for head in kept):
             allowed = f"increasing indexes in 0..{heads - 1}"
-            raise ValueError(f"slim checkpoint: {name} keeps heads {kept}, allowed are {allowed}")
+            raise ValueError(f"heads to keep: {name} keeps heads {kept}, allowed are {allowed}")
     for name, kept in kept_heads.items():
-        if len(kept) < attentions[name].heads_held:
-            attentions[name].remove_heads(kept)
+        attentions[name].remove_heads(kept)

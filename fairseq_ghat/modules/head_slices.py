@@ -4,6 +4,8 @@ Head h of width D owns the features h*D .. (h+1)*D - 1. They are rows of the wei
 and value projections, and columns of the weight of the output projection, whose bias belongs to all heads.
 """
 
+from typing import Optional
+
 from torch import Tensor
 
 INPUT_PROJECTIONS = ("q_proj", "k_proj", "v_proj")
@@ -30,6 +32,18 @@ def kept_features(kept: Tensor, head_dim: int) -> Tensor:
     return per_feature(kept != 0, head_dim).nonzero().squeeze(-1)
 
 
+def head_axis(name: str) -> Optional[int]:
+    """The dimension of a parameter along which the features of the heads lie; None if it belongs to no head.
+
+    Args:
+        name: as in the layer, such as "q_proj.weight".
+    """
+    projection, _, kind = name.rpartition(".")
+    if projection in INPUT_PROJECTIONS:
+        return 0
+    return 1 if projection == OUTPUT_PROJECTION and kind == "weight" else None
+
+
 def slice_parameter(name: str, parameter: Tensor, features: Tensor) -> Tensor:
     """The part of a parameter that belongs to some features.
 
@@ -42,9 +56,5 @@ def slice_parameter(name: str, parameter: Tensor, features: Tensor) -> Tensor:
     Returns:
         (K*D, E), (K*D,), (E, K*D), or the parameter itself where it belongs to no head.
     """
-    projection, _, kind = name.rpartition(".")
-    if projection in INPUT_PROJECTIONS:
-        return parameter[features]
-    if projection == OUTPUT_PROJECTION and kind == "weight":
-        return parameter[:, features]
-    return parameter
+    axis = head_axis(name)
+    return parameter if axis is None else parameter.index_select(axis, features.to(parameter.device))

@@ -1,4 +1,7 @@
-"""Removes the heads that were voted out, in a model or in a checkpoint (GHA-PS of the paper)."""
+"""Checkpoints of which a vote removed heads (GHA-PS of the paper), made as small as they go.
+
+A vote removes heads from the model at once. Earlier versions masked them; of their checkpoints they are removed here.
+"""
 
 import copy
 from argparse import Namespace
@@ -8,8 +11,8 @@ from typing import Any, Dict, List, Mapping
 import torch
 from torch import Tensor
 
-from fairseq_ghat.checkpoints.model_options import KEPT_HEADS, for_inference, model_options
-from fairseq_ghat.modules.grouped_attention import HEAD_MASK, NO_VOTE_YET
+from fairseq_ghat.checkpoints.model_options import KEPT_HEADS, KeptHeads, for_inference, model_options, options_by_name
+from fairseq_ghat.modules.grouped_attention import HEAD_MASK, NO_VOTE_YET, VOTED_TO_STAY
 from fairseq_ghat.modules.head_slices import kept_features, slice_parameter
 
 
@@ -23,7 +26,7 @@ class Slimmed:
 
     Attributes:
         state: its content.
-        heads_before: heads of each attention layer before, by layer name.
+        heads_before: heads that each attention layer held weights for before, by layer name.
         heads_after: heads that are left.
     """
 
@@ -33,7 +36,7 @@ class Slimmed:
 
 
 def slim_checkpoint(state: Mapping[str, Any]) -> Slimmed:
-    """The checkpoint with voted-out heads removed, without optimizer state and shadow (EMA) weights.
+    """The checkpoint without heads that were voted out, without optimizer state and shadow (EMA) weights.
 
     The kept heads of each layer go into the model options, so that any fairseq command rebuilds the model.
 
@@ -41,17 +44,14 @@ def slim_checkpoint(state: Mapping[str, Any]) -> Slimmed:
         state: a checkpoint saved after the vote.
 
     Raises:
-        NotSlimmable: if the checkpoint is not of a grouped model, was never voted on, or is slim already.
+        NotSlimmable: if the checkpoint is not of a grouped model, was never voted on, or its vote kept all heads.
     """
     masks = _head_masks(state["model"])
     options = model_options(state)
     if not masks or not isinstance(options, Namespace) or not hasattr(options, KEPT_HEADS):
         raise NotSlimmable("it holds no model of fairseq_ghat (an --arch that starts with ghat_transformer)")
-    kept = kept_heads_in_state(state["model"])
-    before = {name: mask.numel() for name, mask in masks.items()}
-    if all(len(heads) == before[name] for name, heads in kept.items()):
-        if options.kept_heads:
-            raise NotSlimmable("it is slim already")
+    kept = kept_heads_in_checkpoint(state)
+    if all(len(heads) == getattr(options, f"{name.split('.')[0]}_attention_heads") for name, heads in kept.items()):
         if any(bool((mask != NO_VOTE_YET).any()) for mask in masks.values()):
             raise NotSlimmable("its vote kept all heads (--keep-heads all): there is nothing to remove")
         raise NotSlimmable("it was never voted on: all its heads stay (train with --vote-epoch, or ghat-vote, first)")
@@ -59,11 +59,10 @@ def slim_checkpoint(state: Mapping[str, Any]) -> Slimmed:
     slim = for_inference(state)
     slim["criterion"] = None  # the group classifiers of the criterion have done their work
     slim["model"] = slim_state_dict(state["model"])
-    # Indexes always refer to the heads the model was first made with, also after a second vote.
-    origin = options.kept_heads or {name: list(range(count)) for name, count in before.items()}
     slim["args"], slim["cfg"] = copy.deepcopy(state.get("args")), copy.deepcopy(state.get("cfg"))
-    model_options(slim).kept_heads = {name: [origin[name][head] for head in heads] for name, heads in kept.items()}
-    return Slimmed(slim, before, {name: len(heads) for name, heads in kept.items()})
+    model_options(slim).kept_heads = kept
+    before, after = ({name: mask.numel() for name, mask in _head_masks(s["model"]).items()} for s in (state, slim))
+    return Slimmed(slim, before, after)
 
 
 def slim_state_dict(state_dict: Mapping[str, Tensor]) -> Dict[str, Tensor]:
@@ -81,7 +80,7 @@ def slim_state_dict(state_dict: Mapping[str, Tensor]) -> Dict[str, Tensor]:
         features = kept_features(mask, head_dim)
         for key in [key for key in state_dict if key.startswith(prefix)]:
             slim[key] = slice_parameter(key[len(prefix) :], state_dict[key], features)
-        slim[prefix + HEAD_MASK] = torch.full((int((mask != 0).sum()),), NO_VOTE_YET)
+        slim[prefix + HEAD_MASK] = torch.full((int((mask != 0).sum()),), VOTED_TO_STAY)
     return slim
 
 
@@ -92,5 +91,11 @@ def _head_masks(state_dict: Mapping[str, Tensor]) -> Dict[str, Tensor]:
 
 
 def kept_heads_in_state(state_dict: Mapping[str, Tensor]) -> Dict[str, List[int]]:
-    """Indexes of the heads that stay in each attention layer of a model state dict, by layer name."""
+    """Indexes of the heads that are computed among those held, of each attention layer of a model state dict."""
     return {name: mask.nonzero().flatten().tolist() for name, mask in _head_masks(state_dict).items()}
+
+
+def kept_heads_in_checkpoint(state: Mapping[str, Any]) -> KeptHeads:
+    """Indexes of the heads that stay among those the model was made with, by name of the attention layer."""
+    kept, record = kept_heads_in_state(state["model"]), options_by_name(model_options(state)).get(KEPT_HEADS)
+    return {name: [record[name][head] for head in heads] if record else heads for name, heads in kept.items()}

@@ -1,10 +1,9 @@
-"""The vote: chooses the heads that stay, refits the output projections to them, masks the others (Algorithm 1)."""
+"""The vote: chooses the heads that stay, refits the output projections to them, removes the others (Algorithm 1)."""
 
 import logging
 from typing import Any, Dict, List, Mapping, Optional
 
 import torch
-from torch import Tensor
 
 from fairseq_ghat.core.output_refit import OutputMoments, SingularRefit, refit_output_projection
 from fairseq_ghat.modules.group_classifiers import GroupClassifiers
@@ -20,7 +19,7 @@ logger = logging.getLogger(__name__)
 def vote(
     calibration: Calibration, options: Any, classifiers: Optional[GroupClassifiers] = None
 ) -> Dict[str, List[int]]:
-    """Chooses the heads that stay by the data, then masks the others.
+    """Chooses the heads that stay by the data, then removes the others from the model.
 
     Args:
         calibration: a model that was not voted on yet, and the data.
@@ -31,19 +30,21 @@ def vote(
         Indexes of the heads that stay, by layer name.
 
     Raises:
-        ValueError: if there is no batch, or if a refit is not possible; nothing is masked then.
+        ValueError: if there is no batch, or if a refit is not possible; nothing is removed then.
     """
     every_head = options.keep_heads == "all"
     importance = (AllHeads if every_head else IMPORTANCES[str(options.keep_heads)])(options, classifiers)
     masks = importance.select(calibration)
     if options.refit == "output" and not every_head:
         refit_output_projections(masks, calibration.output_moments(), calibration.names)
-    set_head_masks(masks, may_be_empty=options.remove_sublayers)
+    for layer, mask in masks.items():
+        layer.check_head_mask(mask, may_be_empty=options.remove_sublayers)
     kept_heads = {}
     for layer, mask in masks.items():
-        name, kept = calibration.names[layer], mask.nonzero().flatten().tolist()
+        name, kept, of = calibration.names[layer], mask.nonzero().flatten().tolist(), layer.heads_held
+        layer.remove_heads(kept)
         kept_heads[name] = kept
-        logger.info("vote: %s keeps heads %s of %d%s", name, kept, layer.heads_held, importance.remark(layer))
+        logger.info("vote: %s keeps heads %s of %d%s", name, kept, of, importance.remark(layer))
     return kept_heads
 
 
@@ -75,11 +76,3 @@ def refit_output_projections(
         projection = layer.out_proj
         projection.weight[:, features] = weight.to(projection.weight)
         projection.bias += bias_change.to(projection.bias)
-
-
-def set_head_masks(masks: Mapping[GroupedAttention, Tensor], may_be_empty: bool = False) -> None:
-    """Masks layers by the heads that stay, (H,): all layers, or none if a mask does not fit its layer."""
-    for layer, mask in masks.items():
-        layer.check_head_mask(mask, may_be_empty)
-    for layer, mask in masks.items():
-        layer.set_head_mask(mask, may_be_empty)

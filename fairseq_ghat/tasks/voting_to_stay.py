@@ -2,24 +2,35 @@
 
 import logging
 from multiprocessing.util import Finalize
-from typing import Optional
+from typing import Any, Optional
 
-from fairseq_ghat.checkpoints.model_options import KEPT_HEADS
+from fairseq_ghat.checkpoints.model_options import KEPT_HEADS, KeptHeads
 from fairseq_ghat.checkpoints.resuming import task_state_to_resume
-from fairseq_ghat.modules.grouped_attention import grouped_attentions, heads_per_layer, is_voted, unwrapped
+from fairseq_ghat.modules.grouped_attention import (
+    grouped_attentions,
+    heads_per_layer,
+    is_voted,
+    remove_heads,
+    unwrapped,
+)
 from fairseq_ghat.modules.grouping import Grouping
 from fairseq_ghat.pruning.calibration import calibration_of
 from fairseq_ghat.pruning.vote import vote
-from fairseq_ghat.training.distributed import add_up_over_workers, agree_on, check_same_masks
+from fairseq_ghat.training.distributed import (
+    add_up_over_workers,
+    agree_on,
+    check_same_heads,
+    renew_gradient_buffers,
+)
 from fairseq_ghat.training.early_stopping import (
     patience_state,
     restart_best_score,
     restore_patience,
     set_aside_best_checkpoints,
 )
-from fairseq_ghat.training.fp32_master_weights import renew_master_weights
 from fairseq_ghat.training.group_training import GroupTraining, forget_constraint_metrics
 from fairseq_ghat.training.hidden_unit_history import HiddenUnitHistory
+from fairseq_ghat.training.optimizer_state import cut_optimizer, cuts_of
 from fairseq_ghat.training.schedule import check_removable, check_schedule, is_due, needs_gradients, votes
 
 logger = logging.getLogger(__name__)
@@ -30,12 +41,16 @@ _STATE = "voting_to_stay"
 class VotingToStayMixin:
     """Adds the vote to a fairseq task through its hooks.
 
-    The model's head masks alone say whether the vote has taken place. What else must survive a restart, the
-    history of the hidden units and the patience, travels as the task's state in every checkpoint.
+    The vote removes heads from the model, and their record goes into the model's options, which fairseq writes into
+    every checkpoint. What else must survive a restart, the history of the hidden units and the patience, travels as
+    the task's state.
 
     Attributes:
         group_training: what criteria share with the task (GroupTraining); made anew with each model.
+        uses_ema: asks fairseq to hand over the shadow model (--store-ema) in training.
     """
+
+    uses_ema = True
 
     @classmethod
     def setup_task(cls, cfg, **kwargs):
@@ -51,7 +66,8 @@ class VotingToStayMixin:
         super().__init__(cfg, *args, **kwargs)
         self.cfg = cfg  # which fairseq's older kind of task keeps under another name
         self.group_training = GroupTraining()
-        self._masters_outdated = False
+        # Heads that the vote left, while the optimizer still has the shapes of before.
+        self._kept_heads: Optional[KeptHeads] = None
         self._last_epoch: Optional[int] = None
 
     # ------------------------------------------------------------------ building
@@ -80,8 +96,8 @@ class VotingToStayMixin:
             )
         if votes(self.cfg) and (getattr(cfg, "quant_noise_pq", 0) or 0) > 0:
             raise ValueError(
-                f"--quant-noise-pq {cfg.quant_noise_pq}: allowed is 0 with a vote; the noise is put on whole "
-                "projections, of which only the rows of the heads that stay are used after it"
+                f"--quant-noise-pq {cfg.quant_noise_pq}: allowed is 0 with a vote; the noise is put on blocks of "
+                "features, which the heads that stay need not divide into"
             )
         self.group_training = GroupTraining(
             attentions, Grouping.from_options(cfg), cfg, constrain_stage=str(self.cfg.constrain_stage)
@@ -149,12 +165,13 @@ class VotingToStayMixin:
         cfg = self.cfg
         logger.info("vote: begins before epoch %d, model frozen", epoch)
         data = calibration_of(self, unwrapped(model), cfg, cfg.data, cfg.train_subset, epoch, add_up_over_workers)
-        vote(data, cfg, self.group_training.classifiers)
+        kept = vote(data, cfg, self.group_training.classifiers)
         self.dataset(cfg.train_subset).set_epoch(epoch)
-        check_same_masks(model)
+        check_same_heads(model, kept)
         if str(cfg.refit) != "none":
             agree_on(p for layer in grouped_attentions(model).values() for p in layer.out_proj.parameters())
-            self._masters_outdated = True
+        setattr(self.group_training.model_options, KEPT_HEADS, kept)
+        self._kept_heads = kept
         restart_best_score()
         set_aside_best_checkpoints(cfg.save_dir)
         constraint = "on" if self.group_training.applies(voted=True) else "off"
@@ -162,15 +179,22 @@ class VotingToStayMixin:
             forget_constraint_metrics()
         logger.info("vote: done; constraint %s, best score and patience restarted; %s", constraint, _heads(model))
 
-    def train_step(self, sample, model, criterion, optimizer, update_num, ignore_grad=False, **kwargs):
+    def train_step(self, sample, model, criterion, optimizer, update_num, ignore_grad=False, ema_model=None):
         """As fairseq's."""
-        if self._masters_outdated:
-            renew_master_weights(optimizer)
-            self._masters_outdated = False
-        result = super().train_step(sample, model, criterion, optimizer, update_num, ignore_grad, **kwargs)
+        if self._kept_heads is not None:
+            self._follow_vote(self._kept_heads, model, optimizer, ema_model)
+            self._kept_heads = None
+        result = super().train_step(sample, model, criterion, optimizer, update_num, ignore_grad)
         if self.group_training.history is not None and not is_voted(model):
             self.group_training.close_update(count=not ignore_grad)
         return result
+
+    def _follow_vote(self, kept_heads: KeptHeads, model: Any, optimizer: Any, ema_model: Any) -> None:
+        """Cuts what fairseq holds beside the model; a shadow model made after the vote has the heads that stay."""
+        renew_gradient_buffers(model, str(self.cfg.ddp_comm_hook))
+        cut_optimizer(optimizer, cuts_of(model, kept_heads))
+        if ema_model is not None and not is_voted(ema_model):
+            remove_heads(ema_model, kept_heads)
 
     def post_validate(self, model, stats, agg):
         """fairseq calls this with the validation statistics; adds the stage and the heads to the log line."""

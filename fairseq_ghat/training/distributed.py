@@ -1,11 +1,15 @@
-"""Sums over data-parallel workers, and the check that they agree."""
+"""Sums over data-parallel workers, the check that they agree, and the buffers they exchange gradients through."""
 
-from typing import Dict, Iterable, List, Tuple
+from typing import Any, Iterable, List, Tuple
 
 import torch
+from fairseq.distributed import LegacyDistributedDataParallel
 from fairseq.distributed import utils as distributed_utils
 from torch import Tensor, nn
+from torch.distributed.algorithms import ddp_comm_hooks
+from torch.nn.parallel import DistributedDataParallel
 
+from fairseq_ghat.checkpoints.model_options import KeptHeads
 from fairseq_ghat.modules.grouped_attention import grouped_attentions
 
 
@@ -40,25 +44,60 @@ def agree_on(parameters: Iterable[Tensor]) -> None:
             parameter.copy_(mean / workers)
 
 
-def check_same_masks(model: nn.Module) -> None:
+def check_same_heads(model: nn.Module, kept_heads: KeptHeads) -> None:
     """Checks that all workers kept the same heads; every worker must call it.
 
+    Args:
+        model: of which the other heads were removed.
+        kept_heads: indexes of the heads that stay among those the model was made with, by layer name.
+
     Raises:
-        RuntimeError: on every worker, if the head masks of the workers differ; names a layer.
+        RuntimeError: on every worker, if the heads that the workers kept differ; names a layer.
     """
     workers, _ = share_of_data()
     if workers == 1:
         return
     differing: List[str] = []
-    masks: Dict[str, Tensor] = {name: layer.head_mask for name, layer in grouped_attentions(model).items()}
-    for name, mask in masks.items():
-        total, square = mask.double().clone(), mask.double().square()
-        add_up_over_workers(total)
-        add_up_over_workers(square)
-        if not torch.allclose(total.square(), square * workers):
+    for name, layer in grouped_attentions(model).items():
+        keepers = torch.zeros(layer.num_heads, dtype=torch.float64)
+        keepers[kept_heads[name]] = 1
+        add_up_over_workers(keepers)
+        if bool(((keepers != 0) & (keepers != workers)).any()):
             differing.append(name)
     if differing:
         raise RuntimeError(
             f"the workers voted differently in {', '.join(differing)}: they do not hold the same weights. "
             "Restart from the last checkpoint"
         )
+
+
+def renew_gradient_buffers(model: Any, comm_hook: str = "none") -> None:
+    """Gives the wrapper of data-parallel training buffers of the present shapes of the parameters; in place, since
+    fairseq may be within its no_sync(). Every worker must call it. Does nothing to a model without a wrapper.
+
+    Args:
+        model: as fairseq hands it to the task in training.
+        comm_hook: --ddp-comm-hook, none or fp16.
+    """
+    wrapper = model
+    while hasattr(wrapper, "module"):
+        if isinstance(wrapper, LegacyDistributedDataParallel):
+            wrapper.buffer = None  # made when gradients are exchanged next
+            wrapper.buffer_size = min(wrapper.buffer_size, sum(p.numel() for p in wrapper.parameters()))
+        elif isinstance(wrapper, DistributedDataParallel):
+            _build_anew(wrapper)
+            if comm_hook == "fp16":
+                ddp_comm_hooks.register_ddp_comm_hook(ddp_comm_hooks.DDPCommHookType.FP16_COMPRESS, wrapper)
+        wrapper = wrapper.module
+
+
+def _build_anew(wrapper: DistributedDataParallel) -> None:
+    """Builds torch's wrapper once more with the options it has."""
+    names = ("module", "device_ids", "output_device", "process_group", "broadcast_buffers", "find_unused_parameters")
+    options = {name: getattr(wrapper, name) for name in (*names, "gradient_as_bucket_view", "static_graph")}
+    options["bucket_cap_mb"] = wrapper.bucket_bytes_cap / 2**20
+    exchanging = wrapper.require_backward_grad_sync
+    # The old buckets keep nodes of autograd alive that expect gradients of the old shapes.
+    del wrapper.reducer, wrapper.logger
+    DistributedDataParallel.__init__(wrapper, **options)
+    wrapper.require_backward_grad_sync = exchanging

@@ -50,11 +50,12 @@ class VotingToStayConfig(VoteOptions):
     log_interval: int = II("common.log_interval")
     no_progress_bar: bool = II("common.no_progress_bar")
     seed: int = II("common.seed")
-    fp16: bool = II("common.fp16")
-    bf16: bool = II("common.bf16")
     store_ema: bool = II("ema.store_ema")
     ema_fp32: bool = II("ema.ema_fp32")
     ddp_backend: str = II("distributed_training.ddp_backend")
+    ddp_comm_hook: str = II("distributed_training.ddp_comm_hook")
+    zero_sharding: str = II("distributed_training.zero_sharding")
+    use_bmuf: bool = II("optimization.use_bmuf")
 
 
 def votes(cfg: VotingToStayConfig) -> bool:
@@ -104,12 +105,22 @@ def check_schedule(cfg: VotingToStayConfig) -> None:
             "--ddp-backend fully_sharded: not with grouped attention, whose heads lie across the shards of a weight; "
             "allowed is pytorch_ddp (c10d), legacy_ddp (no_c10d) or slowmo"
         )
-    if votes(cfg) and cfg.store_ema and not cfg.ema_fp32 and (cfg.fp16 or cfg.bf16):
-        half = "--fp16" if cfg.fp16 else "--bf16"
+    if not votes(cfg):
+        return
+    after = "or vote after training with ghat-vote"
+    if cfg.store_ema and cfg.ema_fp32:
         raise ValueError(
-            f"--store-ema with {half}: a shadow model in half precision is too coarse to follow the vote; "
-            "add --ema-fp32"
+            "--ema-fp32: not with a vote, which cannot reach the float32 copy of the shadow model to remove heads; "
+            f"leave it out, {after}"
         )
+    if cfg.ddp_backend == "slowmo":
+        raise ValueError(
+            "--ddp-backend slowmo: not with a vote, which removes parameters that SlowMo keeps copies of; allowed is "
+            f"pytorch_ddp (c10d) or legacy_ddp (no_c10d), {after}"
+        )
+    for flag, used in (("--use-bmuf", cfg.use_bmuf), ("--zero-sharding os", cfg.zero_sharding == "os")):
+        if used:
+            raise ValueError(f"{flag}: not with a vote, which cannot cut what it keeps of the parameters; {after[3:]}")
 
 
 def check_vote_options(cfg: VotingToStayConfig) -> None:

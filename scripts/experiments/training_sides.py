@@ -19,10 +19,9 @@ from fairseq_ghat.criterions.group_constrained import (
 )
 from fairseq_ghat.models.ghat_transformer import GHATTransformerModel, ghat_base_architecture
 from fairseq_ghat.models.ghat_transformer_lm import GHATTransformerLanguageModel, ghat_base_lm_architecture
-from fairseq_ghat.modules.grouped_attention import grouped_attentions
+from fairseq_ghat.modules.grouped_attention import grouped_attentions, remove_heads
 from fairseq_ghat.modules.grouping import FEATURES
 from fairseq_ghat.profiling.model_building import DictionaryTask
-from fairseq_ghat.pruning.vote import set_head_masks
 
 STOCK, UNCONSTRAINED, STAGE_2 = "fairseq's transformer", "ours, no constraint", "ours, stage 2"
 
@@ -50,9 +49,8 @@ def build_model(grouped, args, task, feature="value"):
 
 
 def vote(model, groups):
-    """Keeps the first heads of each layer: which ones does not matter for speed."""
-    layers = list(grouped_attentions(model).values())
-    set_head_masks({layer: torch.arange(layer.num_heads) < groups for layer in layers})
+    """Removes all but the first heads of each layer: which ones stay does not matter for speed."""
+    remove_heads(model, {name: list(range(groups)) for name in grouped_attentions(model)})
     return model
 
 

@@ -137,7 +137,6 @@ class MakesFolder:
     "make,message",
     [
         (lambda d: f"ghat-slim {d}/checkpoint2.pt {d}/out.pt", "checkpoint2.pt: it was never voted on"),
-        (lambda d: f"ghat-slim {d}/slim.pt {d}/out.pt", "slim.pt: it is slim already"),
         (lambda d: f"ghat-slim {d}/nowhere.pt {d}/out.pt", "nowhere.pt: no such checkpoint file"),
         (lambda d: f"ghat-slim {d}/checkpoint4.pt {d}/checkpoint4.pt", "is CHECKPOINT itself"),
         (lambda d: f"ghat-slim {d}/checkpoint4.pt {d}/no/out.pt", "does not exist"),
@@ -146,8 +145,8 @@ class MakesFolder:
             "voted and unvoted checkpoints, or ones that keep other heads, cannot be averaged",
         ),
         (
-            lambda d: f"ghat-average {d}/checkpoint4.pt {d}/slim.pt --output {d}/out.pt",
-            "slim and full checkpoints cannot be averaged",
+            lambda d: f"ghat-average {d}/checkpoint2.pt {d}/slim.pt --output {d}/out.pt",
+            "voted and unvoted checkpoints, or ones that keep other heads, cannot be averaged",
         ),
     ],
 )

@@ -10,7 +10,7 @@ from fairseq import checkpoint_utils
 from fairseq.sequence_generator import SequenceGenerator
 
 from fairseq_ghat.checkpoints.files import read_checkpoint
-from fairseq_ghat.pruning.slimming import kept_heads_in_state
+from fairseq_ghat.pruning.slimming import kept_heads_in_checkpoint
 
 TASKS = ["translation", "language modelling", "language modelling, adaptive"]
 
@@ -58,10 +58,10 @@ def test_constraint_until_the_vote_and_heads_after_it(voted):
     assert len(re.findall(r"vote: \S+ keeps heads \[\d, \d\] of 8; votes ", log)) == task.layers
 
 
-def test_slim_evaluates_like_masked(voted):
+def test_slim_evaluates_like_voted(voted):
     task, folder, _ = voted
     log = run(f"ghat-slim {folder}/checkpoint4.pt {folder}/slim.pt")
-    assert f"{task.layers} x 8 -> {task.layers} x 2" in log
+    assert f"{task.layers} x 2 -> {task.layers} x 2" in log
     assert task.loss(folder / "slim.pt") == task.loss(folder / "checkpoint4.pt")
 
 
@@ -85,8 +85,8 @@ def test_resumed_run_is_as_if_never_stopped(voted, tmp_path):
 def test_vote_after_the_fact_is_that_of_training(voted, tmp_path):
     task, folder, _ = voted
     run(f"ghat-vote {folder}/checkpoint2.pt {task.data} {tmp_path}/voted.pt --cpu")
-    kept = kept_heads_in_state(read_checkpoint(tmp_path / "voted.pt")["model"])
-    assert kept == kept_heads_in_state(read_checkpoint(folder / "checkpoint3.pt")["model"])
+    kept = kept_heads_in_checkpoint(read_checkpoint(tmp_path / "voted.pt"))
+    assert kept == kept_heads_in_checkpoint(read_checkpoint(folder / "checkpoint3.pt"))
 
 
 def test_same_bad_schedule_is_refused(voted, tmp_path):
@@ -161,7 +161,7 @@ def test_fairseq_1456_adaptive_loss_without_adaptive_softmax_names_the_flag(text
 
 @pytest.fixture(scope="module")
 def voted_and_slim(text, language_model, tmp_path_factory):
-    """The same voted language model with its heads masked and removed."""
+    """The same language model as ghat-vote and as ghat-slim leave it."""
     folder = tmp_path_factory.mktemp("voted_lm")
     run(f"ghat-vote {language_model} {text} {folder}/voted.pt --cpu")
     run(f"ghat-slim {folder}/voted.pt {folder}/slim.pt")
@@ -170,7 +170,7 @@ def voted_and_slim(text, language_model, tmp_path_factory):
 
 @pytest.mark.skipif(not hasattr(np, "compat"), reason="fairseq's own language models too need numpy before 2 here")
 @pytest.mark.parametrize("command", ["fairseq-interactive", "fairseq-generate"])
-def test_slim_language_model_continues_text_as_masked(text, voted_and_slim, command):
+def test_slim_language_model_continues_text_as_voted(text, voted_and_slim, command):
     printed = [
         run(
             f"{command} {text} --user-dir fairseq_ghat --task language_modeling --sample-break-mode eos "

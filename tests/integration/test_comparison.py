@@ -11,7 +11,7 @@ from experiments.runner import Command
 from fairseq_ghat.checkpoints.files import read_checkpoint
 from fairseq_ghat.cli import perplexity, score
 from fairseq_ghat.pruning.importance.registry import IMPORTANCES
-from fairseq_ghat.pruning.slimming import kept_heads_in_state
+from fairseq_ghat.pruning.slimming import kept_heads_in_checkpoint
 
 pytest.importorskip("matplotlib", reason="matplotlib is not installed: pip install matplotlib")
 
@@ -59,7 +59,7 @@ def test_every_row_has_as_many_heads_from_starts_of_as_many_updates(translated):
     voted = {path.parts[-3]: path for path in out.glob("keep-3/refit-output/*/seed-1/voted.pt")}
     assert voted.keys() == ROWS.keys()
     for path in voted.values():
-        assert [len(heads) for heads in kept_heads_in_state(read_checkpoint(path)["model"]).values()] == [3] * 6
+        assert [len(heads) for heads in kept_heads_in_checkpoint(read_checkpoint(path)).values()] == [3] * 6
     starts = {kind: read_checkpoint(out / "starts" / kind / "checkpoint_last.pt") for kind in ("plain", "diversity")}
     updates = {kind: state["optimizer_history"][-1]["num_updates"] for kind, state in starts.items()}
     assert updates["plain"] == updates["diversity"] > 0
@@ -124,7 +124,7 @@ def test_a_language_model_is_fine_tuned_and_has_the_perplexities_of_ghat_perplex
     assert compare(*words, "--generate-args", window, options=LANGUAGE_MODEL) == 0
     folder = out / "keep-1/refit-none/random/seed-1"
     models = [words[1], folder / "voted.pt", folder / "tuned/checkpoint_last.pt"]
-    masks = [kept_heads_in_state(read_checkpoint(path)["model"]) for path in models]
+    masks = [kept_heads_in_checkpoint(read_checkpoint(path)) for path in models]
     assert masks[1] == masks[2] != masks[0]  # fine-tuning keeps the heads of the vote
     capfd.readouterr()
     assert perplexity.main([str(text), *map(str, models), *window.split(), "--json", "--cpu"]) == 0

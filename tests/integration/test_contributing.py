@@ -24,7 +24,7 @@ from fairseq_ghat.modules.grouped_attention import GroupedAttention
 from fairseq_ghat.tasks.voting_to_stay import VotingToStayMixin
 
 ROOT = os.path.dirname(fairseq_ghat.__file__) + os.sep
-begin_epoch, set_head_mask = VotingToStayMixin.begin_epoch, GroupedAttention.set_head_mask
+begin_epoch, remove_heads = VotingToStayMixin.begin_epoch, GroupedAttention.remove_heads
 entered = []
 
 def files_above(frame):
@@ -47,11 +47,11 @@ def followed(task, epoch, model):
     begin_epoch(task, epoch, model)
     sys.setprofile(None)
 
-def mask(*arguments, **options):
-    set_head_mask(*arguments, **options)
+def removed(*arguments, **options):
+    remove_heads(*arguments, **options)
     sys.setprofile(None)
 
-VotingToStayMixin.begin_epoch, GroupedAttention.set_head_mask = followed, mask
+VotingToStayMixin.begin_epoch, GroupedAttention.remove_heads = followed, removed
 cli_main()
 """
 

@@ -6,7 +6,7 @@ import pytest
 from commands import generated, hypotheses, refusal, run, train
 
 from fairseq_ghat.checkpoints.files import read_checkpoint
-from fairseq_ghat.pruning.slimming import kept_heads_in_state
+from fairseq_ghat.pruning.slimming import kept_heads_in_checkpoint
 
 
 def valid_loss(corpus, checkpoint):
@@ -22,8 +22,8 @@ def test_same_vote_as_in_training(corpus, tmp_path, rules):
     """The checkpoint before the vote, voted on after the fact, keeps the heads that training kept."""
     train(corpus, tmp_path, "--max-epoch 3 --vote-epoch 3", rules)
     log = run(f"ghat-vote {tmp_path}/checkpoint2.pt {corpus} {tmp_path}/voted.pt --cpu {rules}")
-    kept = kept_heads_in_state(read_checkpoint(tmp_path / "voted.pt")["model"])
-    in_training = kept_heads_in_state(read_checkpoint(tmp_path / "checkpoint3.pt")["model"])
+    kept = kept_heads_in_checkpoint(read_checkpoint(tmp_path / "voted.pt"))
+    in_training = kept_heads_in_checkpoint(read_checkpoint(tmp_path / "checkpoint3.pt"))
     assert kept == in_training
     assert log.count(" keeps heads [") == 6
     assert f"{tmp_path}/voted.pt: 12 of 48 heads stay" in log
@@ -52,8 +52,8 @@ def test_voted_file_trains_on(corpus, stock_checkpoint, tmp_path):
         corpus, tmp_path / "on", f"--finetune-from-model {tmp_path}/voted.pt --max-epoch 1 --no-epoch-checkpoints"
     )
     assert "stage voted | heads 2,2,2,2,2,2" in log
-    voted = kept_heads_in_state(read_checkpoint(tmp_path / "voted.pt")["model"])
-    assert kept_heads_in_state(read_checkpoint(tmp_path / "on/checkpoint_last.pt")["model"]) == voted
+    voted = kept_heads_in_checkpoint(read_checkpoint(tmp_path / "voted.pt"))
+    assert kept_heads_in_checkpoint(read_checkpoint(tmp_path / "on/checkpoint_last.pt")) == voted
 
 
 def test_random_heads_follow_the_seed(corpus, stock_checkpoint, tmp_path):
@@ -61,7 +61,7 @@ def test_random_heads_follow_the_seed(corpus, stock_checkpoint, tmp_path):
     for number, seed in enumerate((1, 1, 2)):
         out = tmp_path / f"{number}.pt"
         run(f"ghat-vote {stock_checkpoint} {corpus} {out} --keep-heads random --seed {seed} --cpu")
-        kept.append(kept_heads_in_state(read_checkpoint(out)["model"]))
+        kept.append(kept_heads_in_checkpoint(read_checkpoint(out)))
     assert kept[0] == kept[1] != kept[2]
 
 

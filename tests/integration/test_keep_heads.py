@@ -15,11 +15,11 @@ from commands import (
 )
 
 from fairseq_ghat.checkpoints.files import read_checkpoint
-from fairseq_ghat.pruning.slimming import kept_heads_in_state
+from fairseq_ghat.pruning.slimming import kept_heads_in_checkpoint
 
 
 def masks_of(path):
-    return kept_heads_in_state(read_checkpoint(path)["model"])
+    return kept_heads_in_checkpoint(read_checkpoint(path))
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import pytest
 from commands import REPOSITORY, environment, same_weights, train, train_command
 
 from fairseq_ghat.checkpoints.files import read_checkpoint
-from fairseq_ghat.pruning.slimming import kept_heads_in_state
+from fairseq_ghat.pruning.slimming import kept_heads_in_checkpoint
 
 
 def last(save_dir):
@@ -89,7 +89,9 @@ def test_killed_at_the_vote(corpus, voted_run, tmp_path, line):
             break
     process.stdout.close()
     assert process.wait() == -signal.SIGKILL
-    assert not any(len(heads) < 8 for heads in kept_heads_in_state(last(tmp_path)).values())
+    assert not any(
+        len(heads) < 8 for heads in kept_heads_in_checkpoint(read_checkpoint(tmp_path / "checkpoint_last.pt")).values()
+    )
     resumed = train(corpus, tmp_path, "--max-epoch 4 --vote-epoch 3 --group-loss-scale 0.5")
     assert valid_losses(resumed) == valid_losses(log)[2:]
     assert same_weights(last(tmp_path), last(save_dir))

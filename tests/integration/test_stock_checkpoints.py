@@ -10,7 +10,7 @@ import torch
 from commands import MODEL, TRAIN, generated, hypotheses, run, same_weights
 
 from fairseq_ghat.checkpoints.files import read_checkpoint
-from fairseq_ghat.pruning.slimming import kept_heads_in_state
+from fairseq_ghat.pruning.slimming import kept_heads_in_checkpoint
 
 FORMS = ["configuration", "namespace"]
 STRANGERS = Path(__file__).parents[3] / "shared/data/fairseq_checkpoint_symmath"
@@ -120,26 +120,27 @@ def test_one_command_constrains_votes_and_fine_tunes(stock, form, tmp_path):
 
 
 def test_votes_at_once_and_slims_in_either_form(stock, tmp_path):
-    """The old form is voted on as the new one is, to the last bit; slim, it gives what the new one gives masked."""
+    """The old form is voted on as the new one is, to the last bit; slim, it gives what the new one gives voted."""
     voted = {form: tmp_path / f"{form}.pt" for form in FORMS}
     logs = [run(f"ghat-vote {stock.paths[form]} {stock.data} {out} --cpu") for form, out in voted.items()]
     assert f"{2 * stock.layers} of {8 * stock.layers} heads stay" in logs[0]
     votes = [re.findall(r"vote: \S+ keeps heads .*", log) for log in logs]
     assert votes[0] == votes[1] and len(votes[0]) == stock.layers
-    new, old = (read_checkpoint(voted[form])["model"] for form in FORMS)
-    assert kept_heads_in_state(new) == kept_heads_in_state(old) and same_weights(new, old)
+    new, old = (read_checkpoint(voted[form]) for form in FORMS)
+    assert kept_heads_in_checkpoint(new) == kept_heads_in_checkpoint(old)
+    assert same_weights(new["model"], old["model"])
     slim = tmp_path / "slim.pt"
     run(f"ghat-slim {voted['namespace']} {slim}")
     assert read_checkpoint(slim)["model"]["decoder.layers.0.self_attn.q_proj.weight"].shape == (8, 32)
     if stock.translates:
-        masked, removed = (hypotheses(generated(stock.data, path)) for path in (voted["configuration"], slim))
-        assert masked == removed and len(masked) == 24
+        first, second = (hypotheses(generated(stock.data, path)) for path in (voted["configuration"], slim))
+        assert first == second and len(first) == 24
     else:
         paths = [str(voted["configuration"]), str(slim), str(stock.paths["namespace"])]
         printed = run(f"ghat-perplexity {stock.data} {' '.join(paths)} --cpu --json")
         measured = json.loads(printed[printed.index("{") :])["checkpoints"]
-        masked, removed, full = (measured[path]["subsets"]["test"]["bits_per_token"] for path in paths)
-        assert removed == pytest.approx(masked, rel=1e-6) and masked != pytest.approx(full, rel=1e-3)
+        first, second, full = (measured[path]["subsets"]["test"]["bits_per_token"] for path in paths)
+        assert second == pytest.approx(first, rel=1e-6) and first != pytest.approx(full, rel=1e-3)
 
 
 @pytest.mark.slow
@@ -148,7 +149,7 @@ def test_votes_at_once_and_slims_in_either_form(stock, tmp_path):
 def test_checkpoint_that_others_trained(groups, tmp_path):
     """Loss as its authors stored it; voted on and trained on with its validation split, measured on its test split.
 
-    Dropped heads cost more than refitted ones, some training brings the loss down, slim translates as masked.
+    Dropped heads cost more than refitted ones, some training brings the loss down, slim translates as voted.
     """
     data, given = STRANGERS / "data-bin", STRANGERS / "checkpoint_best.pt"
     assert validated(data, given, "translation") == read_checkpoint(given)["extra_state"]["val_loss"] == 1.188
@@ -172,7 +173,7 @@ def test_checkpoint_that_others_trained(groups, tmp_path):
     )
     assert losses(log)[-1] < after["output"]
     tuned, slim = tmp_path / "on/checkpoint_last.pt", tmp_path / "slim.pt"
-    assert f"6 x 8 -> 6 x {groups}" in run(f"ghat-slim {tuned} {slim}")
+    assert f"6 x {groups} -> 6 x {groups}" in run(f"ghat-slim {tuned} {slim}")
     short = "--max-len-b 60 --max-source-positions 60 --skip-invalid-size-inputs-valid-test"
-    masked, removed = (hypotheses(generated(data, path, short)) for path in (tuned, slim))
-    assert masked == removed and len(masked) == 126
+    first, second = (hypotheses(generated(data, path, short)) for path in (tuned, slim))
+    assert first == second and len(first) == 126

@@ -6,7 +6,7 @@ import pytest
 from commands import REPOSITORY, train
 
 from fairseq_ghat.checkpoints.files import read_checkpoint
-from fairseq_ghat.pruning.slimming import kept_heads_in_state
+from fairseq_ghat.pruning.slimming import kept_heads_in_checkpoint
 
 UNVOTED = ("GHT", "beta = 0", "alpha = 0")
 
@@ -27,7 +27,7 @@ def runs(corpus, tmp_path_factory):
         save_dir = tmp_path_factory.mktemp("row")
         log = train(corpus, save_dir, "--max-epoch 4 --group-loss-scale 1 --no-epoch-checkpoints", flags)
         state = read_checkpoint(save_dir / "checkpoint_last.pt")
-        trained[row] = (log, kept_heads_in_state(state["model"]))
+        trained[row] = (log, kept_heads_in_checkpoint(state))
     return trained
 
 
@@ -94,7 +94,7 @@ def test_random_rows_follow_the_seed(corpus, tmp_path, runs):
             flags,
             f"--seed {seed}",
         )
-        masks.append(kept_heads_in_state(read_checkpoint(tmp_path / str(seed) / "checkpoint_last.pt")["model"]))
+        masks.append(kept_heads_in_checkpoint(read_checkpoint(tmp_path / str(seed) / "checkpoint_last.pt")))
     assert masks[0] == runs["random heads kept after GCT"][1] != masks[1]
 
 

@@ -6,7 +6,10 @@ import pytest
 from commands import MODEL, TRAIN, run, same_weights, train
 
 from fairseq_ghat.checkpoints.files import read_checkpoint
-from fairseq_ghat.pruning.slimming import kept_heads_in_state
+from fairseq_ghat.pruning.slimming import kept_heads_in_checkpoint
+
+# Last parts of the names of trained parameters.
+KINDS = ("weight", "bias")
 
 
 def valid_lines(log):
@@ -51,9 +54,9 @@ def test_vote_is_announced_layer_by_layer_with_progress(voted_run):
     assert "best score and patience restarted" in log
 
 
-def test_masks_travel_with_the_checkpoints(voted_run):
+def test_record_of_heads_travels_with_the_checkpoints(voted_run):
     save_dir, log = voted_run
-    kept = [kept_heads_in_state(read_checkpoint(save_dir / f"checkpoint{epoch}.pt")["model"]) for epoch in (1, 2, 3, 4)]
+    kept = [kept_heads_in_checkpoint(read_checkpoint(save_dir / f"checkpoint{epoch}.pt")) for epoch in (1, 2, 3, 4)]
     assert all(heads == list(range(8)) for heads in kept[1].values())
     assert kept[0] == kept[1] != kept[2] == kept[3]
     announced = dict(re.findall(r"vote: (\S+) keeps heads (\[.*?\])", log))
@@ -73,28 +76,38 @@ def test_vote_takes_no_update_and_leaves_schedule_and_optimizer(corpus, voted_ru
 
 def test_nni_4521_kept_heads_train_on_and_removed_heads_do_not_return(voted_run):
     save_dir, _ = voted_run
-    early, late = (read_checkpoint(save_dir / f"checkpoint{e}.pt")["model"] for e in (3, 4))
-    for layer, kept in kept_heads_in_state(late).items():
-        moved = (early[f"{layer}.v_proj.weight"] != late[f"{layer}.v_proj.weight"]).view(8, -1).any(1)
-        assert moved[kept].all()
-        assert sorted(late[f"{layer}.head_mask"].tolist()) == [0] * 6 + [2] * 2
+    early, late = (read_checkpoint(save_dir / f"checkpoint{e}.pt") for e in (3, 4))
+    state = late["last_optimizer_state"]["state"]
+    assert {tuple(of_one["exp_avg"].shape) for of_one in state.values()} >= {(8, 32), (32, 8), (8,)}
+    assert sum(of_one["exp_avg"].numel() for of_one in state.values()) == parameters(late["model"])
+    early, late = early["model"], late["model"]
+    for layer in (name[: -len(".head_mask")] for name in late if name.endswith("head_mask")):
+        moved = (early[f"{layer}.v_proj.weight"] != late[f"{layer}.v_proj.weight"]).view(2, -1).any(1)
+        assert moved.all() and late[f"{layer}.out_proj.weight"].shape == (32, 8)
+        assert late[f"{layer}.head_mask"].tolist() == [2, 2]
+
+
+def parameters(weights):
+    """Number of trained parameters of a model's state dict."""
+    of_model = {value.data_ptr(): value.numel() for name, value in weights.items() if name.rpartition(".")[2] in KINDS}
+    return sum(of_model.values())
 
 
 def test_fairseq_1302_best_score_restarts_at_the_vote(voted_run):
     save_dir, log = voted_run
     best = read_checkpoint(save_dir / "checkpoint_best.pt")
-    assert all(len(heads) == 2 for heads in kept_heads_in_state(best["model"]).values())
+    assert all(len(heads) == 2 for heads in kept_heads_in_checkpoint(best).values())
     before, after = ([number(line, "loss") for line in lines] for lines in (valid_lines(log)[:2], valid_lines(log)[2:]))
     assert best["extra_state"]["best"] == pytest.approx(min(after), abs=1e-3)
     unpruned = read_checkpoint(save_dir / "before_vote.checkpoint_best.pt")
-    assert all(len(heads) == 8 for heads in kept_heads_in_state(unpruned["model"]).values())
+    assert all(len(heads) == 8 for heads in kept_heads_in_checkpoint(unpruned).values())
     assert unpruned["extra_state"]["best"] == pytest.approx(min(before), abs=1e-3)
 
 
 def test_kept_best_checkpoints_are_voted_ones(corpus, tmp_path):
     """The best files of stage 1 are set aside: those of stage 2 are not measured against them."""
     train(corpus, tmp_path, "--max-epoch 4 --vote-epoch 4 --keep-best-checkpoints 2 --no-epoch-checkpoints --lr 0.02")
-    kept = {path.name: kept_heads_in_state(read_checkpoint(path)["model"]) for path in tmp_path.glob("*best*.pt")}
+    kept = {path.name: kept_heads_in_checkpoint(read_checkpoint(path)) for path in tmp_path.glob("*best*.pt")}
     assert len([name for name in kept if name.startswith("checkpoint.best_loss")]) == 1
     assert len([name for name in kept if name.startswith("before_vote.checkpoint.best_loss")]) == 2
     for name, masks in kept.items():

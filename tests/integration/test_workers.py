@@ -1,25 +1,32 @@
 """Several data-parallel workers against one: the same votes, the same sums, the same masks on every worker."""
 
 import re
+from contextlib import nullcontext
 
 import pytest
 import torch
 from commands import train, train_on_workers
-from fairseq.distributed import ModuleProxyWrapper
-from tiny_models import VotingTask, build_criterion, build_grouped, padded_batch
+from fairseq.distributed import LegacyDistributedDataParallel, ModuleProxyWrapper
+from fairseq.optim import FairseqOptimizer
+from tiny_models import VotingTask, build_criterion, build_grouped, kept_part, padded_batch
 from torch import multiprocessing
 from torch.nn.parallel import DistributedDataParallel
 
 from fairseq_ghat.checkpoints.files import read_checkpoint
 from fairseq_ghat.criterions.group_constrained import GroupConstrainedCrossEntropy
-from fairseq_ghat.modules.grouped_attention import grouped_attentions
-from fairseq_ghat.pruning.slimming import kept_heads_in_state
-from fairseq_ghat.pruning.vote import set_head_masks
-from fairseq_ghat.training.distributed import add_up_over_workers, agree_on, check_same_masks
+from fairseq_ghat.modules.grouped_attention import grouped_attentions, remove_heads, unwrapped
+from fairseq_ghat.pruning.slimming import kept_heads_in_checkpoint
+from fairseq_ghat.training.distributed import (
+    add_up_over_workers,
+    agree_on,
+    check_same_heads,
+    renew_gradient_buffers,
+)
+from fairseq_ghat.training.optimizer_state import cut_optimizer, cuts_of
 
 
 def masks_of(save_dir):
-    return kept_heads_in_state(read_checkpoint(save_dir / "checkpoint_last.pt")["model"])
+    return kept_heads_in_checkpoint(read_checkpoint(save_dir / "checkpoint_last.pt"))
 
 
 def votes_in(log):
@@ -80,17 +87,13 @@ def as_worker(rank, function, folder):
     torch.distributed.destroy_process_group()
 
 
-def differing_masks(rank):
+def differing_heads(rank):
     model = build_grouped()
-    layers = list(grouped_attentions(model).values())
-    results = []
-    for heads_of_layer_4 in ([1, 3], [1, 3 + rank]):
-        masks = torch.zeros(6, 8)
-        masks[:, :2] = 1
-        masks[4] = torch.isin(torch.arange(8), torch.tensor(heads_of_layer_4)).float()
-        set_head_masks(dict(zip(layers, masks)))
+    kept, results = {name: [0, 1] for name in grouped_attentions(model)}, []
+    for heads in ([1, 3], [1, 3 + rank]):
+        kept["decoder.layers.1.self_attn"] = heads
         try:
-            check_same_masks(model)
+            check_same_heads(model, kept)
             results.append("agree")
         except RuntimeError as error:
             results.append(str(error))
@@ -102,37 +105,76 @@ def differing_masks(rank):
 
 
 def test_workers_that_disagree_end_with_an_error_on_each(tmp_path):
-    for found in in_two_processes(differing_masks, tmp_path):
+    for found in in_two_processes(differing_heads, tmp_path):
         assert found["results"][0] == "agree"
         assert found["results"][1].startswith("the workers voted differently in decoder.layers.1.self_attn: ")
         assert found["total"].item() == 3
         assert found["weight"].tolist() == torch.tensor([0.5, 1.0005]).tolist()
 
 
-def default_ddp(rank):
-    """torch's DistributedDataParallel, as --ddp-backend pytorch_ddp uses it, without find_unused_parameters."""
+LEFT = {layer: [2, 5] for layer in grouped_attentions(build_grouped())}
+LEFT["decoder.layers.0.encoder_attn"] = []  # an attention without heads
+
+
+def trained_over_the_vote(wrap, batches, vote):
+    """Six updates of two batches a worker, the vote before the fourth as fairseq's trainer meets it."""
     model = build_grouped(dropout=0.0)
-    wrapped = ModuleProxyWrapper(DistributedDataParallel(model))
+    wrapped = wrap(model)
     options = {"scale": "0.1", "group_objective": "classification"}
     criterion = build_criterion(GroupConstrainedCrossEntropy, VotingTask(model), **options)
-    wrapped_criterion = DistributedDataParallel(criterion)
-    optimizer = torch.optim.Adam([*wrapped.parameters(), *wrapped_criterion.parameters()], lr=0.01, weight_decay=0.1)
+    wrapped_criterion = wrap(criterion)
+    parameters = [*wrapped.parameters(), *wrapped_criterion.parameters()]
+    optimizer = FairseqOptimizer(None)
+    optimizer._optimizer = torch.optim.SGD(parameters, lr=0.1, momentum=0.9, weight_decay=0.01)
     for step in range(6):
-        if step == 3:
-            masks = torch.zeros(6, 8)
-            masks[:, [2, 5]] = 1
-            masks[3] = 0  # an attention without heads
-            set_head_masks(dict(zip(grouped_attentions(wrapped).values(), masks)), may_be_empty=True)
         optimizer.zero_grad()
-        loss, size, _ = wrapped_criterion(wrapped, padded_batch())
-        (loss / size).backward()
+        for number, seed in enumerate(batches):
+            last = number == len(batches) - 1
+            with nullcontext() if last or not hasattr(wrapped, "no_sync") else wrapped.no_sync():
+                if step == 3 and number == 0:
+                    vote(wrapped, optimizer)
+                loss, size, _ = wrapped_criterion(wrapped, padded_batch(seed=seed))
+                (loss / size / len(batches)).backward()
+                del loss
+        for module in (wrapped, wrapped_criterion):
+            optimizer.all_reduce_grads(module)
         optimizer.step()
-    return model.state_dict()
+    return model
 
 
-def test_fairseq_2389_default_ddp_trains_over_the_vote(tmp_path):
+def removal(model, optimizer):
+    remove_heads(unwrapped(model), LEFT)
+    renew_gradient_buffers(model)
+    cut_optimizer(optimizer, cuts_of(model, LEFT))
+
+
+def masking(model, optimizer):
+    for name, layer in grouped_attentions(model).items():
+        layer.set_head_mask(torch.isin(torch.arange(8), torch.tensor(LEFT[name])), may_be_empty=True)
+
+
+def default_ddp(rank):
+    """torch's DistributedDataParallel, as --ddp-backend pytorch_ddp uses it, without find_unused_parameters."""
+    wrap = lambda module: ModuleProxyWrapper(DistributedDataParallel(module))  # noqa: E731
+    return trained_over_the_vote(wrap, [2 * rank, 2 * rank + 1], removal).state_dict()
+
+
+def legacy_ddp(rank):
+    wrap = lambda module: ModuleProxyWrapper(  # noqa: E731
+        LegacyDistributedDataParallel(module, torch.distributed.group.WORLD)
+    )
+    return trained_over_the_vote(wrap, [2 * rank, 2 * rank + 1], removal).state_dict()
+
+
+@pytest.mark.parametrize("worker", [default_ddp, legacy_ddp])
+def test_fairseq_2389_workers_train_over_the_vote_as_one_that_masks(tmp_path, worker):
     """facebookresearch/fairseq#2389: no parameter is without gradient in any step, so no special flag is needed."""
-    first, second = in_two_processes(default_ddp, tmp_path)
+    first, second = in_two_processes(worker, tmp_path)
+    masked = trained_over_the_vote(lambda module: module, range(4), masking).state_dict()
+    expected = kept_part(masked, LEFT)
     for name, value in first.items():
         assert torch.equal(value, second[name]), name
-    assert first["encoder.layers.0.self_attn.head_mask"].tolist() == [0, 0, 2, 0, 0, 2, 0, 0]
+        if name.endswith("head_mask"):
+            assert value.tolist() == [2] * int(masked[name].count_nonzero())
+        else:
+            torch.testing.assert_close(value, expected[name], rtol=1e-4, atol=1e-5)

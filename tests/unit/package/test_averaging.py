@@ -9,10 +9,14 @@ from fairseq_ghat.checkpoints.averaging import average_checkpoints
 from fairseq_ghat.checkpoints.files import CheckpointError, read_checkpoint, write_checkpoint
 
 
-def saved(tmp_path, name, **weights):
+def saved(tmp_path, name, kept=None, **weights):
     model = {"w": torch.zeros(3), "head_mask": torch.ones(4), **weights}
     path = tmp_path / name
-    state = {"model": model, "args": argparse.Namespace(arch="x"), "last_optimizer_state": {"m": torch.zeros(9)}}
+    state = {
+        "model": model,
+        "args": argparse.Namespace(arch="x", kept_heads=kept),
+        "last_optimizer_state": {"m": torch.zeros(9)},
+    }
     write_checkpoint(state, path)
     return str(path)
 
@@ -63,4 +67,11 @@ MASK = torch.tensor([1, 0, 1, 0], dtype=torch.uint8)
 def test_fairseq_602_other_models_are_refused(tmp_path, weights, message):
     paths = [saved(tmp_path, "a.pt"), saved(tmp_path, "b.pt", **weights)]
     with pytest.raises(CheckpointError, match=message):
+        average_checkpoints(paths)
+
+
+def test_weights_of_other_heads_are_refused_where_no_shape_tells(tmp_path):
+    paths = [saved(tmp_path, f"{i}.pt", kept={"self_attn": [1, heads]}) for i, heads in enumerate((4, 4, 5))]
+    average_checkpoints(paths[:2])
+    with pytest.raises(CheckpointError, match=r"2.pt: self_attn holds heads \[1, 5\], in .*0.pt \[1, 4\]; voted and"):
         average_checkpoints(paths)

@@ -8,7 +8,8 @@ from fairseq_ghat.training.schedule import VotingToStayConfig, check_removable, 
 
 def schedule(**options):
     """Options of the vote with their defaults, as fairseq fills them in."""
-    from_fairseq = {"max_epoch": 0, "ddp_backend": "pytorch_ddp", "fp16": False, "store_ema": False, "ema_fp32": False}
+    from_fairseq = {"max_epoch": 0, "ddp_backend": "pytorch_ddp", "store_ema": False, "ema_fp32": False}
+    from_fairseq.update(zero_sharding="none", use_bmuf=False)
     return VotingToStayConfig(**{**from_fairseq, **options})
 
 
@@ -39,10 +40,10 @@ def test_possible_schedules(vote_epoch, max_epoch):
             "--vote-budget model: not with --keep-heads random-in-group",
         ),
         ({"ddp_backend": "fully_sharded"}, "--ddp-backend fully_sharded: not with grouped attention"),
-        (
-            {"vote_epoch": 2, "store_ema": True, "fp16": True, "ema_fp32": False},
-            "--store-ema with --fp16: .*--ema-fp32",
-        ),
+        ({"vote_epoch": 2, "store_ema": True, "ema_fp32": True}, "--ema-fp32: not with a vote"),
+        ({"vote_epoch": 2, "ddp_backend": "slowmo"}, "--ddp-backend slowmo: not with a vote"),
+        ({"vote_epoch": 2, "zero_sharding": "os"}, "--zero-sharding os: not with a vote"),
+        ({"vote_epoch": 2, "use_bmuf": True}, "--use-bmuf: not with a vote"),
     ],
 )
 def test_options_that_cannot_work_are_refused_by_name(options, message):

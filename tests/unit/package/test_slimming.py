@@ -1,4 +1,4 @@
-"""Slim models compute what masked models compute, with fewer weights."""
+"""Models whose heads were removed compute what masked ones do, with fewer weights, however they come to be."""
 
 import argparse
 
@@ -9,8 +9,7 @@ from tiny_models import BASE_SIZE, TinyTask, build_grouped, build_stock, keep_he
 from fairseq_ghat.models.ghat_transformer import GHATTransformerModel
 from fairseq_ghat.modules.grouped_attention import grouped_attentions, heads_per_layer, is_voted, remove_heads
 from fairseq_ghat.profiling.parameters import attention_weights, non_embedding_parameters
-from fairseq_ghat.pruning.slimming import NotSlimmable, slim_checkpoint
-from fairseq_ghat.pruning.vote import set_head_masks
+from fairseq_ghat.pruning.slimming import NotSlimmable, kept_heads_in_checkpoint, slim_checkpoint
 
 EMPTIED = [[0, 5], [], [], [3], [], [2, 6]]
 UNEVEN = [[0, 5], [7], [1, 2, 3], [0, 1, 2, 3, 4, 5, 6, 7], [4], [2, 6]]
@@ -20,9 +19,8 @@ def masked_model(kept=((0, 5),) * 6, **options):
     model = build_grouped(**options)
     for parameter in model.parameters():
         torch.nn.init.normal_(parameter, std=0.2)
-    layers = list(grouped_attentions(model).values())
-    masks = torch.tensor([[h in heads for h in range(8)] for heads in kept])
-    set_head_masks(dict(zip(layers, masks)), may_be_empty=True)
+    for layer, heads in zip(grouped_attentions(model).values(), kept):
+        layer.set_head_mask(torch.tensor([head in heads for head in range(8)]), may_be_empty=True)
     return model.eval()
 
 
@@ -87,10 +85,12 @@ def test_group_classifiers_are_dropped():
     assert slim_checkpoint(state).state["criterion"] is None
 
 
-def test_vote_that_kept_all_heads_leaves_nothing_to_remove():
+@pytest.mark.parametrize("recorded", [False, True])
+def test_vote_that_kept_all_heads_leaves_nothing_to_remove(recorded):
     model = keep_heads(build_grouped(), range(8))
+    record = {name: list(range(8)) for name in grouped_attentions(model)} if recorded else None
     with pytest.raises(NotSlimmable, match="its vote kept all heads"):
-        slim_checkpoint(checkpoint_of(model))
+        slim_checkpoint(checkpoint_of(model, record))
 
 
 def test_the_given_checkpoint_is_not_changed():
@@ -125,10 +125,13 @@ def test_unvoted_checkpoint_is_refused():
         slim_checkpoint(checkpoint_of(build_grouped()))
 
 
-def test_slim_checkpoint_is_refused():
-    slim = slim_checkpoint(checkpoint_of(masked_model())).state
-    with pytest.raises(NotSlimmable, match="slim already"):
-        slim_checkpoint(slim)
+def test_checkpoint_without_the_heads_loses_its_optimizer_state_alone():
+    """As a vote in training leaves it."""
+    slim = slim_checkpoint(checkpoint_of(masked_model(UNEVEN))).state
+    again = slim_checkpoint({**slim, "last_optimizer_state": {"state": torch.zeros(1000)}})
+    assert "last_optimizer_state" not in again.state and again.heads_before == again.heads_after
+    assert list(kept_heads_in_checkpoint(again.state).values()) == UNEVEN
+    assert all(torch.equal(weight, again.state["model"][name]) for name, weight in slim["model"].items())
 
 
 def test_stock_checkpoint_is_refused():
