@@ -41,10 +41,10 @@ def vote(
         layer.check_head_mask(mask, may_be_empty=options.remove_sublayers)
     kept_heads = {}
     for layer, mask in masks.items():
-        name, kept, of = calibration.names[layer], mask.nonzero().flatten().tolist(), layer.heads_held
+        name, kept, before = calibration.names[layer], mask.nonzero().flatten().tolist(), layer.heads_held
         layer.remove_heads(kept)
         kept_heads[name] = kept
-        logger.info("vote: %s keeps heads %s of %d%s", name, kept, of, importance.remark(layer))
+        logger.info("vote: %s keeps heads %s of %d%s", name, kept, before, importance.remark(layer))
     return kept_heads
 
 

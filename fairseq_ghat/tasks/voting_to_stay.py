@@ -1,6 +1,7 @@
 """Voting-to-Stay in a fairseq task: when to vote, what restarts afterwards, what the log says."""
 
 import logging
+from collections import Counter
 from multiprocessing.util import Finalize
 from typing import Any, Optional
 
@@ -69,6 +70,7 @@ class VotingToStayMixin:
         # Heads that the vote left, while the optimizer still has the shapes of before.
         self._kept_heads: Optional[KeptHeads] = None
         self._last_epoch: Optional[int] = None
+        self._kernels_logged = False
 
     # ------------------------------------------------------------------ building
 
@@ -185,6 +187,10 @@ class VotingToStayMixin:
             self._follow_vote(self._kept_heads, model, optimizer, ema_model)
             self._kept_heads = None
         result = super().train_step(sample, model, criterion, optimizer, update_num, ignore_grad)
+        if not self._kernels_logged and logger.isEnabledFor(logging.DEBUG):
+            kernels = Counter(str(layer.kernel) for layer in grouped_attentions(model).values())
+            logger.debug("attention: %s", ", ".join(f"{kernel} in {count} layers" for kernel, count in kernels.items()))
+            self._kernels_logged = True
         if self.group_training.history is not None and not is_voted(model):
             self.group_training.close_update(count=not ignore_grad)
         return result

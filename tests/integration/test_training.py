@@ -54,6 +54,14 @@ def test_vote_is_announced_layer_by_layer_with_progress(voted_run):
     assert "best score and patience restarted" in log
 
 
+def test_debug_log_says_once_which_kernel_computes_attention(corpus, tmp_path):
+    """The short sentences of a large batch take products, as the layer does whose weights the decoder hands out."""
+    log = train(corpus, tmp_path, "--max-update 3 --no-save --disable-validation", LOGLEVEL="DEBUG")
+    (kernels,) = re.findall(r"DEBUG \| fairseq_ghat\S* \| attention: (.*)", log)
+    counts = {kernel: int(count) for kernel, count in re.findall(r"([a-z ,]+?) in (\d) layers", kernels)}
+    assert sum(counts.values()) == 6 and "matrix products" in counts
+
+
 def test_record_of_heads_travels_with_the_checkpoints(voted_run):
     save_dir, log = voted_run
     kept = [kept_heads_in_checkpoint(read_checkpoint(save_dir / f"checkpoint{epoch}.pt")) for epoch in (1, 2, 3, 4)]
