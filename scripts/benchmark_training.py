@@ -15,6 +15,7 @@ features of a batch, measured in the same rounds.
 
 import argparse
 import itertools
+import json
 import sys
 import time
 from functools import partial
@@ -64,6 +65,7 @@ def parse(argv):
     precision = parser.add_mutually_exclusive_group()
     for flag, name in (("--fp16", "float16"), ("--bf16", "bfloat16")):
         precision.add_argument(flag, action="store_true", help=f"{name}, by fairseq's own optimizer wrapper")
+    parser.add_argument("--json", action="store_true", help="print the figures, unrounded, as JSON instead of tables")
     parser.add_argument("--cpu", action="store_true", help="also where there is a GPU")
     args = parser.parse_args(argv)
     check_minimum(parser, args, width=1, layers=1, heads=2, groups=1, tokens=1, length=1)
@@ -147,54 +149,68 @@ def measure(args, device, progress):
     return times, operations, peaks
 
 
-def _row(name, times, operations, peaks):
-    ratio = ratios(times[name], times[STOCK]).describe(3)
-    counts = [
-        _count(*(getattr(operations[side], kind) for side in (name, STOCK))) for kind in ("total", "without_views")
-    ]
-    return [name, _ms(times[name]), ratio, f"{peaks[name] / 2**20:.1f}", f"{peaks[name] / peaks[STOCK]:.3f}", *counts]
+def figures(times, operations, peaks):
+    """What is printed of each side and of the constraint alone, by name."""
+    named = {}
+    for name in times:
+        named[name] = {
+            "milliseconds": spread([1000 * value for value in times[name]]),
+            "ratio": ratios(times[name], times[STOCK]),
+            "operations": operations[name].total,
+            "without_views": operations[name].without_views,
+        }
+    for name, peak in peaks.items():
+        named[name]["peak_bytes"] = peak
+    return named
 
 
-def _count(number, base):
-    return f"{number:,} ({number / base:.3f})"
+def show(sizes, named):
+    """Prints the table of one combination."""
+    layers = f"{sizes.layers} layers" if sizes.language_model else f"{sizes.layers}+{sizes.layers} layers"
+    texts = "blocks of" if sizes.language_model else "sentences of up to"
+    print(
+        f"\n{layers}, width {sizes.width}, {sizes.heads} heads, {sizes.groups} groups, "
+        f"{sizes.tokens} tokens in {texts} {sizes.length}"
+    )
+    rows = []
+    for name, side in named.items():
+        if name not in FEATURES:
+            peak, base = side["peak_bytes"], named[STOCK]["peak_bytes"]
+            counts = [f"{side[key]:,} ({side[key] / named[STOCK][key]:.3f})" for key in ("operations", "without_views")]
+            times = [side["milliseconds"].describe(1), side["ratio"].describe(3)]
+            rows.append([name, *times, f"{peak / 2**20:.1f}", f"{peak / base:.3f}", *counts])
+    titles = ["update", "ms", "ratio to fairseq's", "peak memory, MiB", "ratio to fairseq's"]
+    print(markdown_table([*titles, "operations (ratio)", "without views (ratio)"], rows), flush=True)
 
 
-def _ms(times):
-    return spread([1000 * value for value in times]).describe(1)
+def _constraint(side):
+    share = f"{side['ratio'].median:.1%}"
+    return f"{side['milliseconds'].describe(1)}, {share}, {side['operations']:,} operations"
 
 
 def main(argv=None) -> int:
     args = parse(argv)
     torch.set_num_threads(args.threads)
-    device = choose_device(args)
+    device, progress = choose_device(args), progress_line()
     precision = "float16" if args.fp16 else "bfloat16" if args.bf16 else "float32"
-    print(
-        f"{describe_machine(device)}; {precision}, vocabulary {args.vocabulary}, {args.rounds} rounds, "
-        f"in brackets {describe_interval(args.rounds)}"
-    )
-    progress = progress_line()
-
-    growth = []
+    interval = f"{args.rounds} rounds, in brackets {describe_interval(args.rounds)}"
+    machine = f"{describe_machine(device)}; {precision}, vocabulary {args.vocabulary}, {interval}"
+    if not args.json:
+        print(machine)
+    measured = []
     for sizes in combinations(args):
-        times, operations, peaks = measure(sizes, device, progress)
+        named = figures(*measure(sizes, device, progress))
         progress("")
-        layers = f"{sizes.layers} layers" if args.language_model else f"{sizes.layers}+{sizes.layers} layers"
-        texts = "blocks of" if args.language_model else "sentences of up to"
-        print(
-            f"\n{layers}, width {sizes.width}, {sizes.heads} heads, {sizes.groups} groups, "
-            f"{sizes.tokens} tokens in {texts} {sizes.length}"
-        )
-        titles = ["update", "ms", "ratio to fairseq's", "peak memory, MiB", "ratio to fairseq's"]
-        titles += ["operations (ratio)", "without views (ratio)"]
-        rows = [_row(name, times, operations, peaks) for name in peaks]
-        print(markdown_table(titles, rows), flush=True)
-        shares = [
-            f"{_ms(times[name])}, {ratios(times[name], times[STOCK]).median:.1%}, {operations[name].total:,} operations"
-            for name in FEATURES
-        ]
-        growth.append([*(str(getattr(sizes, name)) for name in GROWING), *shares])
+        measured.append(({name: getattr(sizes, name) for name in GROWING}, named))
+        if not args.json:
+            show(sizes, named)
+    if args.json:
+        combined = [{"sizes": sizes, "sides": named} for sizes, named in measured]
+        print(json.dumps({"machine": machine, "combinations": combined}, indent=1, default=vars))
+        return 0
     print("\nthe constraint alone: ms, share of an update of fairseq's transformer, and operations")
-    print(markdown_table([*GROWING, *FEATURES], growth))
+    rows = [[*map(str, sizes.values()), *(_constraint(named[name]) for name in FEATURES)] for sizes, named in measured]
+    print(markdown_table([*GROWING, *FEATURES], rows))
     return 0
 
 

@@ -1,5 +1,6 @@
 """The training benchmark compares like with like: same weights, same batches, only what is named differs."""
 
+import json
 import re
 
 import benchmark_training as benchmark
@@ -16,6 +17,7 @@ from fairseq_ghat.criterions.group_constrained import (
     GroupConstrainedLabelSmoothedCrossEntropy,
 )
 from fairseq_ghat.modules.grouped_attention import heads_per_layer
+from fairseq_ghat.modules.grouping import FEATURES
 from fairseq_ghat.modules.transformer_layers import FUSED_COPIES
 from fairseq_ghat.profiling.model_building import DictionaryTask
 
@@ -92,6 +94,16 @@ def test_prints_time_operations_memory_and_the_constraint_of_every_combination(c
         (stock, ratios), *others = ((int(a), b) for a, b in re.findall(r"\| (\d+) \(([\d.]+)\) +\| \d+ \(", table))
         assert ratios == "1.000" and [ratio for _, ratio in others] == [f"{n / stock:.3f}" for n, _ in others]
     assert re.findall(r"^\| 32 +\| 1 +\| 4 +\| (\d)", tables[2], re.MULTILINE) == ["1", "2"]
+
+
+def test_figures_for_programs_are_those_of_the_table(capsys):
+    assert benchmark.main([*TINY, "--rounds", "2", "--warm-up", "0", "--json"]) == 0
+    (measured,) = json.loads(capsys.readouterr().out)["combinations"]
+    assert measured["sizes"] == {"width": 32, "layers": 1, "heads": 4, "groups": 2, "tokens": 64, "length": 8}
+    assert set(measured["sides"]) == {"fairseq's transformer", *SIDES, *FEATURES}
+    for name, side in measured["sides"].items():
+        assert side["milliseconds"]["low"] <= side["milliseconds"]["median"] and side["ratio"]["median"] > 0
+        assert side["operations"] > side["without_views"] > 0 and ("peak_bytes" in side) == (name not in FEATURES)
 
 
 @pytest.mark.parametrize("feature", ["value", "attention", "output"])
