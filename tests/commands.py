@@ -95,9 +95,9 @@ def train_command(data, save_dir, *options):
     ]
 
 
-def train(data, save_dir, *options, check=True):
+def train(data, save_dir, *options, check=True, **env):
     """Runs train_command; returns what it printed."""
-    return run(["fairseq-train", *train_command(data, save_dir, *options)[1:]], check=check)
+    return run(["fairseq-train", *train_command(data, save_dir, *options)[1:]], check=check, **env)
 
 
 def preprocess_toy_corpus(folder):

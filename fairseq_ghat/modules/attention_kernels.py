@@ -75,8 +75,7 @@ def fused_attention(kernel: str, q: Tensor, k: Tensor, v: Tensor, masks: Masks, 
     out = F.scaled_dot_product_attention(
         q, k, v, attn_mask=mask, dropout_p=dropout.p if active else 0.0, is_causal=kernel == FUSED_CAUSAL
     )
-    lonely = queries_without_keys(*masks)
-    return out if lonely is None else out.masked_fill(lonely, 0.0)
+    return _without_lonely(out, masks)
 
 
 def product_attention(
@@ -93,20 +92,13 @@ def product_attention(
         dropout: of the attention weights.
 
     Returns:
-        Outputs of the heads, (B, K, T, D), and the weights before dropout, (B, K, T, S); both are 0 for queries that no
-        key is left for.
+        Outputs of the heads, (B, K, T, D), 0 for queries that no key is left for, and the weights before dropout,
+        (B, K, T, S).
     """
     batch, heads = q.shape[:2]
     queries, keys = q.flatten(0, 1), k.flatten(0, 1).transpose(1, 2)
-    lonely = queries_without_keys(*masks)
-    first, padding = None if masks.added is None else masks.added.to(q.dtype), None
-    if lonely is not None:
-        both = of_fused_kernel(*masks, q.dtype)
-        assert both is not None
-        first = both.expand(-1, heads, -1, -1).flatten(0, 1)
-    elif masks.padding is not None:
-        padding = of_every_head(masks.padding, heads, q.dtype)
-        first = padding if first is None else first
+    padding = None if masks.padding is None else of_every_head(masks.padding, heads, q.dtype)
+    first = padding if masks.added is None else masks.added.to(q.dtype)
     if first is None:
         # The scale within the product: without it those of float16 could overflow.
         scores = torch.baddbmm(q.new_empty(1), queries, keys, beta=0, alpha=scaling)
@@ -115,7 +107,10 @@ def product_attention(
     if padding is not None and first is not padding:
         scores = scores.add_(padding)
     weights = utils.softmax(scores, dim=-1)
-    if lonely is not None:
-        weights = weights.unflatten(0, (batch, heads)).masked_fill(lonely, 0.0).flatten(0, 1)
     out = torch.bmm(dropout(weights.to(v.dtype)), v.flatten(0, 1))
-    return out.unflatten(0, (batch, heads)), weights.unflatten(0, (batch, heads))
+    return _without_lonely(out.unflatten(0, (batch, heads)), masks), weights.unflatten(0, (batch, heads))
+
+
+def _without_lonely(out: Tensor, masks: Masks) -> Tensor:
+    lonely = queries_without_keys(*masks)
+    return out if lonely is None else out.masked_fill(lonely, 0.0)

@@ -29,30 +29,25 @@ def is_causal(mask: Optional[Tensor]) -> bool:
 def queries_without_keys(mask: Optional[Tensor], padding: Optional[Tensor]) -> Optional[Tensor]:
     """Queries that no key is left for, as the first ones of a target that is padded on the left.
 
-    Their softmax would be 0 / 0. Looks at the device once for a padding mask; fairseq does so at the same point.
-
     Args:
         mask: to add to the scores, (T, S), or None.
         padding: true (or not zero) at padding of the keys, (B, S), or None.
 
     Returns:
-        True at such queries, (B, 1, T or 1, 1), or None where there are none.
+        True at such queries, (B, 1, T or 1, 1); None without padding, where there are none.
     """
     if padding is None:
         return None
     return _once(padding, ("queries", id(mask)), lambda: (mask, _queries_without_keys(mask, padding)))[1]
 
 
-def _queries_without_keys(mask: Optional[Tensor], padding: Tensor) -> Optional[Tensor]:
+def _queries_without_keys(mask: Optional[Tensor], padding: Tensor) -> Tensor:
     hidden = padding.to(torch.bool)[:, None, None]  # (B, 1, 1, S)
-    if mask is not None:
-        hidden = hidden | mask.isneginf()
-    lonely = hidden.all(-1, keepdim=True)
-    return lonely if bool(lonely.any()) else None
+    return (hidden if mask is None else hidden | mask.isneginf()).all(-1, keepdim=True)
 
 
 def of_every_head(padding: Tensor, heads: int, dtype: torch.dtype) -> Tensor:
-    """What to add to scores of shape (B*K, T, S): 0, or minus infinity at padding of the keys, (B*K, 1, S).
+    """What to add to scores of shape (B*K, T, S): 0, or a very low number at padding of the keys, (B*K, 1, S).
 
     Args:
         padding: true (or not zero) at padding, (B, S).
@@ -63,7 +58,7 @@ def of_every_head(padding: Tensor, heads: int, dtype: torch.dtype) -> Tensor:
 
 
 def of_fused_kernel(mask: Optional[Tensor], padding: Optional[Tensor], dtype: torch.dtype) -> Optional[Tensor]:
-    """One mask to add to scores of shape (B, K, T, S); 0 for queries_without_keys, whose outputs do not count.
+    """One mask to add to scores of shape (B, K, T, S).
 
     Args:
         mask: to add, (T, S), or None.
@@ -82,14 +77,15 @@ def of_fused_kernel(mask: Optional[Tensor], padding: Optional[Tensor], dtype: to
 
 def _both(mask: Optional[Tensor], padding: Tensor, dtype: torch.dtype) -> Tensor:
     both = _additive(padding, dtype)[:, None, None]
-    both = both if mask is None else both + mask.to(dtype)
-    lonely = queries_without_keys(mask, padding)
-    return _aligned(both if lonely is None else both.masked_fill(lonely, 0.0))
+    return _aligned(both if mask is None else both + mask.to(dtype))
 
 
 def _additive(padding: Tensor, dtype: torch.dtype) -> Tensor:
     zeros = torch.zeros(padding.shape, dtype=dtype, device=padding.device)
-    return zeros.masked_fill_(padding.to(torch.bool), float("-inf"))
+    # Low enough that no weight is left. With minus infinity a query that no key is left for would be 0 / 0, and the
+    # lowest number of all would become that where a kernel scales it, or float64 where a softmax is in float32.
+    low = max(torch.finfo(dtype).min, torch.finfo(torch.float32).min) / 2
+    return zeros.masked_fill_(padding.to(torch.bool), low)
 
 
 def _aligned(mask: Tensor) -> Tensor:

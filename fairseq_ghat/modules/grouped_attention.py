@@ -9,6 +9,7 @@ from fairseq.modules import MultiheadAttention
 from torch import Tensor, nn
 
 from fairseq_ghat.modules.attention_kernels import PRODUCTS, Masks, choose_kernel, fused_attention, product_attention
+from fairseq_ghat.modules.attention_masks import queries_without_keys
 from fairseq_ghat.modules.grouping import Grouping
 from fairseq_ghat.modules.head_features import HeadMaps, RecordedFeatures
 from fairseq_ghat.modules.head_slices import (
@@ -273,6 +274,9 @@ class GroupedAttention(MultiheadAttention):
         if not (need_weights or need_head_weights):
             return out, None
         assert weights is not None
+        lonely = queries_without_keys(*masks)
+        if lonely is not None:
+            weights = weights.masked_fill(lonely, 0.0)
         if weights.size(0) != bsz:  # (B, K, N, S) in a decoding step -> (B*N, K, 1, S)
             weights = weights.unflatten(2, (-1, tgt_len)).transpose(1, 2).flatten(0, 1)
         weights = weights.transpose(0, 1)

@@ -64,7 +64,7 @@ def test_tour_is_the_way_of_a_vote(corpus, tmp_path):
     (forward,) = re.findall(r"^The forward passes (.*?)\n\n", TEXT, re.MULTILINE | re.DOTALL)
     entered, attention = re.findall(r"^ENTERED (.*)", done.stdout, re.MULTILINE), set(re.findall("`(.*?)`", forward))
     assert [file for file in entered if file not in attention] == tour and len(tour) <= 12
-    assert len(attention) == 3 and attention < set(entered)
+    assert len(attention) == 4 and attention < set(entered)
     assert "FROM BELOW" not in done.stdout
 
 

@@ -88,8 +88,7 @@ def test_queries_that_no_key_is_left_for_give_zeros_and_take_no_gradient(causal,
     masks = Masks(FUTURE[:6, :6] if causal else None, padding)
     dropout = FairseqDropout(0.0)
     if kernel == PRODUCTS:
-        output, weights = product_attention(q, k, v, masks, D**-0.5, dropout)
-        assert not weights[1].any()
+        output = product_attention(q, k, v, masks, D**-0.5, dropout)[0]
     else:
         output = fused_attention(kernel, q, k, v, masks, dropout)
     hidden = padding[:, None].expand(B, 6, 6) | (FUTURE[:6, :6].isneginf() & causal)

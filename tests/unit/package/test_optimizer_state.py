@@ -164,8 +164,9 @@ def test_factored_state_of_adafactor():
 
 @pytest.mark.parametrize("name", ["sgd", "adam"])
 def test_training_goes_on_as_that_of_a_model_that_masks(name):
-    """The heads that were removed had no part in the updates of earlier versions either."""
-    models = [build_grouped(), build_grouped()]
+    """The heads that were removed had no part in the updates of earlier versions either. In float64, since Adam makes
+    steps of rounding errors where a gradient is zero, as that of the biases of keys."""
+    models = [build_grouped().double(), build_grouped().double()]
     optimizers = [plain(list(model.parameters()), OPTIMIZERS[name]) for model in models]
     for model, optimizer in zip(models, optimizers):
         train(model, optimizer, 3)
