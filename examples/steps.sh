@@ -54,7 +54,7 @@ train_stages() {  # train_stages OPTION...: plain (task, arch and criterion give
     train ght "${grouped[@]}"
     step "GHT-PS: constraint up to epoch $((vote_epoch - 1)), then the vote, then fine-tuning of the heads that stay"
     train ght-ps "${grouped[@]}" --vote-epoch "$vote_epoch"
-    step "heads removed for real"
+    step "the slim model"
     show ghat-slim "$WORK/ght-ps/checkpoint_last.pt" "$WORK/slim.pt"
 }
 table() {  # table OPTION...: of the stages

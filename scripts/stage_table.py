@@ -70,7 +70,7 @@ def _translations(reference: Path, stages: Sequence[Sequence[str]]) -> Table:
     if "voted" in texts and "slim" in texts:
         differing = sum(a != b for a, b in zip(texts["voted"], texts["slim"]))
         same = "identical" if differing == 0 else f"different in {differing} of {len(references)} sentences"
-        notes.append(f"translations of the voted (masked) and the slim model: {same}")
+        notes.append(f"translations of the voted and the slim model: {same}")
     return ["BLEU", "sentences/s"], rows, notes
 
 
@@ -97,7 +97,7 @@ def _perplexities(path: Path, stages: Sequence[Sequence[str]]) -> Table:
     if "voted" in results and "slim" in results:
         last = list(subsets)[-1]
         voted, slim = (f"{results[name]['subsets'][last]['bits_per_token']:.4f}" for name in ("voted", "slim"))
-        notes.append(f"bits per token of the voted (masked) and the slim model, {last}: {voted} and {slim}")
+        notes.append(f"bits per token of the voted and the slim model, {last}: {voted} and {slim}")
     return [*(f"{subset} perplexity" for subset in subsets), "tokens/s"], rows, notes
 
 

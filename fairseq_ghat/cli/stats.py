@@ -59,7 +59,7 @@ def main(argv=None) -> int:
 
 
 def _measure(model: BaseFairseqModel, length: int) -> Dict[str, Any]:
-    """Figures of a model, as --json prints them: parameters with masked heads, FLOPs of the heads that stay."""
+    """Figures of a model, as --json prints them: parameters it holds, FLOPs of the heads that stay."""
     from fairseq_ghat.profiling.flops import count_flops
 
     weights = model.state_dict()

@@ -64,7 +64,7 @@ def test_voted_run_resumes_with_its_masks(corpus, tmp_path):
     """Heads stay masked where they were; checkpoints can be slimmed as ever."""
     unpacked("voted", tmp_path / "checkpoint_last.pt")
     epochs = read_checkpoint(tmp_path / "checkpoint_last.pt")["extra_state"]["train_iterator"]["epoch"]
-    log = train(corpus, tmp_path, SMALL, f"--vote-epoch 2 --max-epoch {epochs}")
+    log = train(corpus, tmp_path, SMALL, f"--vote-epoch 2 --max-epoch {epochs} --group-objective classification")
     assert "keeps heads" not in log and "stage voted | heads 2,2,2" in log
     state = read_checkpoint(tmp_path / "checkpoint_last.pt")
     assert kept_heads_in_checkpoint(state) == EXPECTED["kept_heads"]

@@ -186,7 +186,7 @@ def average(run: Run) -> List[Command]:
 def slim(run: Run) -> List[Command]:
     if not run.recipe.votes:
         return []
-    return [Command("heads removed for real", ["ghat-slim", str(run.trained), str(run.final)])]
+    return [Command("the slim model", ["ghat-slim", str(run.trained), str(run.final)])]
 
 
 def evaluate(run: Run) -> List[Command]:

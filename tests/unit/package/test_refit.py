@@ -66,7 +66,7 @@ def test_refitted_layers_are_closer_to_the_full_attention_output():
 
 
 def test_singular_layer_is_named_and_nothing_is_changed():
-    """One layer cannot be refitted: no layer is, and no head is masked."""
+    """One layer cannot be refitted: no layer is, and no head is removed."""
     model, samples = build_grouped(), padded_batches(24)
     broken = model.decoder.layers[1].encoder_attn
     with torch.no_grad():

@@ -32,7 +32,7 @@ def test_table_of_stages(tmp_path, capsys, subwords, perplexity, unit):
     row = next(line for line in printed.splitlines() if line.startswith("| voted"))
     assert [cell.strip() for cell in row.split("|")[1:-1]] == ["voted", "2 x 8", "1,200", perplexity, "5"]
     assert f"perplexity per {unit}; blocks of 8 tokens, context window 4, stride 4" in printed
-    assert "the voted (masked) and the slim model, test: 3.0000 and 3.0000" in printed
+    assert "the voted and the slim model, test: 3.0000 and 3.0000" in printed
 
 
 def test_table_names_a_checkpoint_that_was_not_measured(tmp_path, capsys):
