@@ -202,6 +202,10 @@ class VotingToStayMixin:
         if ema_model is not None and not is_voted(ema_model):
             remove_heads(ema_model, kept_heads)
 
+    def valid_step(self, sample, model, criterion, ema_model=None):
+        """As fairseq's, which hands over the shadow model here too."""
+        return super().valid_step(sample, model, criterion)
+
     def post_validate(self, model, stats, agg):
         """fairseq calls this with the validation statistics; adds the stage and the heads to the log line."""
         if hasattr(super(), "post_validate"):
