@@ -73,6 +73,8 @@ def slim_state_dict(state_dict: Mapping[str, Tensor]) -> Dict[str, Tensor]:
     """
     slim = dict(state_dict)
     for layer, mask in _head_masks(state_dict).items():
+        if bool(mask.all()):  # nothing to remove, or removed already, perhaps all of it
+            continue
         prefix = f"{layer}."
         head_dim, rest = divmod(state_dict[f"{prefix}q_proj.weight"].size(0), mask.numel())
         if rest:

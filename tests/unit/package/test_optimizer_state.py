@@ -5,6 +5,7 @@ from functools import partial
 import pytest
 import torch
 from fairseq.criterions.cross_entropy import CrossEntropyCriterion
+from fairseq.models.ema import EMA
 from fairseq.optim import FairseqOptimizer
 from fairseq.optim.adafactor import Adafactor
 from fairseq.optim.adam import Adam
@@ -15,7 +16,7 @@ from fairseq.optim.nag import NAG
 from omegaconf import OmegaConf
 from tiny_models import TinyTask, build_grouped, kept_part, padded_batches
 
-from fairseq_ghat.modules.grouped_attention import grouped_attentions, remove_heads
+from fairseq_ghat.modules.grouped_attention import grouped_attentions, heads_per_layer, remove_heads
 from fairseq_ghat.training.optimizer_state import cut_optimizer, cuts_of
 
 KEPT = {name: [2, 5] for name in grouped_attentions(build_grouped())}
@@ -215,3 +216,28 @@ def test_state_of_another_shape_is_refused_by_name():
     optimizer.optimizer.state[model.encoder.layers[0].self_attn.q_proj.weight]["blocks"] = torch.zeros(7)
     with pytest.raises(RuntimeError, match=r"state blocks of Adam has shape \(7,\) for parameters of shape \(64, 64\)"):
         remove(model, optimizer)
+
+
+def test_shadow_model_goes_on_as_that_of_a_model_that_masks():
+    """--store-ema: the task removes the same heads of it."""
+    config = OmegaConf.create(
+        {"ema_decay": 0.9, "ema_fp32": False, "ema_seed_model": None, "ema_update_freq": 1, "ema_start_update": 0}
+    )
+    shadows = []
+    for removed in (False, True):
+        model = build_grouped()
+        optimizer, shadow = plain(list(model.parameters()), OPTIMIZERS["sgd"]), EMA(model, config)
+        for update in range(4):
+            if update == 2 and removed:
+                remove(model, optimizer)
+                remove_heads(shadow.get_model(), KEPT)
+            elif update == 2:
+                for name, layer in grouped_attentions(model).items():
+                    layer.set_head_mask(torch.isin(torch.arange(8), torch.tensor(KEPT[name])), may_be_empty=True)
+            train(model, optimizer, 1, seed=update)
+            shadow.step(model, update)
+        shadows.append(shadow.get_model())
+    masked, cut = (dict(shadow.named_parameters()) for shadow in shadows)
+    for name, expected in kept_part(masked, KEPT).items():
+        torch.testing.assert_close(cut[name], expected, rtol=1e-6, atol=1e-6)
+    assert heads_per_layer(shadows[1]) == heads_per_layer(shadows[0]) == {n: len(kept) for n, kept in KEPT.items()}

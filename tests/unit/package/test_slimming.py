@@ -125,12 +125,13 @@ def test_unvoted_checkpoint_is_refused():
         slim_checkpoint(checkpoint_of(build_grouped()))
 
 
-def test_checkpoint_without_the_heads_loses_its_optimizer_state_alone():
+@pytest.mark.parametrize("kept", [UNEVEN, EMPTIED], ids=["uneven", "emptied"])
+def test_checkpoint_without_the_heads_loses_its_optimizer_state_alone(kept):
     """As a vote in training leaves it."""
-    slim = slim_checkpoint(checkpoint_of(masked_model(UNEVEN))).state
+    slim = slim_checkpoint(checkpoint_of(masked_model(kept))).state
     again = slim_checkpoint({**slim, "last_optimizer_state": {"state": torch.zeros(1000)}})
     assert "last_optimizer_state" not in again.state and again.heads_before == again.heads_after
-    assert list(kept_heads_in_checkpoint(again.state).values()) == UNEVEN
+    assert list(kept_heads_in_checkpoint(again.state).values()) == kept
     assert all(torch.equal(weight, again.state["model"][name]) for name, weight in slim["model"].items())
 
 
