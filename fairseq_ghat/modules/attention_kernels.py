@@ -28,6 +28,31 @@ class Masks(NamedTuple):
     padding: Optional[Tensor]
 
 
+def split_heads(x: Tensor, head_dim: int, batch: Optional[int] = None) -> Tensor:
+    """Head by head what projections give, as a view.
+
+    Args:
+        x: (T, B, K*D), or (T, B*N, K*D) of N hypotheses of each sentence.
+        head_dim: D.
+        batch: B; None where there is one hypothesis.
+
+    Returns:
+        (B, K, T, D) or (B, K, N*T, D).
+    """
+    length, hypotheses, _ = x.shape
+    if batch is None or batch == hypotheses:
+        return x.view(length, hypotheses, -1, head_dim).permute(1, 2, 0, 3)
+    return x.view(length, batch, hypotheses // batch, -1, head_dim).permute(1, 3, 2, 0, 4).flatten(2, 3)
+
+
+def join_heads(x: Tensor, length: int) -> Tensor:
+    """The way back of split_heads: (B, K, N*T, D) -> (T, B*N, K*D). length: T."""
+    batch, heads, queries, head_dim = x.shape
+    if queries == length:
+        return x.permute(2, 0, 1, 3).reshape(length, batch, heads * head_dim)
+    return x.unflatten(2, (-1, length)).permute(3, 0, 2, 1, 4).reshape(length, -1, heads * head_dim)
+
+
 def choose_kernel(q: Tensor, k: Tensor, masks: Masks, need_weights: bool) -> str:
     """The kernel that computes attention: one of PRODUCTS, FUSED, FUSED_CAUSAL, FUSED_MASK.
 

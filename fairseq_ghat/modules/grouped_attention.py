@@ -8,7 +8,15 @@ import torch.nn.functional as F
 from fairseq.modules import MultiheadAttention
 from torch import Tensor, nn
 
-from fairseq_ghat.modules.attention_kernels import PRODUCTS, Masks, choose_kernel, fused_attention, product_attention
+from fairseq_ghat.modules.attention_kernels import (
+    PRODUCTS,
+    Masks,
+    choose_kernel,
+    fused_attention,
+    join_heads,
+    product_attention,
+    split_heads,
+)
 from fairseq_ghat.modules.attention_masks import queries_without_keys
 from fairseq_ghat.modules.grouping import Grouping
 from fairseq_ghat.modules.head_features import HeadMaps, RecordedFeatures
@@ -164,7 +172,7 @@ class GroupedAttention(MultiheadAttention):
         # Without joint weights a step is too short to copy weights together for it.
         together = len(projections) > 1 and self._kept_features is None and not (step and joint is None)
         if not (together and can_be_joined(projections)):
-            return [self._split_heads(self._project_in(projection, x)) for projection in projections]
+            return [split_heads(self._project_in(projection, x), self.head_dim) for projection in projections]
         if joint is not None and not joint.hold(projections):
             joint = self._joint = JointWeights(projections)
         return project_jointly(x, projections, self.heads_computed, joint)
@@ -181,21 +189,6 @@ class GroupedAttention(MultiheadAttention):
         if self._kept_features is None:
             return self.out_proj(x)
         return F.linear(x, self.out_proj.weight[:, self._kept_features], self.out_proj.bias)
-
-    def _split_heads(self, x: Tensor, batch: Optional[int] = None) -> Tensor:
-        """(T, B, K*D) -> (B, K, T, D); where a batch holds fewer sentences, (T, B*N, K*D) -> (B, K, N*T, D)."""
-        length, hypotheses, _ = x.shape
-        heads = self.heads_computed, self.head_dim
-        if batch is None or batch == hypotheses:
-            return x.view(length, hypotheses, *heads).permute(1, 2, 0, 3)
-        return x.view(length, batch, -1, *heads).permute(1, 3, 2, 0, 4).flatten(2, 3)
-
-    def _join_heads(self, x: Tensor, length: int) -> Tensor:
-        """The way back: (B, K, N*T, D) -> (T, B*N, K*D)."""
-        if x.size(2) == length:
-            return x.permute(2, 0, 1, 3).reshape(length, x.size(0), -1)
-        features = self.heads_computed * self.head_dim
-        return x.unflatten(2, (-1, length)).permute(3, 0, 2, 1, 4).reshape(length, -1, features)
 
     def forward(
         self,
@@ -257,7 +250,7 @@ class GroupedAttention(MultiheadAttention):
             self._set_input_buffer(incremental_state, buffer)
 
         if not self.self_attention:  # the hypotheses of a beam may share the keys of their sentence
-            q = self._split_heads(self._project_in(self.q_proj, query), k.size(0))
+            q = split_heads(self._project_in(self.q_proj, query), self.head_dim, k.size(0))
         masks = Masks(attn_mask, key_padding_mask)
         recorder_needs_weights = self.recorder is not None and self.recorder.needs_weights
         self.kernel = choose_kernel(q, k, masks, need_weights or need_head_weights or recorder_needs_weights)
@@ -266,9 +259,9 @@ class GroupedAttention(MultiheadAttention):
             out, weights = product_attention(q, k, v, masks, self.scaling, self.dropout_module)
         else:
             out = fused_attention(self.kernel, q, k, v, masks, self.dropout_module)
-        joined = self._join_heads(out, tgt_len)
+        joined = join_heads(out, tgt_len)
         if self.recorder is not None:  # outputs as autograd keeps them anyway, not another copy
-            self.recorder.receive(self, HeadMaps(v, weights, self._split_heads(joined), key_padding_mask))
+            self.recorder.receive(self, HeadMaps(v, weights, split_heads(joined, self.head_dim), key_padding_mask))
         out = self._project_out(joined)
 
         if not (need_weights or need_head_weights):

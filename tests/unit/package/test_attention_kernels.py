@@ -14,7 +14,9 @@ from fairseq_ghat.modules.attention_kernels import (
     Masks,
     choose_kernel,
     fused_attention,
+    join_heads,
     product_attention,
+    split_heads,
 )
 from fairseq_ghat.modules.attention_masks import as_causal
 
@@ -65,6 +67,17 @@ def test_plain_products_are_for_the_cpu_only():
     q = torch.empty(400, 8, 16, 64, device="meta")
     assert choose_kernel(q, q, Masks(None, None), need_weights=False) == FUSED
     assert choose_kernel(torch.empty(400, 8, 16, 64), torch.empty(400, 8, 16, 64), Masks(None, None), False) == PRODUCTS
+
+
+@pytest.mark.parametrize("hypotheses", [1, 3])
+@pytest.mark.parametrize("length", [1, 4])
+def test_heads_are_split_and_joined_sentence_by_sentence(hypotheses, length):
+    x = torch.arange(length * B * hypotheses * K * D).view(length, B * hypotheses, K * D)
+    split = split_heads(x, D, B)
+    assert split.shape == (B, K, hypotheses * length, D)
+    for b, n, t, h in itertools.product(range(B), range(hypotheses), range(length), range(K)):
+        assert torch.equal(split[b, h, n * length + t], x[t, b * hypotheses + n, h * D : (h + 1) * D])
+    assert torch.equal(join_heads(split, length), x)
 
 
 def textbook(q, k, v, hidden):
