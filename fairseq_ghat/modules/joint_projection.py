@@ -3,7 +3,7 @@
 Letters: J projections, T positions of B sentences, N = T*B, E input width, K heads of width D, O = K*D.
 """
 
-from typing import Any, List, Optional, Sequence, Tuple
+from typing import Any, List, Optional, Sequence, Tuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -41,16 +41,24 @@ def can_be_joined(projections: Sequence[nn.Module]) -> bool:
 
     Hooks, as those of quantization noise, act on calls of a projection; autocast chooses the type within them.
     """
-    if torch.is_autocast_enabled() or torch.is_autocast_cpu_enabled():
-        return False
     first = projections[0]
-    return all(
+    alike = all(
         type(projection) is nn.Linear
         and projection.bias is not None
         and projection.weight.shape == first.weight.shape
         and not (projection._forward_pre_hooks or projection._forward_hooks or projection._backward_hooks)
         for projection in projections
     )
+    return alike and not _autocast_on(cast(nn.Linear, first).weight.device.type)
+
+
+def _autocast_on(device: str) -> bool:
+    if device == "meta":  # which autocast does not know
+        return False
+    try:
+        return torch.is_autocast_enabled(device)
+    except TypeError:  # torch before 2.4 asks by another function
+        return torch.is_autocast_cpu_enabled() if device == "cpu" else torch.is_autocast_enabled()
 
 
 def project_jointly(
