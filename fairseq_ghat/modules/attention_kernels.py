@@ -124,11 +124,8 @@ def product_attention(
     queries, keys = q.flatten(0, 1), k.flatten(0, 1).transpose(1, 2)
     padding = None if masks.padding is None else of_every_head(masks.padding, heads, q.dtype)
     first = padding if masks.added is None else masks.added.to(q.dtype)
-    if first is None:
-        # The scale within the product: without it those of float16 could overflow.
-        scores = torch.baddbmm(q.new_empty(1), queries, keys, beta=0, alpha=scaling)
-    else:
-        scores = torch.baddbmm(first, queries, keys, alpha=scaling)
+    # The scale within the product: without it those of float16 could overflow.
+    scores = torch.baddbmm(q.new_zeros(1) if first is None else first, queries, keys, alpha=scaling)
     if padding is not None and first is not padding:
         scores = scores.add_(padding)
     weights = utils.softmax(scores, dim=-1)

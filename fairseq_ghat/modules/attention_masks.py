@@ -54,7 +54,9 @@ def of_every_head(padding: Tensor, heads: int, dtype: torch.dtype) -> Tensor:
         heads: K.
         dtype: of the scores.
     """
-    return _once(padding, (heads, dtype), lambda: _additive(padding, dtype).repeat_interleave(heads, 0).unsqueeze(1))
+    return _once(
+        padding, (heads, dtype), lambda: _additive(padding, dtype)[:, None].expand(-1, heads, -1).flatten(0, 1)[:, None]
+    )
 
 
 def of_fused_kernel(mask: Optional[Tensor], padding: Optional[Tensor], dtype: torch.dtype) -> Optional[Tensor]:

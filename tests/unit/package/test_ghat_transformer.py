@@ -47,8 +47,10 @@ def test_gradients_equal_stock(left_pad_target, batch):
     if left_pad_target:  # the first queries of the first sentence see padding alone
         for tokens in (batch["target"], batch["net_input"]["prev_output_tokens"]):
             tokens[0] = tokens[0].roll(2)
-    for model in (stock, ours):
+    for model in (ours, stock):
         logits = model.train()(**batch["net_input"])[0]
+        if not logits.isfinite().all() and model is stock:
+            pytest.skip("fairseq's own model trains to NaN in this torch")
         assert logits.isfinite().all()
         torch.nn.functional.cross_entropy(logits.flatten(0, 1), batch["target"].flatten(), ignore_index=PAD).backward()
     expected = dict(stock.named_parameters())
