@@ -2,7 +2,7 @@
 
 from argparse import Namespace
 from pathlib import Path
-from typing import Any, Dict, Tuple, Union
+from typing import Any, Dict, List, Tuple, Union
 
 from fairseq import checkpoint_utils, tasks, utils
 from fairseq.models import BaseFairseqModel
@@ -87,6 +87,12 @@ def check_data(data: str) -> None:
     for folder in utils.split_paths(data):
         if not Path(folder).is_dir():
             raise InputError(f"DATA {folder}: no such folder")
+
+
+def data_files(data: str) -> List[Path]:
+    """The files that fairseq-preprocess left in the folders of fairseq's DATA argument."""
+    patterns = ("dict.*", "*.bin", "*.idx")
+    return [file for folder in utils.split_paths(data) for pattern in patterns for file in Path(folder).glob(pattern)]
 
 
 def load_split(task: FairseqTask, data: str, flag: str, split: str) -> None:

@@ -4,17 +4,29 @@ import argparse
 import logging
 import sys
 from dataclasses import fields
-from pathlib import Path
 from typing import Any, Dict
 
 from fairseq import utils
 from fairseq.tasks import FairseqTask
 
-from fairseq_ghat.checkpoints.files import CheckpointError, read_checkpoint, write_checkpoint
+from fairseq_ghat.checkpoints.files import CheckpointError, read_checkpoint
 from fairseq_ghat.checkpoints.model_options import KEPT_HEADS, for_inference, model_options
 from fairseq_ghat.checkpoints.stock_conversion import NotGroupable, as_grouped_checkpoint
-from fairseq_ghat.cli.console import add_run_options, check_out, choose_device, quiet_libraries
-from fairseq_ghat.cli.loading import InputError, check_data, load_checkpoint, load_split, load_task_and_model
+from fairseq_ghat.cli.console import (
+    add_run_options,
+    check_out,
+    choose_device,
+    quiet_libraries,
+    write_out,
+)
+from fairseq_ghat.cli.loading import (
+    InputError,
+    check_data,
+    data_files,
+    load_checkpoint,
+    load_split,
+    load_task_and_model,
+)
 from fairseq_ghat.core.head_budget import BUDGETS
 from fairseq_ghat.core.hidden_units import DISTANCES
 from fairseq_ghat.core.voting import VOTE_BY
@@ -66,8 +78,8 @@ def main(argv=None) -> int:
     parser = build_parser()
     args = parser.parse_args(argv)
     quiet_libraries(logging.INFO, sys.stdout)
-    source, out = Path(args.checkpoint), Path(args.out)
-    check_out(parser, source, out)
+    source, out = args.checkpoint, args.out
+    check_out(parser, out, {"CHECKPOINT": [source], "DATA": data_files(args.data)})
     try:
         check_data(args.data)
         state = for_inference(_with_grouping(read_checkpoint(source), args))
@@ -93,7 +105,7 @@ def main(argv=None) -> int:
     except ValueError as error:
         parser.error(str(error))
     setattr(model_options(state), KEPT_HEADS, kept)
-    write_checkpoint({**state, "model": utils.move_to_cpu(model.state_dict())}, out)
+    write_out(parser, {**state, "model": utils.move_to_cpu(model.state_dict())}, out)
     heads = sum(layer.num_heads for layer in grouped_attentions(model).values())
     staying = sum(map(len, kept.values()))
     print(f"{out}: {staying} of {heads} heads stay, the others are removed")

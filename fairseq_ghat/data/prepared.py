@@ -5,7 +5,7 @@ from dataclasses import Field, dataclass, fields
 from pathlib import Path
 from typing import Any, Dict, Optional, Tuple, Union, get_args, get_origin
 
-from fairseq_ghat.checkpoints.files import whole_file
+from fairseq_ghat.checkpoints.whole_file import whole_file
 
 NAME = "prepared.json"
 _LANGUAGES = {1: ("language",), 2: ("source_lang", "target_lang")}  # what the file calls them, by their number
