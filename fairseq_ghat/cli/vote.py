@@ -6,7 +6,9 @@ import sys
 from dataclasses import fields
 from typing import Any, Dict
 
+import numpy as np
 from fairseq import utils
+from fairseq.models import BaseFairseqModel
 from fairseq.tasks import FairseqTask
 
 from fairseq_ghat.checkpoints.files import CheckpointError, read_checkpoint
@@ -14,6 +16,7 @@ from fairseq_ghat.checkpoints.model_options import KEPT_HEADS, for_inference, mo
 from fairseq_ghat.checkpoints.stock_conversion import NotGroupable, as_grouped_checkpoint
 from fairseq_ghat.cli.console import (
     add_run_options,
+    check_minimum,
     check_out,
     choose_device,
     quiet_libraries,
@@ -80,6 +83,7 @@ def main(argv=None) -> int:
     quiet_libraries(logging.INFO, sys.stdout)
     source, out = args.checkpoint, args.out
     check_out(parser, out, {"CHECKPOINT": [source], "DATA": data_files(args.data)})
+    check_minimum(parser, args, vote_heads=1, max_tokens=1, batch_size=1, num_workers=0)
     try:
         check_data(args.data)
         state = for_inference(_with_grouping(read_checkpoint(source), args))
@@ -90,6 +94,7 @@ def main(argv=None) -> int:
         if is_voted(model):
             raise NotGroupable("it was voted on already")
         check_removable(batching, grouped_attentions(model), grouping_of(model).groups)
+        _check_sizes(task, model, batching, args.subset)
     except (CheckpointError, InputError) as error:
         parser.error(str(error))
     except ValueError as error:
@@ -152,6 +157,16 @@ def _batching(state, args) -> VotingToStayConfig:
     }
     given = {field.name: getattr(args, field.name) for field in fields(VotingToStayConfig) if hasattr(args, field.name)}
     return VotingToStayConfig(**{**given, **derived})
+
+
+def _check_sizes(task: FairseqTask, model: BaseFairseqModel, batching: VotingToStayConfig, subset: str) -> None:
+    """Refuses a split without a sentence that a batch and the model take: fairseq would end in an IndexError."""
+    dataset, most = task.dataset(subset), batching.max_tokens
+    positions = utils.resolve_max_positions(task.max_positions(), model.max_positions(), most)
+    fitting, _ = dataset.filter_indices_by_size(np.arange(len(dataset)), positions)
+    if not len(fitting):
+        allowed = f"allowed are up to {positions} tokens, by the model and --max-tokens {most}"
+        raise InputError(f"--subset {subset}: none of its {len(dataset)} sentences fits; {allowed}")
 
 
 def _classifiers(state, model) -> GroupClassifiers:
