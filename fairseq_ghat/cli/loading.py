@@ -96,8 +96,15 @@ def data_files(data: str) -> List[Path]:
 
 
 def load_split(task: FairseqTask, data: str, flag: str, split: str) -> None:
-    """Loads a split of the data into their task. Raises InputError, which names the flag, if there is no such split."""
+    """Loads a split of the data into their task.
+
+    Raises:
+        InputError: if there is no such split, or if it is damaged; names the flag.
+    """
     try:
         task.load_dataset(split)
     except FileNotFoundError as error:
         raise InputError(f"{flag} {split}: not in DATA {data} ({error})") from error
+    except Exception as error:  # fairseq has a kind of its own for each kind of damage
+        told = f"{flag} {split}: cannot be read from DATA {data} ({error!r})"
+        raise InputError(f"{told}; make it anew with fairseq-preprocess") from error

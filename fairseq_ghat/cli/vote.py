@@ -98,7 +98,10 @@ def main(argv=None) -> int:
     except (CheckpointError, InputError) as error:
         parser.error(str(error))
     except ValueError as error:
-        parser.error(f"CHECKPOINT {source}: {error}")
+        # Where only --vote-heads was given, it says how many groups there are.
+        groups_given = args.head_groups is not None or args.vote_heads is None
+        told = str(error) if groups_given else str(error).replace("--head-groups", "--vote-heads")
+        parser.error(f"CHECKPOINT {source}: {told}")
 
     device = choose_device(args)
     model.to(device)

@@ -76,6 +76,8 @@ def test_random_heads_follow_the_seed(corpus, stock_checkpoint, tmp_path):
         ("{stock} {data} {folder}/out.pt --head-groups 9", "--head-groups 9: allowed is 1 to 8"),
         ("{stock} {data} {folder}/out.pt --head-groups 8", "--head-groups 8 with a vote: .*allowed is 1 to 7"),
         ("{stock} {data} {folder}/out.pt --vote-heads 0", "--vote-heads 0: allowed is 1 or more"),
+        ("{stock} {data} {folder}/out.pt --vote-heads 9", ": --vote-heads 9: allowed is 1 to 8"),
+        ("{stock} {data} {folder}/out.pt --vote-heads 8", ": --vote-heads 8 with a vote: .*allowed is 1 to 7"),
         ("{stock} {data} {folder}/out.pt --max-tokens 0", "--max-tokens 0: allowed is 1 or more"),
         ("{stock} {data} {folder}/out.pt --max-tokens 2", "--subset train: none of its 240 .*--max-tokens 2"),
         ("{stock} {folder} {folder}/out.pt", "DATA {folder}: Could not infer language pair"),
