@@ -24,7 +24,7 @@ from experiments.comparison.commands import commands
 from experiments.comparison.inputs import check_training, claim_folder, read_comparison
 from experiments.comparison.plan import METHODS
 from experiments.comparison.report import report
-from experiments.runner import check_commands, check_tools, own_and_further, run_all
+from experiments.runner import check_commands, check_tools, folder_name, own_and_further, refused_by_system, run_all
 
 from fairseq_ghat.checkpoints.files import CheckpointError
 from fairseq_ghat.cli.console import quiet_libraries
@@ -41,7 +41,7 @@ def build_parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("data", metavar="DATA", help="folder that fairseq-preprocess made")
     add("checkpoint", metavar="CHECKPOINT", help="of a transformer or language model with all its heads")
-    add("out", metavar="OUT", type=Path, help="folder of all that is made")
+    add("out", metavar="OUT", type=folder_name, help="folder of all that is made")
     add("--methods", nargs="+", metavar="M", help=f"default: all of {', '.join(METHODS)}")
     add("--keep", nargs="+", type=int, default=[2], metavar="K", help="heads that stay (default: 2)")
     add("--seeds", nargs="+", type=int, default=[1], metavar="S", help="of vote and fine-tuning")
@@ -78,7 +78,11 @@ def main(argv=None) -> int:
         parser.error(str(error))
     status = run_all(wanted, args.dry_run)
     if not status and not args.dry_run:
-        report(comparison, settings)
+        try:
+            report(comparison, settings)
+        except OSError as error:
+            print(f"error: {refused_by_system(error, args.out)}", file=sys.stderr)
+            return 1
     return status
 
 

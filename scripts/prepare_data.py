@@ -14,12 +14,12 @@ makes the rest anew; in OUT, nothing else is touched. Ends with status 2 where a
 import argparse
 import re
 import sys
-from pathlib import Path
 from typing import Optional, Sequence
 
 from experiments.corpora.catalogue import CORPORA
 from experiments.corpora.preparation import Plan, planned, prepare
 from experiments.corpora.text_files import SPLITS, CorpusError
+from experiments.runner import folder_name, refused_by_system
 
 
 def positive(text: str) -> int:
@@ -46,7 +46,7 @@ def parsed(arguments: Optional[Sequence[str]] = None) -> Plan:
     )
     add = parser.add_argument
     add("set", metavar="SET", choices=[*CORPORA, "own"], help=f"one of {', '.join(CORPORA)}, own")
-    add("out", metavar="OUT", type=Path, help="folder to write into")
+    add("out", metavar="OUT", type=folder_name, help="folder to write into")
     add("--source", metavar="DIR|URL", help="folder that has the files, or the address to fetch all from")
     add("--subwords", choices=("sentencepiece", "moses-bpe"), help="how text is cut (default: sentencepiece)")
     add("--vocab", metavar="N", type=positive, help="pieces, or merges with moses-bpe; joint for both sides")
@@ -64,8 +64,11 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     wanted = parsed(arguments)
     try:
         prepared = prepare(wanted)
-    except (CorpusError, OSError) as error:
+    except CorpusError as error:
         print(f"error: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"error: {refused_by_system(error, wanted.out)}", file=sys.stderr)
         return 2
     counts = ", ".join(f"{split} {prepared.sentences[split]:,}" for split in SPLITS)
     cut = f"; {prepared.vocab:,} {prepared.subwords} subwords" if prepared.subwords else ""

@@ -18,7 +18,7 @@ from sacrebleu.metrics import BLEU
 
 from fairseq_ghat.checkpoints.files import CheckpointError, read_checkpoint
 from fairseq_ghat.cli.console import markdown_table
-from fairseq_ghat.evaluation.generation_log import GenerationLogError, read_generation_log, read_lines
+from fairseq_ghat.evaluation.generation_log import read_generation_log, read_lines
 from fairseq_ghat.profiling.parameters import describe_heads, heads_in_checkpoint, non_embedding_parameters
 
 Table = Tuple[List[str], List[List[str]], List[str]]  # titles of the last columns, rows, and lines below the table
@@ -56,7 +56,7 @@ def _translations(reference: Path, stages: Sequence[Sequence[str]]) -> Table:
     for name, log_path, checkpoint in stages:
         try:
             log, state = read_generation_log(log_path, with_speed=True), read_checkpoint(checkpoint)
-        except (GenerationLogError, CheckpointError, FileNotFoundError) as error:
+        except (ValueError, CheckpointError) as error:
             raise ValueError(f"--stage {name}: {error}") from error
         if len(log.hypotheses) != len(references):
             sizes = f"{log_path} has {len(log.hypotheses)} sentences, {reference} {len(references)}"

@@ -1,16 +1,17 @@
 """Reads and writes checkpoint files: safely, whole, and with errors that name the file."""
 
+import errno
 import os
 import pickle
 import re
 import zipfile
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, Dict, Iterator, Optional, Union
+from typing import Any, Dict, Optional, Union
 
 import torch
 
 from fairseq_ghat.checkpoints.safe_loading import checkpoint_globals
+from fairseq_ghat.checkpoints.whole_file import whole_file
 
 
 class CheckpointError(RuntimeError):
@@ -97,22 +98,17 @@ def newest_whole_checkpoint(folder: Path, broken: Path) -> Optional[Path]:
 
 
 def write_checkpoint(state: Dict[str, Any], path: Union[str, Path]) -> None:
-    """Writes a checkpoint whole or not at all."""
+    """Writes a checkpoint whole or not at all.
+
+    Raises:
+        NotWritten: as whole_file does.
+    """
     with whole_file(path) as file:
-        torch.save(state, file)
-
-
-@contextmanager
-def whole_file(path: Union[str, Path]) -> Iterator[BinaryIO]:
-    """A file to write into, beside the path; renamed to it at the end, and gone if anything fails."""
-    path = Path(path)
-    beside = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        with open(beside, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, path)
-    finally:
-        if beside.exists():
-            beside.unlink()
+        try:
+            torch.save(state, file)
+        except RuntimeError as error:
+            if "unexpected pos" not in str(error):
+                raise
+            # All that torch tells of a file that cannot grow.
+            full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            raise (error.__context__ if isinstance(error.__context__, OSError) else full) from error

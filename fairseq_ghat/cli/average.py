@@ -6,8 +6,8 @@ from pathlib import Path
 
 from fairseq_ghat.checkpoints.averaging import average_checkpoints
 from fairseq_ghat.checkpoints.best_of_run import best_checkpoints
-from fairseq_ghat.checkpoints.files import CheckpointError, write_checkpoint
-from fairseq_ghat.cli.console import check_minimum
+from fairseq_ghat.checkpoints.files import CheckpointError
+from fairseq_ghat.cli.console import check_minimum, check_out, write_out
 
 
 def main(argv=None) -> int:
@@ -17,8 +17,6 @@ def main(argv=None) -> int:
     add("--best", type=int, metavar="N", help="the N best that fairseq-train --keep-best-checkpoints N left there")
     add("--output", required=True, metavar="OUT", help="the checkpoint to write")
     args = parser.parse_args(argv)
-    if not Path(args.output).resolve().parent.is_dir():
-        parser.error(f"--output {args.output}: its folder does not exist")
     if args.best is not None:
         check_minimum(parser, args, best=1)
         if len(args.checkpoints) != 1 or not Path(args.checkpoints[0]).is_dir():
@@ -29,9 +27,10 @@ def main(argv=None) -> int:
             paths = [str(path) for path in best_checkpoints(Path(paths[0]), args.best)]
             if len(paths) < args.best:
                 print(f"warning: fairseq kept {len(paths)} best checkpoints, not {args.best}", file=sys.stderr)
+        check_out(parser, args.output, {"CHECKPOINT": paths}, "--output")
         averaged = average_checkpoints(paths)
     except CheckpointError as error:
         parser.error(str(error))
-    write_checkpoint(averaged, args.output)
+    write_out(parser, averaged, args.output, "--output")
     print(f"{args.output}: average of {len(paths)} checkpoints: {' '.join(paths)}")
     return 0

@@ -2,15 +2,19 @@
 
 import logging
 import math
+import os
 import platform
 import sys
 import warnings
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
-from typing import Callable, Mapping, Optional, Sequence, TextIO
+from typing import Any, Callable, Dict, Iterable, Mapping, Optional, Sequence, TextIO
 
 import fairseq
 import torch
+
+from fairseq_ghat.checkpoints.files import write_checkpoint
+from fairseq_ghat.checkpoints.whole_file import AnyPath, NotWritten, check_file, check_place
 
 
 def add_run_options(parser: ArgumentParser) -> None:
@@ -40,12 +44,43 @@ def check_minimum(parser: ArgumentParser, args: Namespace, **minimum: float) -> 
                 parser.error(f"--{name.replace('_', '-')} {value}: allowed is {least} or more")
 
 
-def check_out(parser: ArgumentParser, source: Path, out: Path) -> None:
-    """Ends the command with an error if OUT would overwrite CHECKPOINT (source), or if its folder does not exist."""
-    if source.resolve() == out.resolve():
-        parser.error(f"OUT {out}: is CHECKPOINT itself, which would be lost; give another name")
-    if not out.resolve().parent.is_dir():
-        parser.error(f"OUT {out}: the folder {out.resolve().parent} does not exist")
+def check_out(parser: ArgumentParser, out: str, inputs: Mapping[str, Iterable[AnyPath]], flag: str = "OUT") -> None:
+    """Ends the command with an error unless a file can be written at OUT, and is none of the inputs.
+
+    Args:
+        parser: of the command.
+        out: a new file, one to replace, or a link to one.
+        inputs: files that are read, by the argument that names them.
+        flag: how the command calls OUT.
+    """
+    try:
+        check_file(out)
+    except NotWritten as error:
+        parser.error(f"{flag} {error}")
+    for role, files in inputs.items():
+        for file in files:
+            if os.path.exists(out) and os.path.exists(file) and os.path.samefile(out, file):
+                parser.error(f"{flag} {out}: is {role} itself ({file}), which would be lost; give another name")
+
+
+def check_out_folder(parser: ArgumentParser, out: str) -> None:
+    """Ends the command with an error unless a new folder can be made at OUT."""
+    if not out:
+        parser.error("OUT '': names no folder; give a new one")
+    if os.path.lexists(out):
+        parser.error(f"OUT {out}: exists already; give another folder, or delete it")
+    try:
+        check_place(Path(out).resolve(), out)
+    except NotWritten as error:
+        parser.error(f"OUT {error}")
+
+
+def write_out(parser: ArgumentParser, state: Dict[str, Any], out: str, flag: str = "OUT") -> None:
+    """Writes a checkpoint; ends the command with an error if that fails, as on a full disk."""
+    try:
+        write_checkpoint(state, out)
+    except NotWritten as error:
+        parser.error(f"{flag} {error}")
 
 
 def quiet_libraries(level: int = logging.WARNING, stream: Optional[TextIO] = None) -> None:

@@ -7,7 +7,8 @@ from fairseq.tasks.translation import TranslationTask
 
 from fairseq_ghat.checkpoints.files import CheckpointError
 from fairseq_ghat.checkpoints.stock_conversion import NotGroupable, as_grouped_checkpoint
-from fairseq_ghat.cli.console import check_minimum, check_out, quiet_libraries
+from fairseq_ghat.checkpoints.whole_file import NotWritten
+from fairseq_ghat.cli.console import check_minimum, check_out_folder, quiet_libraries
 from fairseq_ghat.cli.loading import InputError, check_data, load_checkpoint, load_split, load_task_and_model
 from fairseq_ghat.modules.grouped_attention import heads_per_layer
 from fairseq_ghat.profiling.parameters import describe_heads
@@ -32,9 +33,7 @@ def main(argv=None) -> int:
     args = parser.parse_args(argv)
     quiet_libraries()
     out = Path(args.out)
-    if out.exists():
-        parser.error(f"OUT {out}: exists already; give another folder, or delete it")
-    check_out(parser, Path(args.checkpoint), out)
+    check_out_folder(parser, args.out)
     check_minimum(parser, args, pairs=1)
     try:
         import ctranslate2  # noqa: F401  only this command needs it
@@ -54,6 +53,8 @@ def main(argv=None) -> int:
         parser.error(f"CHECKPOINT {args.checkpoint}: {error}")
     except (CheckpointError, InputError, ExportMismatch) as error:
         parser.error(str(error))
+    except NotWritten as error:
+        parser.error(f"OUT {error}")
     heads = describe_heads(heads_per_layer(model).values())
     size = sum(file.stat().st_size for file in out.iterdir())
     print(f"{out}: {args.quantization}, attentions x heads {heads}, {size / 1e6:.1f} MB")

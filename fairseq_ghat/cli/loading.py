@@ -2,7 +2,7 @@
 
 from argparse import Namespace
 from pathlib import Path
-from typing import Any, Dict, Tuple, Union
+from typing import Any, Dict, List, Tuple, Union
 
 from fairseq import checkpoint_utils, tasks, utils
 from fairseq.models import BaseFairseqModel
@@ -89,9 +89,22 @@ def check_data(data: str) -> None:
             raise InputError(f"DATA {folder}: no such folder")
 
 
+def data_files(data: str) -> List[Path]:
+    """The files that fairseq-preprocess left in the folders of fairseq's DATA argument."""
+    patterns = ("dict.*", "*.bin", "*.idx")
+    return [file for folder in utils.split_paths(data) for pattern in patterns for file in Path(folder).glob(pattern)]
+
+
 def load_split(task: FairseqTask, data: str, flag: str, split: str) -> None:
-    """Loads a split of the data into their task. Raises InputError, which names the flag, if there is no such split."""
+    """Loads a split of the data into their task.
+
+    Raises:
+        InputError: if there is no such split, or if it is damaged; names the flag.
+    """
     try:
         task.load_dataset(split)
     except FileNotFoundError as error:
         raise InputError(f"{flag} {split}: not in DATA {data} ({error})") from error
+    except Exception as error:  # fairseq has a kind of its own for each kind of damage
+        told = f"{flag} {split}: cannot be read from DATA {data} ({error!r})"
+        raise InputError(f"{told}; make it anew with fairseq-preprocess") from error

@@ -13,7 +13,7 @@ from fairseq.tasks.language_modeling import LanguageModelingTask
 
 from fairseq_ghat.checkpoints.files import CheckpointError
 from fairseq_ghat.cli import console
-from fairseq_ghat.cli.loading import InputError, load_checkpoint, load_task_and_model
+from fairseq_ghat.cli.loading import InputError, load_checkpoint, load_split, load_task_and_model
 from fairseq_ghat.evaluation.perplexity import SUBWORDS, Perplexity, measure_perplexity
 from fairseq_ghat.profiling.parameters import describe_heads, heads_in_checkpoint, non_embedding_parameters
 
@@ -102,7 +102,7 @@ def _load(path: str, state: Dict[str, Any], args, block: int):
 
 def _measure(path: str, task, model, subset: str, args) -> Perplexity:
     print(f"{path}: {subset}", file=sys.stderr)
-    task.load_dataset(subset)
+    load_split(task, args.data, "--gen-subset", subset)
     silent = args.no_progress_bar or not sys.stderr.isatty()
     progress = partial(progress_bar.progress_bar, log_format="none" if silent else "tqdm", prefix=subset)
     model = model.to(console.choose_device(args))

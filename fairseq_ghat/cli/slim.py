@@ -2,10 +2,9 @@
 
 import argparse
 import os
-from pathlib import Path
 
-from fairseq_ghat.checkpoints.files import CheckpointError, read_checkpoint, write_checkpoint
-from fairseq_ghat.cli.console import check_out
+from fairseq_ghat.checkpoints.files import CheckpointError, read_checkpoint
+from fairseq_ghat.cli.console import check_out, write_out
 from fairseq_ghat.profiling.parameters import attention_weights, describe_heads, non_embedding_parameters
 from fairseq_ghat.pruning.slimming import NotSlimmable, slim_checkpoint
 
@@ -16,8 +15,8 @@ def main(argv=None) -> int:
     parser.add_argument("out", metavar="OUT", help="the slim checkpoint to write; every fairseq command loads it")
     args = parser.parse_args(argv)
 
-    source, out = Path(args.checkpoint), Path(args.out)
-    check_out(parser, source, out)
+    source, out = args.checkpoint, args.out
+    check_out(parser, out, {"CHECKPOINT": [source]})
     try:
         state = read_checkpoint(source)
         slimmed = slim_checkpoint(state)
@@ -25,7 +24,7 @@ def main(argv=None) -> int:
         parser.error(str(error))
     except NotSlimmable as error:
         parser.error(f"CHECKPOINT {source}: {error}")
-    write_checkpoint(slimmed.state, out)
+    write_out(parser, slimmed.state, out)
 
     print(f"{source} -> {out}")
     before, after = (describe_heads(heads.values()) for heads in (slimmed.heads_before, slimmed.heads_after))

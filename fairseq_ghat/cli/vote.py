@@ -4,17 +4,32 @@ import argparse
 import logging
 import sys
 from dataclasses import fields
-from pathlib import Path
 from typing import Any, Dict
 
+import numpy as np
 from fairseq import utils
+from fairseq.models import BaseFairseqModel
 from fairseq.tasks import FairseqTask
 
-from fairseq_ghat.checkpoints.files import CheckpointError, read_checkpoint, write_checkpoint
+from fairseq_ghat.checkpoints.files import CheckpointError, read_checkpoint
 from fairseq_ghat.checkpoints.model_options import KEPT_HEADS, for_inference, model_options
 from fairseq_ghat.checkpoints.stock_conversion import NotGroupable, as_grouped_checkpoint
-from fairseq_ghat.cli.console import add_run_options, check_out, choose_device, quiet_libraries
-from fairseq_ghat.cli.loading import InputError, check_data, load_checkpoint, load_split, load_task_and_model
+from fairseq_ghat.cli.console import (
+    add_run_options,
+    check_minimum,
+    check_out,
+    choose_device,
+    quiet_libraries,
+    write_out,
+)
+from fairseq_ghat.cli.loading import (
+    InputError,
+    check_data,
+    data_files,
+    load_checkpoint,
+    load_split,
+    load_task_and_model,
+)
 from fairseq_ghat.core.head_budget import BUDGETS
 from fairseq_ghat.core.hidden_units import DISTANCES
 from fairseq_ghat.core.voting import VOTE_BY
@@ -66,8 +81,9 @@ def main(argv=None) -> int:
     parser = build_parser()
     args = parser.parse_args(argv)
     quiet_libraries(logging.INFO, sys.stdout)
-    source, out = Path(args.checkpoint), Path(args.out)
-    check_out(parser, source, out)
+    source, out = args.checkpoint, args.out
+    check_out(parser, out, {"CHECKPOINT": [source], "DATA": data_files(args.data)})
+    check_minimum(parser, args, vote_heads=1, max_tokens=1, batch_size=1, num_workers=0)
     try:
         check_data(args.data)
         state = for_inference(_with_grouping(read_checkpoint(source), args))
@@ -78,10 +94,14 @@ def main(argv=None) -> int:
         if is_voted(model):
             raise NotGroupable("it was voted on already")
         check_removable(batching, grouped_attentions(model), grouping_of(model).groups)
+        _check_sizes(task, model, batching, args.subset)
     except (CheckpointError, InputError) as error:
         parser.error(str(error))
     except ValueError as error:
-        parser.error(f"CHECKPOINT {source}: {error}")
+        # Where only --vote-heads was given, it says how many groups there are.
+        groups_given = args.head_groups is not None or args.vote_heads is None
+        told = str(error) if groups_given else str(error).replace("--head-groups", "--vote-heads")
+        parser.error(f"CHECKPOINT {source}: {told}")
 
     device = choose_device(args)
     model.to(device)
@@ -93,7 +113,7 @@ def main(argv=None) -> int:
     except ValueError as error:
         parser.error(str(error))
     setattr(model_options(state), KEPT_HEADS, kept)
-    write_checkpoint({**state, "model": utils.move_to_cpu(model.state_dict())}, out)
+    write_out(parser, {**state, "model": utils.move_to_cpu(model.state_dict())}, out)
     heads = sum(layer.num_heads for layer in grouped_attentions(model).values())
     staying = sum(map(len, kept.values()))
     print(f"{out}: {staying} of {heads} heads stay, the others are removed")
@@ -140,6 +160,16 @@ def _batching(state, args) -> VotingToStayConfig:
     }
     given = {field.name: getattr(args, field.name) for field in fields(VotingToStayConfig) if hasattr(args, field.name)}
     return VotingToStayConfig(**{**given, **derived})
+
+
+def _check_sizes(task: FairseqTask, model: BaseFairseqModel, batching: VotingToStayConfig, subset: str) -> None:
+    """Refuses a split without a sentence that a batch and the model take: fairseq would end in an IndexError."""
+    dataset, most = task.dataset(subset), batching.max_tokens
+    positions = utils.resolve_max_positions(task.max_positions(), model.max_positions(), most)
+    fitting, _ = dataset.filter_indices_by_size(np.arange(len(dataset)), positions)
+    if not len(fitting):
+        allowed = f"allowed are up to {positions} tokens, by the model and --max-tokens {most}"
+        raise InputError(f"--subset {subset}: none of its {len(dataset)} sentences fits; {allowed}")
 
 
 def _classifiers(state, model) -> GroupClassifiers:

@@ -5,7 +5,7 @@ from dataclasses import Field, dataclass, fields
 from pathlib import Path
 from typing import Any, Dict, Optional, Tuple, Union, get_args, get_origin
 
-from fairseq_ghat.checkpoints.files import whole_file
+from fairseq_ghat.checkpoints.whole_file import whole_file
 
 NAME = "prepared.json"
 _LANGUAGES = {1: ("language",), 2: ("source_lang", "target_lang")}  # what the file calls them, by their number
@@ -74,8 +74,18 @@ def read_prepared(folder: Path) -> Prepared:
 
 
 def _checked(field: Field, value: Any) -> Any:
-    """The value, if it is of the kind of its field."""
-    kinds = get_args(field.type) if get_origin(field.type) is Union else (field.type,)
-    if not isinstance(value, tuple(get_origin(kind) or kind for kind in kinds)):
+    """The value, if it is of the type of its field."""
+    if not _is_of(value, field.type):
         raise TypeError(f"{field.name} is {value!r}")
     return value
+
+
+def _is_of(value: Any, kind: Any) -> bool:
+    origin, inner = get_origin(kind), get_args(kind)
+    if origin is Union:
+        return any(_is_of(value, one) for one in inner)
+    if origin is tuple:
+        return isinstance(value, tuple) and all(_is_of(one, inner[0]) for one in value)
+    if origin is dict:
+        return isinstance(value, dict) and all(all(map(_is_of, item, inner)) for item in value.items())
+    return isinstance(value, kind)

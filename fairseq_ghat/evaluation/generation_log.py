@@ -7,8 +7,15 @@ from typing import Dict, List, Optional, Union
 
 _HYPOTHESIS = re.compile(r"^([HD])-(\d+)\t(\S+)\t(.*)$")
 _SPEED = re.compile(r"Translated [\d,]+ sentences .*\(([\d.]+) sentences/s")
+# fairseq's warning in the log of a run under --skip-invalid-size-inputs-valid-test.
+_SKIPPED = re.compile(r"([\d,]+) samples have invalid sizes and will be skipped")
+_CONVERT = "convert it, as by iconv -f UTF-16 -t UTF-8"
 # Marks that subwords keep unless fairseq-generate joins them, and the value of --remove-bpe that joins them.
 _SUBWORD_MARKS = {"\u2581": "sentencepiece", "@@ ": "subword_nmt"}
+
+
+class TextError(ValueError):
+    """A text that cannot be read; the message names the file and says what to do."""
 
 
 class GenerationLogError(ValueError):
@@ -30,9 +37,21 @@ class GenerationLog:
 
 
 def read_lines(path: Union[str, Path]) -> List[str]:
-    """Lines of a text file, which end with \\n alone: Unicode's other line ends occur inside sentences."""
-    with open(path, encoding="utf-8", newline="\n") as lines:
-        return [line.rstrip("\r\n") for line in lines]
+    """Lines of a text file, which end with \\n alone: Unicode's other line ends occur inside sentences.
+
+    Raises:
+        TextError: if it cannot be read, or is not UTF-8.
+    """
+    try:
+        with open(path, encoding="utf-8", newline="\n") as lines:
+            read = [line.rstrip("\r\n") for line in lines]
+    except OSError as error:
+        raise TextError(f"{path}: cannot be read ({error.strerror})") from error
+    except UnicodeDecodeError as error:
+        raise TextError(f"{path}: is not UTF-8 ({error.reason}); {_CONVERT}") from error
+    if any("\0" in line for line in read):  # English in UTF-16 is valid UTF-8
+        raise TextError(f"{path}: is not UTF-8 (it has characters 0); {_CONVERT}")
+    return read
 
 
 def read_generation_log(path: Union[str, Path], with_speed: bool = False) -> GenerationLog:
@@ -46,13 +65,15 @@ def read_generation_log(path: Union[str, Path], with_speed: bool = False) -> Gen
         Hypotheses of lines D- (detokenised) where the log has them, else of lines H-.
 
     Raises:
+        TextError: if it cannot be read, or is not UTF-8.
         GenerationLogError: if the log is cut off or holds no hypotheses, or if marks of subwords are left in them
             (facebookresearch/fairseq#331), which would lower BLEU.
     """
     best: Dict[str, Dict[int, str]] = {"H": {}, "D": {}}
-    speed = None
+    speed = skipped = None
     for line in read_lines(path):
         hypothesis, timing = _HYPOTHESIS.match(line), _SPEED.search(line)
+        skipped = skipped or _SKIPPED.search(line)
         if hypothesis:
             # With --nbest, the best comes first.
             best[hypothesis.group(1)].setdefault(int(hypothesis.group(2)), hypothesis.group(4))
@@ -66,10 +87,11 @@ def read_generation_log(path: Union[str, Path], with_speed: bool = False) -> Gen
         raise GenerationLogError(f"{cut_off}, lines D- are missing")
     missing = sorted(set(range(max(hypotheses) + 1)) - set(hypotheses))
     if missing:
-        raise GenerationLogError(
-            f"{cut_off}, sentences {missing[:5]} are missing; some versions of fairseq leave out the last ones unless "
-            "given --required-batch-size-multiple 1"
-        )
+        reason = "some versions of fairseq leave out the last ones unless given --required-batch-size-multiple 1"
+        if skipped:
+            longer = "generate without --skip-invalid-size-inputs-valid-test, or with larger --max-source-positions"
+            reason = f"fairseq-generate skipped {skipped.group(1)} that are too long: {longer}"
+        raise GenerationLogError(f"{cut_off}, sentences {missing[:5]} are missing; {reason}")
     texts = [hypotheses[number] for number in sorted(hypotheses)]
     for mark, subwords in _SUBWORD_MARKS.items():
         if any(mark in text for text in texts):

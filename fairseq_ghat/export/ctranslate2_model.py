@@ -12,6 +12,7 @@ from fairseq.data import LanguagePairDataset, data_utils
 from fairseq.tasks import FairseqTask
 from torch import Tensor
 
+from fairseq_ghat.checkpoints.whole_file import writing
 from fairseq_ghat.export.ctranslate2_spec import as_transformer_spec
 from fairseq_ghat.models.ghat_transformer import GHATTransformerModel
 
@@ -38,8 +39,10 @@ def write_model(
     Raises:
         ExportMismatch: if the difference is more than float32 explains; nothing is written.
         NotExportable: for options that CTranslate2 has no counterpart of.
+        NotWritten: if the system refuses to write; nothing stays.
     """
-    with tempfile.TemporaryDirectory(dir=out.resolve().parent, prefix=f"{out.name}.part.") as folder:
+    parent, prefix = out.resolve().parent, f"{out.name}.part."
+    with writing(out), tempfile.TemporaryDirectory(dir=parent, prefix=prefix) as folder:
         written = _save(model, task, folder, "float32")
         checked = quantized = check_export(written, model, task, pairs)
         if quantization != "float32":

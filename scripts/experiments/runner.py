@@ -9,7 +9,7 @@ import re
 import shlex
 import subprocess
 import sys
-from argparse import Namespace
+from argparse import ArgumentTypeError, Namespace
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from functools import partial
@@ -166,6 +166,10 @@ def run_all(commands: Sequence[Command], dry_run: bool) -> int:
         except CommandFailed as error:
             print(f"error: {error}", file=sys.stderr)
             return 1
+        except OSError as error:
+            place = command.output or command.log or Path.cwd()
+            print(f"error: {command.stage}: {refused_by_system(error, place)}", file=sys.stderr)
+            return 1
     return 0
 
 
@@ -239,12 +243,18 @@ def claim(record: Path, settings: Dict[str, Any], begun: bool, folder: str) -> N
         folder: how a message calls it.
 
     Raises:
-        BadInput: names each setting that differs, as it is there and as it is now.
+        BadInput: if the folder cannot be written to, or the record not be read; names each setting that differs, as it
+            is there and as it is now.
     """
-    if not (begun and record.is_file()):
-        record.parent.mkdir(parents=True, exist_ok=True)
-        return write_json(record, settings)
-    before = json.loads(record.read_text())
+    try:
+        if not (begun and record.is_file()):
+            record.parent.mkdir(parents=True, exist_ok=True)
+            return write_json(record, settings)
+        before = json.loads(record.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BadInput(f"{folder}: {refused_by_system(error, record)}") from error
+    except ValueError as error:
+        raise BadInput(f"{folder}: {record} is damaged ({error}); give another folder, or delete it") from error
     names = [name for name in dict.fromkeys((*before, *settings)) if before.get(name) != settings.get(name)]
     if names:
         told = "; ".join(f"{name}: {_difference(before.get(name), settings.get(name))}" for name in names)
@@ -254,8 +264,24 @@ def claim(record: Path, settings: Dict[str, Any], begun: bool, folder: str) -> N
 def write_json(path: Path, content: Any) -> None:
     """Writes JSON whole or not at all."""
     beside = path.with_name(f"{path.name}.part")
-    beside.write_text(json.dumps(content, indent=1), encoding="utf-8")
-    beside.replace(path)
+    try:
+        beside.write_text(json.dumps(content, indent=1), encoding="utf-8")
+        beside.replace(path)
+    except OSError:
+        beside.unlink(missing_ok=True)
+        raise
+
+
+def folder_name(text: str) -> Path:
+    """The folder that an argument names; '' would be the current one."""
+    if not text:
+        raise ArgumentTypeError("'' is not allowed: give the name of a folder")
+    return Path(text)
+
+
+def refused_by_system(error: OSError, place: Path) -> str:
+    """What to tell of an error of the system, and what to do; place is where it happened if the error names none."""
+    return f"{error.filename or place}: {error.strerror or error}; make room or allow access there, or go elsewhere"
 
 
 def own_and_further(argv: Optional[Sequence[str]]) -> Tuple[List[str], List[str]]:

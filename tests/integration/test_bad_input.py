@@ -1,6 +1,7 @@
 """Wrong flags and files end fairseq-train before the first update, naming flag or file and what is allowed."""
 
 import os
+import shutil
 
 import pytest
 import torch
@@ -155,3 +156,22 @@ def test_commands_refuse_what_they_cannot_do(voted_run, slim_file, make, message
     log = run(make(folder), check=False)
     assert message in log
     assert not (folder / "out.pt").exists()
+
+
+@pytest.mark.parametrize("kept", [50, 0], ids=["truncated", "empty"])
+@pytest.mark.parametrize(
+    "command,flag",
+    [
+        ("ghat-vote {slim} {data} {out} --cpu --subset test", "--subset test"),
+        ("ghat-bench {data} {slim} --cpu", "--gen-subset test"),
+        ("ghat-export ctranslate2 {slim} {data} {out} --subset test", "--subset test"),
+    ],
+    ids=["ghat-vote", "ghat-bench", "ghat-export"],
+)
+def test_damaged_data_are_named(corpus, slim_file, tmp_path, capsys, command, flag, kept):
+    data = shutil.copytree(corpus, tmp_path / "data")
+    index = data / "test.xx-yy.xx.idx"
+    index.write_bytes(index.read_bytes()[:kept])
+    log = refusal(command.format(data=data, slim=slim_file[0], out=tmp_path / "out"), capsys)
+    assert f"error: {flag}: cannot be read from DATA {data} (" in log and "make it anew with fairseq-preprocess" in log
+    assert not (tmp_path / "out").exists()

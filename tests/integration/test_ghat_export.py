@@ -1,5 +1,7 @@
 """ghat-export on real checkpoints: translations of the exported model are those of fairseq-generate."""
 
+import errno
+import os
 import re
 
 import pytest
@@ -62,6 +64,16 @@ def test_an_export_that_disagrees_is_not_written(corpus, slim_file, tmp_path, ca
     monkeypatch.setattr(ctranslate2_model, "as_transformer_spec", wrong)
     message = refused(capsys, slim_file[0], corpus, tmp_path / "model")
     assert re.search(r"scores a token \S+ apart from fairseq, allowed is 0.001; nothing was written", message)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_is_told_and_nothing_stays(corpus, slim_file, tmp_path, capsys, monkeypatch):
+    def full(source, target):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(ctranslate2_model.shutil, "move", full)
+    message = refused(capsys, slim_file[0], corpus, tmp_path / "model")
+    assert f"OUT {tmp_path}/model: cannot be written (No space left on device); free some space" in message
     assert list(tmp_path.iterdir()) == []
 
 

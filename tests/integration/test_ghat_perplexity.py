@@ -74,6 +74,13 @@ def test_bad_checkpoint_at_the_end_is_refused_before_the_first_is_measured(text,
     assert "blocks of" not in printed
 
 
+def test_damaged_data_are_refused(text, checkpoints, tmp_path, capsys):
+    data = shutil.copytree(text, tmp_path / "data")
+    (data / "test.idx").write_bytes((data / "test.idx").read_bytes()[:50])
+    printed = refusal(f"ghat-perplexity {data} {checkpoints[0]} --cpu", capsys)
+    assert f"--gen-subset test: cannot be read from DATA {data} (" in printed
+
+
 def test_translation_models_and_other_dictionaries_are_refused(text, corpus, checkpoints, voted_run, tmp_path, capsys):
     printed = refusal(f"ghat-perplexity {text} {voted_run[0]}/checkpoint4.pt --cpu", capsys)
     assert "its task is translation_v2s; allowed is language_modeling" in printed

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from commands import run
+from commands import refusal, run
 from sacrebleu.metrics import BLEU
 
 from fairseq_ghat.cli import score
@@ -30,6 +30,7 @@ def files(tmp_path):
     }
     for name, content in contents.items():
         (tmp_path / name).write_text(content, encoding="utf-8")
+    (tmp_path / "utf16.txt").write_text(contents["system.txt"], encoding="utf-16")
     return tmp_path
 
 
@@ -76,12 +77,13 @@ def test_rouge_has_three_scores(files, capsys):
     "arguments,message",
     [
         (("none.log",), "SYSTEM none.log: no such file"),
+        (("utf16.txt",), "utf16.txt: is not UTF-8"),
         (("short.txt",), "short.txt has 1 sentences, the references have 3"),
         (("pieces.log",), "marker \u2581 is left in the hypotheses"),
         (("whole.log", "whole.log"), "given twice"),
         (("whole.log", "--resamples", "0"), "--resamples 0: allowed is 1 or more"),
     ],
-    ids=["missing", "length", "pieces", "twice", "resamples"],
+    ids=["missing", "UTF-16", "length", "pieces", "twice", "resamples"],
 )
 def test_what_cannot_be_scored_is_refused(files, capsys, arguments, message):
     words = [str(files / word) if (files / word).exists() else word for word in arguments]
@@ -94,3 +96,8 @@ def test_references_that_are_not_there_are_refused(files, capsys):
     with pytest.raises(SystemExit):
         score.main(["none.en", str(files / "whole.log")])
     assert "REFERENCES none.en: no such file" in capsys.readouterr().err
+
+
+def test_references_of_another_encoding_are_named(files, capsys):
+    log = refusal(f"ghat-score {files}/utf16.txt {files}/whole.log", capsys)
+    assert f"{files}/utf16.txt: is not UTF-8" in log

@@ -1,6 +1,7 @@
 """`ghat-vote`: the vote after the fact, on checkpoints of ours, of stock fairseq, and of strangers."""
 
 import re
+import shutil
 
 import pytest
 from commands import generated, hypotheses, refusal, run, train
@@ -74,6 +75,12 @@ def test_random_heads_follow_the_seed(corpus, stock_checkpoint, tmp_path):
         ("{folder}/nowhere.pt {data} {folder}/out.pt", "nowhere.pt: no such checkpoint file"),
         ("{stock} {data} {folder}/out.pt --head-groups 9", "--head-groups 9: allowed is 1 to 8"),
         ("{stock} {data} {folder}/out.pt --head-groups 8", "--head-groups 8 with a vote: .*allowed is 1 to 7"),
+        ("{stock} {data} {folder}/out.pt --vote-heads 0", "--vote-heads 0: allowed is 1 or more"),
+        ("{stock} {data} {folder}/out.pt --vote-heads 9", ": --vote-heads 9: allowed is 1 to 8"),
+        ("{stock} {data} {folder}/out.pt --vote-heads 8", ": --vote-heads 8 with a vote: .*allowed is 1 to 7"),
+        ("{stock} {data} {folder}/out.pt --max-tokens 0", "--max-tokens 0: allowed is 1 or more"),
+        ("{stock} {data} {folder}/out.pt --max-tokens 2", "--subset train: none of its 240 .*--max-tokens 2"),
+        ("{stock} {folder} {folder}/out.pt", "DATA {folder}: Could not infer language pair"),
         ("{stock} {data} {folder}/out.pt --subset tests", "--subset tests: not in DATA"),
         ("{stock} {data} {folder}/out.pt --group-objective classification", "it holds no classifiers"),
         ("{voted}/checkpoint4.pt {data} {folder}/out.pt", "checkpoint4.pt: it was voted on already"),
@@ -84,5 +91,14 @@ def test_bad_input_leaves_no_file(corpus, stock_checkpoint, voted_run, slim_file
     filled = arguments.format(stock=stock_checkpoint, data=corpus, folder=tmp_path, voted=voted_run[0])
     before = stock_checkpoint.read_bytes()
     log = refusal(f"ghat-vote {filled} --cpu", capsys)
-    assert re.search(message, log) and "Traceback" not in log
+    assert re.search(message.format(folder=tmp_path), log) and "Traceback" not in log
     assert list(tmp_path.iterdir()) == [] and stock_checkpoint.read_bytes() == before
+
+
+def test_data_of_another_vocabulary_are_named(corpus, stock_checkpoint, tmp_path, capsys):
+    other = shutil.copytree(corpus, tmp_path / "other")
+    for side in ("xx", "yy"):
+        (other / f"dict.{side}.txt").write_text("a1 1\n")
+    log = refusal(f"ghat-vote {stock_checkpoint} {other} {tmp_path}/out.pt --cpu", capsys)
+    assert f"CHECKPOINT {stock_checkpoint}: does not fit DATA {other}, whose dictionary has 5 types" in log
+    assert not (tmp_path / "out.pt").exists()

@@ -1,8 +1,11 @@
 """What goes wrong with prepare_data.py: named with the file or flag, and nothing half done passes for prepared."""
 
+import errno
+import os
+
 import miniature_archives
 import prepare_data
-from experiments.corpora import catalogue
+from experiments.corpora import catalogue, preparation
 from prepared_text import prepare, read, rows
 
 
@@ -116,3 +119,17 @@ def test_failure_of_fairseq_shows_the_end_of_its_log(tmp_path, server, miniature
     assert "fairseq-preprocess ended with status 2" in message and "--no-such-option" in message
     out = tmp_path / "out"
     assert not (out / "bin").exists() and not (out / "bin.part").exists() and (out / "preprocess.log").exists()
+
+
+def test_a_full_disk_is_told_with_the_path(tmp_path, server, miniature, monkeypatch, capsys):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    miniature_archives.multi30k(server.folder)
+    monkeypatch.setitem(preparation.BUILDERS, "multi30k", full)
+    message = fails(capsys, "multi30k.de-en", tmp_path / "out", "--source", server.folder)
+    assert (
+        message == f"error: {tmp_path}/out: No space left on device; make room or allow access there, or go elsewhere\n"
+    )
+    assert not list((tmp_path / "out").rglob("*.part")) and not (tmp_path / "out" / "prepared.json").exists()
+    assert "argument OUT: '' is not allowed" in fails(capsys, "demo-lm", "")

@@ -6,7 +6,7 @@ from typing import Any, Dict, List, Sequence, Tuple
 from experiments.comparison.plan import PLAIN, Comparison
 from experiments.comparison.results import Results, Row, as_json, gather, spread
 from experiments.runner import write_json
-from fairseq_ghat.checkpoints.files import whole_file
+from fairseq_ghat.checkpoints.whole_file import whole_file
 from fairseq_ghat.cli.console import markdown_table
 
 _MARKERS = "osD^v<>PX*ph"

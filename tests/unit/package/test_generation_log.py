@@ -9,7 +9,13 @@ from commands import refusal_of
 from sacrebleu.metrics import BLEU
 
 from fairseq_ghat.checkpoints.files import write_checkpoint
-from fairseq_ghat.evaluation.generation_log import GenerationLogError, is_generation_log, read_generation_log
+from fairseq_ghat.evaluation.generation_log import (
+    GenerationLogError,
+    TextError,
+    is_generation_log,
+    read_generation_log,
+    read_lines,
+)
 
 LOG = """2026 | INFO | fairseq_cli.generate | loading model
 S-1\tein Hund
@@ -52,6 +58,36 @@ def test_best_hypotheses_in_the_order_of_the_test_set(tmp_path):
 def test_logs_that_would_score_wrongly_are_refused(tmp_path, text, message):
     with pytest.raises(GenerationLogError, match=message):
         read_generation_log(write(tmp_path, text))
+
+
+SKIPPED = "2026 | WARNING | 13 samples have invalid sizes and will be skipped, max_positions=(6, 9)"
+
+
+@pytest.mark.parametrize(
+    "warning,message",
+    [
+        (SKIPPED, "skipped 13 that are too long: generate without --skip-invalid-size-inputs-valid-test"),
+        ("", "some versions of fairseq leave out the last ones unless given --required-batch-size-multiple 1"),
+    ],
+)
+def test_missing_sentences_are_laid_to_what_the_log_says(tmp_path, warning, message):
+    text = f"{warning}\n{LOG.replace('H-1', 'X-1').replace('D-1', 'X-1')}"
+    with pytest.raises(GenerationLogError, match=rf"sentences \[1\] are missing; .*{message}"):
+        read_generation_log(write(tmp_path, text))
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "latin-1"])
+def test_a_text_of_another_encoding_is_named(tmp_path, encoding):
+    path = tmp_path / "text"
+    path.write_text("two cats\n" if encoding == "utf-16-le" else "zwei Mäuse\n", encoding=encoding)
+    for read in (read_lines, is_generation_log, read_generation_log):
+        with pytest.raises(TextError, match=f"{path}: is not UTF-8 .*; convert it"):
+            read(path)
+
+
+def test_a_text_that_cannot_be_read_is_named(tmp_path):
+    with pytest.raises(TextError, match=f"{tmp_path}: cannot be read .Is a directory"):
+        read_lines(tmp_path)
 
 
 def test_pasted_lines_are_enough_unless_the_speed_is_wanted(tmp_path):

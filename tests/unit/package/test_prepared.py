@@ -39,7 +39,15 @@ def test_a_language_model_has_one_language(tmp_path):
     assert '"language": "en",' in (tmp_path / "prepared.json").read_text() and read_prepared(tmp_path) == model
 
 
-DAMAGES = {"}": "", '"until"': '"u"', "target_lang": "t", "true": '"y"', "10000": '"x"'}
+DAMAGES = {
+    "}": "",
+    '"until"': '"u"',
+    "target_lang": "t",
+    "true": '"y"',
+    "10000": '"x"',
+    '"raw/test.en"': "5",
+    '"de"': "1",
+}
 
 
 @pytest.mark.parametrize("right,wrong", DAMAGES.items())
@@ -57,4 +65,12 @@ def test_json_of_something_else_is_damaged_and_no_file_is_not(tmp_path, text):
         read_prepared(tmp_path)
     (tmp_path / "prepared.json").write_text(text)
     with pytest.raises(PreparedError, match="prepared.json: is damaged"):
+        read_prepared(tmp_path)
+
+
+def test_another_encoding_is_damage(tmp_path):
+    PAIR.write(tmp_path)
+    path = tmp_path / "prepared.json"
+    path.write_text(path.read_text(), encoding="utf-16")
+    with pytest.raises(PreparedError, match=f"{path}: is damaged .*; prepare the data anew"):
         read_prepared(tmp_path)

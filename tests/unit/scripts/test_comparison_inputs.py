@@ -145,3 +145,15 @@ def test_a_folder_in_which_nothing_was_made_is_no_obstacle(made):
 def test_a_folder_of_something_else_is_refused(made):
     with pytest.raises(BadInput, match="holds checkpoints, but no settings.json"):
         claim_folder(made(begun=True))
+
+
+def test_a_folder_that_cannot_be_written_to_and_a_damaged_record_are_named(made):
+    given = made(begun=False)
+    given.out.write_text("a file")
+    with pytest.raises(BadInput, match=f"OUT {given.out}: {given.out}.*: File exists; .*allow access there"):
+        claim_folder(given)
+    given.out.unlink()
+    given = made(begun=True)
+    (given.out / "settings.json").write_text("{")
+    with pytest.raises(BadInput, match=f"OUT {given.out}: {given.out}/settings.json is damaged"):
+        claim_folder(given)

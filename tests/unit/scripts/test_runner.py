@@ -1,10 +1,14 @@
 """Commands: what is shown is what is run, nothing is left half written, and what is finished is not run again."""
 
+import errno
 import json
+import os
 import shlex
+from argparse import ArgumentTypeError
+from pathlib import Path
 
 import pytest
-from experiments.runner import Command, CommandFailed, run_all
+from experiments.runner import Command, CommandFailed, folder_name, run_all, write_json
 
 
 def python(code, **kept):
@@ -119,3 +123,30 @@ def test_a_command_that_makes_something_else_is_not_finished(tmp_path):
     with pytest.raises(CommandFailed, match="counts: did not make .*checkpoint_last.pt"):
         command.run()
     assert not command.finished
+
+
+def full(*_, **__):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_full_disk_names_the_file_that_was_written(tmp_path, monkeypatch, capsys):
+    command = python("print('one')", output=tmp_path / "out.txt")
+    monkeypatch.setattr(Command, "execute", full)
+    assert run_all([command], dry_run=False) == 1
+    told = f"error: stage: {tmp_path}/out.txt: No space left on device; make room"
+    assert told in capsys.readouterr().err
+
+
+def test_json_that_was_half_written_does_not_stay(tmp_path, monkeypatch):
+    write_json(tmp_path / "x.json", {"old": 1})
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(OSError, match="No space left"):
+        write_json(tmp_path / "x.json", {"new": 1})
+    assert [path.name for path in tmp_path.iterdir()] == ["x.json"]
+    assert json.loads((tmp_path / "x.json").read_text()) == {"old": 1}
+
+
+def test_no_name_is_no_folder(tmp_path):
+    assert folder_name(str(tmp_path)) == tmp_path
+    with pytest.raises(ArgumentTypeError, match="'' is not allowed"):
+        folder_name("")
