@@ -69,7 +69,7 @@ def flat_options(state: Mapping[str, Any]) -> Namespace:
     if model is TransformerLanguageModel:
         # fairseq builds it from a configuration, of which these options never reach the layers.
         vars(flat).update({name: False for name in _SCALES if hasattr(flat, name)})
-    if model is TransformerModel:
+    if model is TransformerModel or (groups and issubclass(model or object, TransformerModel)):
         # In fairseq's order: what the arch fills in is overruled by a group.
         ARCH_CONFIG_REGISTRY[arch_of(given)](flat)
         # As a configuration where there are groups: of a Namespace fairseq would let flat names overrule them.

@@ -35,13 +35,14 @@ def as_grouped_checkpoint(state: Mapping[str, Any], **grouping: Any) -> Dict[str
         ValueError: for a group count, feature or distance that is not allowed; names the flag.
     """
     grouped, options = dict(state), flat_options(state)
-    model = ARCH_MODEL_REGISTRY.get(arch_of(vars(options)))
+    options.arch = arch_of(vars(options))
+    model = ARCH_MODEL_REGISTRY.get(options.arch)
     if model in GROUPED_ARCHS:
         options.arch = options._name = GROUPED_ARCHS[model]
         setattr(options, KEPT_HEADS, None)
     elif model is None or not issubclass(model, CheckpointedModel):
         raise NotGroupable(
-            f"its model is {arch_of(vars(options))}, allowed are transformer, transformer_lm, ghat_transformer and "
+            f"its model is {options.arch}, allowed are transformer, transformer_lm, ghat_transformer and "
             "ghat_transformer_lm"
         )
     if getattr(options, "character_embeddings", False):

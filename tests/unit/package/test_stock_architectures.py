@@ -17,6 +17,7 @@ from fairseq_ghat.checkpoints.model_options import flat_options, model_options
 from fairseq_ghat.checkpoints.stock_comparison import check_against_fairseq
 from fairseq_ghat.checkpoints.stock_conversion import as_grouped_checkpoint
 from fairseq_ghat.modules.grouped_attention import grouped_attentions, remove_heads
+from fairseq_ghat.profiling.model_building import build_from_checkpoint
 
 FORMS = ("namespace", "flat", "nested")
 DRAWS = 60
@@ -149,6 +150,19 @@ def log_probabilities(model):
     else:
         output = model(target)
     return model.get_normalized_probs(output, log_probs=True)[target.ne(1)]
+
+
+@torch.no_grad()
+def test_our_own_model_is_read_from_groups_too():
+    """fairseq-hydra-train saves it so, with the arch's flat names beside the groups."""
+    options = {**drawn_transformer(random.Random(1)), "head_groups": 2}
+    given = OmegaConf.create({"_name": "ghat_transformer", **in_groups(options)})
+    torch.manual_seed(0)
+    model = built_by_fairseq(given)
+    saved = OmegaConf.to_container(given)
+    assert saved["encoder_embed_dim"] == 512 and saved["encoder"]["embed_dim"] < 512
+    again = build_from_checkpoint({"model": model.state_dict(), "args": None, "cfg": {"model": saved}}).eval()
+    torch.testing.assert_close(log_probabilities(again), log_probabilities(model), rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("form", FORMS)
