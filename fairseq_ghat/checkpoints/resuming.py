@@ -1,5 +1,6 @@
 """What grouped models do with the checkpoint they will load: built slim where it is, loaded with an explanation."""
 
+import copy
 import logging
 import os
 from argparse import Namespace
@@ -9,7 +10,8 @@ from typing import Any, Dict, List, Mapping, Optional
 import torch
 
 from fairseq_ghat.checkpoints.files import CheckpointError, newest_whole_checkpoint, read_checkpoint
-from fairseq_ghat.checkpoints.model_options import KEPT_HEADS, KeptHeads, model_options, options_by_name
+from fairseq_ghat.checkpoints.model_options import KEPT_HEADS, NotGroupable, flat_options, is_stock
+from fairseq_ghat.checkpoints.stock_comparison import check_against_fairseq
 from fairseq_ghat.modules.grouped_attention import grouped_attentions, remove_heads
 from fairseq_ghat.modules.grouping import Grouping, check_grouping_args
 
@@ -49,13 +51,33 @@ class CheckpointedModel:
         check_grouping_args(args)
         # fairseq-train builds from the command line, which knows nothing of a slim file's shapes; a model
         # that comes from a checkpoint brings its own record.
+        restored = None
         if not hasattr(args, KEPT_HEADS):
-            setattr(args, KEPT_HEADS, kept_heads_to_restore(args))
+            restored = state_to_restore(args)
+            setattr(args, KEPT_HEADS, getattr(flat_options(restored), KEPT_HEADS, None) if restored else None)
         model = super().build_model(args, task)
         model.grouping = Grouping.from_options(args)
         if args.kept_heads:
             remove_heads(model, args.kept_heads)
+        if restored and is_stock(restored):
+            model.check_restored(restored)
         return model
+
+    def check_restored(self, state: Mapping[str, Any]) -> None:
+        """Checks that the model computes, with the weights of a stock checkpoint, what fairseq's own class does.
+
+        Raises:
+            CheckpointError: if it does not; names the options in which the two differ.
+        """
+        filled = copy.deepcopy(self)
+        try:
+            super(CheckpointedModel, filled).load_state_dict(dict(state["model"]))
+        except (RuntimeError, KeyError):
+            return  # the trainer will load them too, and then says which layers do not fit
+        try:
+            check_against_fairseq(filled.eval(), state)
+        except NotGroupable as error:
+            raise CheckpointError(f"the checkpoint to go on from is another model than asked for: {error}") from error
 
     def load_state_dict(self, state_dict, strict=True, model_cfg=None, args=None):
         """As fairseq's, but says first which attention layers do not fit: the trainer hides the reason."""
@@ -91,8 +113,8 @@ def checkpoint_to_restore(args: Namespace) -> Optional[str]:
     return start_from
 
 
-def kept_heads_to_restore(args: Namespace) -> Optional[KeptHeads]:
-    """Heads that a slim checkpoint about to be loaded holds, by attention layer; None if it is not slim.
+def state_to_restore(args: Namespace) -> Optional[Dict[str, Any]]:
+    """The checkpoint that fairseq-train is about to load, or None.
 
     Args:
         args: the flat command line.
@@ -100,7 +122,7 @@ def kept_heads_to_restore(args: Namespace) -> Optional[KeptHeads]:
     Raises:
         CheckpointError: if the checkpoint is missing, truncated or not fairseq's; names flag or file, and the
             newest whole checkpoint of the same folder. Also if it was trained with another number of heads or
-            another option that no shape shows.
+            another option that no shape shows, or with one that this fairseq does not know.
     """
     path = checkpoint_to_restore(args)
     if path is None:
@@ -112,9 +134,12 @@ def kept_heads_to_restore(args: Namespace) -> Optional[KeptHeads]:
         if whole is None:
             raise
         raise CheckpointError(f"{error}. Newest whole checkpoint: `cp {whole} {path}` goes on from it") from error
-    trained = options_by_name(model_options(state))
+    try:
+        trained = vars(flat_options(state))
+    except NotGroupable as error:
+        raise CheckpointError(f"{path}: {error}") from error
     _check_shapeless(args, trained, path)
-    return trained.get(KEPT_HEADS)
+    return state
 
 
 def _check_shapeless(args: Namespace, trained: Mapping[str, Any], path: str) -> None:

@@ -12,13 +12,22 @@ from fairseq.dataclass.configs import GenerationConfig
 from fairseq.tasks.translation import TranslationTask
 
 from fairseq_ghat.checkpoints.files import CheckpointError
-from fairseq_ghat.checkpoints.stock_conversion import as_grouped_checkpoint
 from fairseq_ghat.cli import console
-from fairseq_ghat.cli.loading import InputError, check_data, load_checkpoint, load_split, load_task_and_model
+from fairseq_ghat.cli.loading import (
+    InputError,
+    check_data,
+    load_checkpoint,
+    load_split,
+    load_task_and_grouped_model,
+    load_task_and_model,
+)
 from fairseq_ghat.profiling.interleaved_runs import describe_interval, ratios, run_by_turns, spread
 from fairseq_ghat.profiling.parameters import describe_heads, heads_in_checkpoint
 from fairseq_ghat.profiling.peak_memory import peak_bytes, resident_bytes
 from fairseq_ghat.profiling.speed import Generation, TimedGenerator
+
+# The kind of a side that is a stock checkpoint's weights in our model.
+_AS_GROUPED = "ours, same weights"
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -79,7 +88,10 @@ class _Side:
     def __init__(self, path: str, state: Dict[str, Any], args, device: torch.device, kind: str):
         self.path, self.kind = path, kind
         self.heads = describe_heads(heads_in_checkpoint(state).values())
-        self.task, model = load_task_and_model(path, state, args.data)
+        if kind == _AS_GROUPED:
+            self.task, model = load_task_and_grouped_model(path, state, args.data, {})
+        else:
+            self.task, model = load_task_and_model(path, state, args.data)
         options = ("beam", "max_len_a", "max_len_b", "min_len")
         generation = GenerationConfig(**{name: getattr(args, name) for name in options})
         model.prepare_for_inference_(Namespace(generation=generation))
@@ -110,7 +122,7 @@ def _load_sides(args, device: torch.device) -> List[_Side]:
         sides.append(_Side(path, state, args, device, "ours" if grouped else "fairseq's"))
         if args.as_grouped and not grouped:
             try:
-                sides.append(_Side(path, as_grouped_checkpoint(state), args, device, "ours, same weights"))
+                sides.append(_Side(path, state, args, device, _AS_GROUPED))
             except ValueError as error:
                 raise InputError(f"CHECKPOINT {path}: --as-grouped: {error}") from error
     for side in sides[1:]:

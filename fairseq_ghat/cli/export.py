@@ -6,10 +6,10 @@ from pathlib import Path
 from fairseq.tasks.translation import TranslationTask
 
 from fairseq_ghat.checkpoints.files import CheckpointError
-from fairseq_ghat.checkpoints.stock_conversion import NotGroupable, as_grouped_checkpoint
+from fairseq_ghat.checkpoints.model_options import NotGroupable
 from fairseq_ghat.checkpoints.whole_file import NotWritten
 from fairseq_ghat.cli.console import check_minimum, check_out_folder, quiet_libraries
-from fairseq_ghat.cli.loading import InputError, check_data, load_checkpoint, load_split, load_task_and_model
+from fairseq_ghat.cli.loading import InputError, check_data, load_checkpoint, load_split, load_task_and_grouped_model
 from fairseq_ghat.modules.grouped_attention import heads_per_layer
 from fairseq_ghat.profiling.parameters import describe_heads
 
@@ -45,7 +45,7 @@ def main(argv=None) -> int:
     try:
         check_data(args.data)
         state = load_checkpoint(args.checkpoint, TranslationTask, "translation(_v2s)")
-        task, model = load_task_and_model(args.checkpoint, as_grouped_checkpoint(state), args.data)
+        task, model = load_task_and_grouped_model(args.checkpoint, state, args.data, {})
         load_split(task, args.data, "--subset", args.subset)
         pairs = first_pairs(task.dataset(args.subset), args.pairs)
         checked, quantized = write_model(model, task, pairs, out, args.quantization)

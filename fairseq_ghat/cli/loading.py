@@ -2,7 +2,7 @@
 
 from argparse import Namespace
 from pathlib import Path
-from typing import Any, Dict, List, Tuple, Union
+from typing import Any, Dict, List, Mapping, Tuple, Union
 
 from fairseq import checkpoint_utils, tasks, utils
 from fairseq.models import BaseFairseqModel
@@ -10,7 +10,9 @@ from fairseq.tasks import FairseqTask
 from omegaconf import open_dict
 
 from fairseq_ghat.checkpoints.files import read_checkpoint
-from fairseq_ghat.checkpoints.stock_conversion import SWITCHES
+from fairseq_ghat.checkpoints.model_options import SWITCHES, is_stock, model_options
+from fairseq_ghat.checkpoints.stock_comparison import check_against_fairseq
+from fairseq_ghat.checkpoints.stock_conversion import as_grouped_checkpoint
 
 
 class InputError(ValueError):
@@ -80,6 +82,35 @@ def load_task_and_model(
         unfit = f"CHECKPOINT {path}: does not fit DATA {data}, whose {which} types"
         raise InputError(f"{unfit}: {str(error)[-300:]}") from error
     return task, model.eval()
+
+
+def load_task_and_grouped_model(
+    path: Union[str, Path], state: Dict[str, Any], data: str, grouping: Mapping[str, Any], **task_options: Any
+) -> Tuple[FairseqTask, BaseFairseqModel]:
+    """As load_task_and_model, of a grouped model; that of a stock checkpoint is compared with fairseq's own class.
+
+    Args:
+        path: file of the checkpoint.
+        state: the checkpoint, from load_checkpoint; stays as it is.
+        data: folder that fairseq-preprocess made.
+        grouping: options of as_grouped_checkpoint.
+        task_options: options of the task that differ from the checkpoint's.
+
+    Returns:
+        The task, and the model in evaluation mode on the CPU.
+
+    Raises:
+        InputError: if the data have no dictionaries, or if the model does not fit them.
+        NotGroupable: if the checkpoint holds another model, or if the grouped one does not compute what it does.
+        ValueError: for a group count, feature or distance that is not allowed; names the flag.
+    """
+    grouped = as_grouped_checkpoint(state, **grouping)
+    # Gates and masks are not reached in a forward pass that is run again.
+    model_options(grouped).checkpoint_activations = False
+    task, model = load_task_and_model(path, grouped, data, **task_options)
+    if is_stock(state):
+        check_against_fairseq(model, state)
+    return task, model
 
 
 def check_data(data: str) -> None:

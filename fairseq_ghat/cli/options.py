@@ -9,8 +9,8 @@ from typing import Any, List, Mapping
 from fairseq.models import ARCH_CONFIG_REGISTRY, ARCH_MODEL_REGISTRY
 
 from fairseq_ghat.checkpoints.files import CheckpointError, read_checkpoint
-from fairseq_ghat.checkpoints.model_options import model_options
-from fairseq_ghat.checkpoints.stock_conversion import NotGroupable, as_grouped_checkpoint
+from fairseq_ghat.checkpoints.model_options import NotGroupable, model_options
+from fairseq_ghat.checkpoints.stock_conversion import as_grouped_checkpoint
 
 
 def training_options(state: Mapping[str, Any]) -> List[str]:

@@ -8,7 +8,7 @@ from typing import Any, Dict
 from fairseq.models import BaseFairseqModel
 
 from fairseq_ghat.checkpoints.files import CheckpointError, read_checkpoint
-from fairseq_ghat.checkpoints.stock_conversion import NotGroupable
+from fairseq_ghat.checkpoints.model_options import NotGroupable
 from fairseq_ghat.cli.console import check_minimum, quiet_libraries, table_of_records
 from fairseq_ghat.modules.grouped_attention import heads_per_layer
 from fairseq_ghat.profiling.model_building import build_arch, build_from_checkpoint

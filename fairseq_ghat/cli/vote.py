@@ -12,8 +12,8 @@ from fairseq.models import BaseFairseqModel
 from fairseq.tasks import FairseqTask
 
 from fairseq_ghat.checkpoints.files import CheckpointError, read_checkpoint
-from fairseq_ghat.checkpoints.model_options import KEPT_HEADS, for_inference, model_options
-from fairseq_ghat.checkpoints.stock_conversion import NotGroupable, as_grouped_checkpoint
+from fairseq_ghat.checkpoints.model_options import KEPT_HEADS, NotGroupable, for_inference, model_options
+from fairseq_ghat.checkpoints.stock_conversion import as_grouped_checkpoint
 from fairseq_ghat.cli.console import (
     add_run_options,
     check_minimum,
@@ -28,7 +28,7 @@ from fairseq_ghat.cli.loading import (
     data_files,
     load_checkpoint,
     load_split,
-    load_task_and_model,
+    load_task_and_grouped_model,
 )
 from fairseq_ghat.core.head_budget import BUDGETS
 from fairseq_ghat.core.hidden_units import DISTANCES
@@ -86,7 +86,7 @@ def main(argv=None) -> int:
     check_minimum(parser, args, vote_heads=1, max_tokens=1, batch_size=1, num_workers=0)
     try:
         check_data(args.data)
-        state = for_inference(_with_grouping(read_checkpoint(source), args))
+        state = for_inference(as_grouped_checkpoint(read_checkpoint(source), **_grouping(args)))
         batching = _batching(state, args)
         check_vote_options(batching)
         task, model = _load(args)
@@ -120,22 +120,19 @@ def main(argv=None) -> int:
     return 0
 
 
-def _with_grouping(state: Dict[str, Any], args) -> Dict[str, Any]:
-    """The checkpoint as one of a grouped model, with the options of the command line that say how it groups."""
+def _grouping(args) -> Dict[str, Any]:
+    """The options of the command line that say how heads are grouped."""
     groups = args.head_groups
     if groups is None and IMPORTANCES[args.keep_heads].one_per_group:
         groups = args.vote_heads  # as many as heads stay
-    grouping = {"group_feature": args.group_feature, "group_distance": args.group_distance}
-    return as_grouped_checkpoint(state, head_groups=groups, **grouping)
+    return {"head_groups": groups, "group_feature": args.group_feature, "group_distance": args.group_distance}
 
 
 def _load(args):
     """Task, with the voting split, and grouped model."""
-    state = _with_grouping(load_checkpoint(args.checkpoint, FairseqTask, "one of fairseq's or ours"), args)
-    # Gates are not reached in a forward pass that is run again.
-    model_options(state).checkpoint_activations = False
+    state = load_checkpoint(args.checkpoint, FairseqTask, "one of fairseq's or ours")
     languages = {name: getattr(args, name) for name in ("source_lang", "target_lang") if getattr(args, name)}
-    task, model = load_task_and_model(args.checkpoint, state, args.data, **languages)
+    task, model = load_task_and_grouped_model(args.checkpoint, state, args.data, _grouping(args), **languages)
     load_split(task, args.data, "--subset", args.subset)
     return task, model
 

@@ -1,14 +1,12 @@
 """Builds models without data: from an arch and the size of a vocabulary, or from a checkpoint alone."""
 
 import copy
-import re
 from argparse import Namespace
-from typing import Any, Dict, Mapping
+from typing import Any, Mapping
 
-from fairseq.data import Dictionary
 from fairseq.models import ARCH_CONFIG_REGISTRY, ARCH_MODEL_REGISTRY, BaseFairseqModel
-from torch import Tensor
 
+from fairseq_ghat.checkpoints.dictionary_task import DictionaryTask
 from fairseq_ghat.checkpoints.model_options import model_options
 from fairseq_ghat.checkpoints.stock_conversion import as_grouped_checkpoint
 from fairseq_ghat.models.ghat_transformer import GHATTransformerModel
@@ -17,16 +15,6 @@ from fairseq_ghat.modules.grouped_attention import grouped_attentions, remove_he
 
 _OURS = (GHATTransformerModel, GHATTransformerLanguageModel)
 _SPECIAL_SYMBOLS = 4
-
-
-class DictionaryTask:
-    """Stand-in for a task: a model asks its task for dictionaries only; sizes include fairseq's 4 special symbols."""
-
-    def __init__(self, source: int, target: int):
-        self.source_dictionary, self.target_dictionary = Dictionary(), Dictionary()
-        for dictionary, size in ((self.source_dictionary, source), (self.target_dictionary, target)):
-            for number in range(size - len(dictionary)):
-                dictionary.add_symbol(f"type{number}")
 
 
 def build_arch(arch: str, vocabulary: int, keep: int = 0) -> BaseFairseqModel:
@@ -71,13 +59,6 @@ def build_from_checkpoint(state: Mapping[str, Any]) -> BaseFairseqModel:
     """
     grouped = as_grouped_checkpoint(state)
     options, weights = copy.deepcopy(model_options(grouped)), dict(grouped["model"])
-    source, target = (_vocabulary_size(weights, side) for side in ("encoder", "decoder"))
-    model = ARCH_MODEL_REGISTRY[options.arch].build_model(options, DictionaryTask(source or target, target))
+    model = ARCH_MODEL_REGISTRY[options.arch].build_model(options, DictionaryTask.of_weights(weights))
     model.load_state_dict(weights, model_cfg=options)
     return model
-
-
-def _vocabulary_size(weights: Dict[str, Tensor], side: str) -> int:
-    """Rows of the embedding of one side, or of all parts of an adaptive one; 0 if the model lacks the side."""
-    table = re.compile(rf"{side}\.embed_tokens\.(embeddings\.\d+\.0\.)?weight")
-    return sum(tensor.size(0) for name, tensor in weights.items() if table.fullmatch(name))

@@ -6,7 +6,7 @@ from typing import Any, Dict, Iterable, Mapping
 
 from torch import Tensor
 
-from fairseq_ghat.checkpoints.model_options import model_options
+from fairseq_ghat.checkpoints.model_options import flat_options
 from fairseq_ghat.modules.grouped_attention import HEAD_MASK
 from fairseq_ghat.modules.transformer_layers import FUSED_COPIES
 from fairseq_ghat.pruning.slimming import kept_heads_in_state
@@ -37,7 +37,7 @@ def heads_in_checkpoint(state: Mapping[str, Any]) -> Dict[str, int]:
         return {name: len(kept) for name, kept in kept_heads.items()}
     # Only the options of fairseq's own model tell its heads.
     names = [key[: -len(".q_proj.weight")] for key in state["model"] if key.endswith(".q_proj.weight")]
-    options = model_options(state)
+    options = flat_options(state)
     return {name: getattr(options, f"{name.split('.')[0]}_attention_heads") for name in names}
 
 

@@ -14,9 +14,8 @@ from fairseq.dataclass.configs import GenerationConfig
 from fairseq.tasks.translation import TranslationTask
 from sacrebleu.metrics import BLEU
 
-from fairseq_ghat.checkpoints.stock_conversion import as_grouped_checkpoint
 from fairseq_ghat.cli.console import describe_machine, markdown_table, progress_line
-from fairseq_ghat.cli.loading import load_checkpoint, load_task_and_model
+from fairseq_ghat.cli.loading import load_checkpoint, load_task_and_grouped_model
 from fairseq_ghat.data.prepared import Prepared
 from fairseq_ghat.export.ctranslate2_model import first_pairs, write_model
 from fairseq_ghat.modules.grouped_attention import grouped_attentions
@@ -32,7 +31,7 @@ class FairseqSide:
     def __init__(self, name: str, path: str, args: Namespace):
         state = load_checkpoint(path, TranslationTask, "translation(_v2s)")
         self.name, self.size = name, Path(path).stat().st_size
-        self.task, self.model = load_task_and_model(path, as_grouped_checkpoint(state), str(args.data / "bin"))
+        self.task, self.model = load_task_and_grouped_model(path, state, str(args.data / "bin"), {})
         self.heads = describe_heads(layer.heads_computed for layer in grouped_attentions(self.model).values())
         self.max_len = args.max_len
         self.model.prepare_for_inference_(Namespace(generation=GenerationConfig()))

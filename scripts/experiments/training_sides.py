@@ -11,6 +11,7 @@ from fairseq.criterions.label_smoothed_cross_entropy import LabelSmoothedCrossEn
 from fairseq.models.transformer import TransformerModel
 from fairseq.models.transformer_lm import TransformerLanguageModel
 
+from fairseq_ghat.checkpoints.dictionary_task import DictionaryTask
 from fairseq_ghat.criterions.group_constrained import (
     GroupConstrainedCrossEntropy,
     GroupConstrainedCrossEntropyConfig,
@@ -21,7 +22,6 @@ from fairseq_ghat.models.ghat_transformer import GHATTransformerModel, ghat_base
 from fairseq_ghat.models.ghat_transformer_lm import GHATTransformerLanguageModel, ghat_base_lm_architecture
 from fairseq_ghat.modules.grouped_attention import grouped_attentions, remove_heads
 from fairseq_ghat.modules.grouping import FEATURES
-from fairseq_ghat.profiling.model_building import DictionaryTask
 
 STOCK, UNCONSTRAINED, STAGE_2 = "fairseq's transformer", "ours, no constraint", "ours, stage 2"
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from tiny_models import TinyTask, build_stock, lm_options, padded_batch, tiny_args
 
-from fairseq_ghat.checkpoints.stock_conversion import NotGroupable
+from fairseq_ghat.checkpoints.model_options import NotGroupable
 from fairseq_ghat.models.ghat_transformer_lm import GHATTransformerLanguageModel
 from fairseq_ghat.profiling.model_building import build_arch, build_from_checkpoint
 from fairseq_ghat.profiling.parameters import non_embedding_parameters

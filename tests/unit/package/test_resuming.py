@@ -5,15 +5,17 @@ import argparse
 import pytest
 import torch
 from commands import same_weights
-from tiny_models import build_grouped
+from tiny_models import TinyTask, build_grouped, build_stock, tiny_args
 
 from fairseq_ghat.checkpoints.files import CheckpointError, write_checkpoint
+from fairseq_ghat.checkpoints.model_options import KEPT_HEADS, flat_options
 from fairseq_ghat.checkpoints.resuming import (
     checkpoint_to_restore,
     explain_mismatch,
-    kept_heads_to_restore,
+    state_to_restore,
     task_state_to_resume,
 )
+from fairseq_ghat.models.ghat_transformer import GHATTransformerModel
 
 
 def command_line(tmp_path, restore_file="checkpoint_last.pt", finetune_from_model=None):
@@ -55,7 +57,8 @@ def test_heads_of_slim_full_and_stock_checkpoints(tmp_path):
     kept = {"encoder.layers.0.self_attn": [1, 5]}
     for options, expected in (({"kept_heads": kept}, kept), ({"kept_heads": None}, None), ({"arch": "stock"}, None)):
         saved(tmp_path / "checkpoint_last.pt", **options)
-        assert kept_heads_to_restore(command_line(tmp_path)) == expected
+        state = state_to_restore(command_line(tmp_path))
+        assert getattr(flat_options(state), KEPT_HEADS, None) == expected
 
 
 @pytest.mark.parametrize(
@@ -69,9 +72,35 @@ def test_options_that_no_shape_shows_must_be_those_of_the_checkpoint(tmp_path, n
     setattr(here, name, asked)
     message = f"--{name.replace('_', '-')}: {asked} here, but .*checkpoint_last.pt was trained with {trained};"
     with pytest.raises(CheckpointError, match=message):
-        kept_heads_to_restore(here)
+        state_to_restore(here)
     setattr(here, name, trained)
-    assert kept_heads_to_restore(here) is None
+    assert set(state_to_restore(here)) == {"model", "args"}
+
+
+def test_a_stock_checkpoint_that_would_compute_otherwise_is_not_gone_on_from(tmp_path):
+    """The shapes fit whether or not self-attention sees the source too."""
+    sizes = {"share_all_embeddings": True, "no_cross_attention": True}
+    trained = tiny_args(**sizes, cross_self_attention=True)
+    trained.arch = "transformer"
+    state = {"model": build_stock(**sizes, cross_self_attention=True).state_dict(), "args": trained}
+    write_checkpoint(state, tmp_path / "checkpoint_last.pt")
+
+    def build(**options):
+        args = tiny_args(**sizes, **options, **vars(command_line(tmp_path)))
+        return GHATTransformerModel.build_model(args, TinyTask())
+
+    with pytest.raises(CheckpointError, match="differs by .* may differ: cross_self_attention False for True"):
+        build(cross_self_attention=False)
+    torch.manual_seed(3)
+    model = build(cross_self_attention=True)
+    torch.manual_seed(3)
+    assert same_weights(model.state_dict(), build_grouped_at(3, **sizes, cross_self_attention=True))
+
+
+def build_grouped_at(seed, **options):
+    """Initial weights by name, of a model without a checkpoint to go on from."""
+    torch.manual_seed(seed)
+    return GHATTransformerModel.build_model(tiny_args(**options), TinyTask()).state_dict()
 
 
 def test_weights_that_differ_are_not_loaded_into_one(caplog):
@@ -119,13 +148,13 @@ def test_fairseq_2684_truncated_last_checkpoint_names_the_newest_whole_one(tmp_p
         f"{last}: cannot be read .*Newest whole checkpoint: `cp {tmp_path}/checkpoint_best.pt {last}` goes on from it"
     )
     with pytest.raises(CheckpointError, match=message):
-        kept_heads_to_restore(command_line(tmp_path))
+        state_to_restore(command_line(tmp_path))
 
 
 def test_truncated_checkpoint_without_a_whole_one_beside_it(tmp_path):
     (tmp_path / "checkpoint_last.pt").write_bytes(b"half")
     with pytest.raises(CheckpointError, match="cannot be read") as caught:
-        kept_heads_to_restore(command_line(tmp_path))
+        state_to_restore(command_line(tmp_path))
     assert "Newest whole" not in str(caught.value)
 
 

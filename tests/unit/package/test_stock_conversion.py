@@ -5,10 +5,14 @@ import copy
 
 import pytest
 import torch
-from tiny_models import TinyTask, build_stock, padded_batch, tiny_args
+from tiny_models import TinyTask, build_grouped, build_stock, padded_batch, tiny_args
 
-from fairseq_ghat.checkpoints.stock_conversion import NotGroupable, as_grouped_checkpoint
+from fairseq_ghat.checkpoints import stock_comparison
+from fairseq_ghat.checkpoints.model_options import NotGroupable
+from fairseq_ghat.checkpoints.stock_comparison import check_against_fairseq
+from fairseq_ghat.checkpoints.stock_conversion import as_grouped_checkpoint
 from fairseq_ghat.models.ghat_transformer import GHATTransformerModel
+from fairseq_ghat.profiling.model_building import build_from_checkpoint
 
 
 def stock_state(as_args=True, **options):
@@ -68,3 +72,72 @@ def test_other_models_are_refused_by_name():
     state = {"model": {}, "args": argparse.Namespace(arch="lstm"), "cfg": None}
     with pytest.raises(NotGroupable, match="its model is lstm, allowed are transformer, transformer_lm, "):
         as_grouped_checkpoint(state)
+
+
+@pytest.mark.parametrize(
+    "arch,options,named",
+    [
+        (
+            "transformer",
+            {"encoder": {"layers": 1, "moe_experts": 4}, "memory_slots": 3},
+            "encoder.moe_experts, mem",
+        ),
+        ("transformer_lm", {"decoder_layers": 1, "moe_freq": 2}, "moe_freq"),
+    ],
+)
+def test_options_that_fairseq_does_not_know_are_refused_by_name_where_they_are_on(arch, options, named):
+    with pytest.raises(NotGroupable, match=f"it uses {named}"):
+        as_grouped_checkpoint({"model": {}, "args": None, "cfg": {"model": {"_name": arch, **options}}})
+    off = {"_name": arch, "moe_freq": 0, "memory_slots": None}
+    as_grouped_checkpoint({"model": {}, "args": None, "cfg": {"model": off}})
+
+
+def test_character_level_language_models_are_refused():
+    state = {"model": {}, "args": None, "cfg": {"model": {"_name": "transformer_lm", "character_embeddings": True}}}
+    with pytest.raises(NotGroupable, match="--character-embeddings"):
+        as_grouped_checkpoint(state)
+
+
+def test_a_model_that_computes_otherwise_is_refused_with_the_options_that_differ():
+    state = stock_state(encoder_attention_heads=4, decoder_attention_heads=4)
+    model = GHATTransformerModel.build_model(tiny_args(encoder_attention_heads=8), TinyTask()).eval()
+    model.load_state_dict(state["model"])
+    with pytest.raises(NotGroupable, match="may differ: decoder_attention_heads 8 for 4, encoder_att"):
+        check_against_fairseq(model, state)
+
+
+@pytest.mark.parametrize("in_groups", [False, True])
+def test_files_of_embeddings_may_be_gone(in_groups):
+    """fairseq reads them anew to build a model, although the checkpoint holds their weights."""
+    state = stock_state(as_args=not in_groups, share_all_embeddings=False)
+    if in_groups:
+        sizes = {"embed_dim": 64, "layers": 2, "ffn_embed_dim": 128, "attention_heads": 8, "embed_path": "gone.vec"}
+        positions = {"max_source_positions": 64, "max_target_positions": 64}
+        state["cfg"] = {"model": {"_name": "transformer", "encoder": sizes, "decoder": sizes, **positions}}
+    else:
+        state["args"].encoder_embed_path = state["args"].decoder_embed_path = "gone.vec"
+    model = build_from_checkpoint(state).eval()
+    check_against_fairseq(model, state)
+
+
+def test_rounding_of_a_sharp_model_is_no_difference(monkeypatch):
+    """Six layers of large weights blow up float32's rounding; float64 tells that the models are one."""
+    state = stock_state(encoder_layers=6, decoder_layers=6, share_all_embeddings=False)
+    torch.manual_seed(1)
+    for name, weight in state["model"].items():
+        if weight.dim() == 2:
+            state["model"][name] = weight + torch.randn_like(weight)
+    model, stock = build_from_checkpoint(state).eval(), stock_comparison.fairseq_model(state)
+    monkeypatch.setattr(stock_comparison, "TOLERANCE", 5e-6)
+    with torch.no_grad():
+        outputs = [one(**padded_batch()["net_input"])[0].log_softmax(-1) for one in (model, stock)]
+    assert (outputs[0] - outputs[1]).abs().max() > 5e-6
+    check_against_fairseq(model, state)
+    assert model.decoder.output_projection.weight.dtype == torch.float32
+
+
+def test_comparison_needs_fairseqs_own_class():
+    state = stock_state()
+    del state["model"]["decoder.layers.0.fc1.weight"]
+    with pytest.raises(NotGroupable, match="fairseq's own class, with which it is compared, cannot be built"):
+        check_against_fairseq(build_grouped(), state)

@@ -12,6 +12,7 @@ from fairseq.criterions.cross_entropy import CrossEntropyCriterion
 from fairseq.criterions.label_smoothed_cross_entropy import LabelSmoothedCrossEntropyCriterion
 from tiny_models import half_products
 
+from fairseq_ghat.checkpoints.dictionary_task import DictionaryTask
 from fairseq_ghat.criterions.group_constrained import (
     GroupConstrainedCrossEntropy,
     GroupConstrainedLabelSmoothedCrossEntropy,
@@ -19,7 +20,6 @@ from fairseq_ghat.criterions.group_constrained import (
 from fairseq_ghat.modules.grouped_attention import heads_per_layer
 from fairseq_ghat.modules.grouping import FEATURES
 from fairseq_ghat.modules.transformer_layers import FUSED_COPIES
-from fairseq_ghat.profiling.model_building import DictionaryTask
 
 TINY = "--width 32 --layers 1 --heads 4 --tokens 64 --length 8 --vocabulary 50 --threads 1 --cpu".split()
 SIDES = [f"ours, {name}" for name in ("no constraint", "value", "attention", "output", "stage 2")]

@@ -12,8 +12,8 @@ from experiments.runner import BadInput, parsed
 from fairseq import tasks
 from fairseq.models import ARCH_MODEL_REGISTRY
 
+from fairseq_ghat.checkpoints.dictionary_task import DictionaryTask
 from fairseq_ghat.modules.grouped_attention import grouped_attentions, remove_heads
-from fairseq_ghat.profiling.model_building import DictionaryTask
 from fairseq_ghat.profiling.parameters import non_embedding_parameters
 
 SETTINGS = read_settings()
