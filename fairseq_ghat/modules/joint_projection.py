@@ -1,4 +1,4 @@
-"""Several linear projections of one input in one product: q, k and v of self-attention, k and v of cross attention.
+"""Several linear projections of one input together: q, k and v of self-attention, k and v of cross attention.
 
 Letters: J projections, T positions of B sentences, N = T*B, E input width, K heads of width D, O = K*D.
 """
@@ -37,7 +37,7 @@ def _addresses(projections: Sequence[nn.Linear]) -> List[int]:
 
 
 def can_be_joined(projections: Sequence[nn.Module]) -> bool:
-    """Whether projections may be computed as one product: plain, of one size, nobody listening, no autocast.
+    """Whether projections may be computed together: plain, of one size, nobody listening, no autocast.
 
     Hooks, as those of quantization noise, act on calls of a projection; autocast chooses the type within them.
     """
@@ -76,43 +76,30 @@ def project_jointly(
         (B, K, T, D) of each projection.
     """
     if joint is not None:
-        return _split(torch.baddbmm(joint.biases, _of_each(x, len(projections)), joint.weights), x, heads)
+        positions = x.reshape(-1, x.size(-1)).expand(len(projections), -1, -1)
+        product = torch.baddbmm(joint.biases, positions, joint.weights)  # (J, N, O)
+        return product.view(len(product), *x.shape[:2], heads, -1).permute(0, 2, 3, 1, 4).unbind()
     return _JointProduct.apply(x, heads, *(p.weight for p in projections), *(p.bias for p in projections))
 
 
-def _of_each(x: Tensor, count: int) -> Tensor:
-    """(T, B, E) -> (J, N, E), the same memory J times."""
-    return x.reshape(-1, x.size(-1)).expand(count, -1, -1)
-
-
-def _split(product: Tensor, x: Tensor, heads: int) -> Sequence[Tensor]:
-    """(J, N, O) -> (B, K, T, D) of each projection; x: (T, B, E)."""
-    return product.view(len(product), *x.shape[:2], heads, -1).permute(0, 2, 3, 1, 4).unbind()
-
-
 class _JointProduct(torch.autograd.Function):
-    """Keeps the input and the parameters for the backward pass, not the copies of the parameters."""
+    """One product after the other on the way out, so that no weight is copied; one for all on the way back."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, heads: int, *parameters: Tensor) -> Sequence[Tensor]:
-        count = len(parameters) // 2
-        ctx.save_for_backward(x, *parameters[:count])
-        weights, biases = torch.stack(parameters[:count]), torch.stack(parameters[count:])
-        product = torch.baddbmm(biases.unsqueeze(1), _of_each(x, count), weights.transpose(1, 2))
-        return _split(product, x, heads)
+    def forward(ctx: Any, x: Tensor, heads: int, *parameters: Tensor) -> Tuple[Tensor, ...]:
+        weights, biases = parameters[: len(parameters) // 2], parameters[len(parameters) // 2 :]
+        ctx.save_for_backward(x, *weights)
+        positions, split = x.reshape(-1, x.size(-1)), (*x.shape[:2], heads, -1)
+        products = (torch.addmm(bias, positions, weight.t()) for weight, bias in zip(weights, biases))
+        return tuple(product.view(split).permute(1, 2, 0, 3) for product in products)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> Tuple[Optional[Tensor], ...]:
         x, *weights = ctx.saved_tensors
-        # One copy, into the order of the product: (J, T, B, K, D) -> (J, N, O).
-        grad = torch.stack([each.permute(2, 0, 1, 3) for each in grads]).view(len(weights), -1, len(weights[0]))
-        x_grad = None
-        if ctx.needs_input_grad[0]:
-            of_each = grad.unbind()
-            x_grad = of_each[0] @ weights[0]
-            for one, weight in zip(of_each[1:], weights[1:]):
-                x_grad.addmm_(one, weight)
-            x_grad = x_grad.view(x.shape)
-        weight_grads = torch.bmm(grad.transpose(1, 2), _of_each(x, len(weights))).unbind()
-        return (x_grad, None, *weight_grads, *grad.sum(1).unbind())
+        count, positions = len(weights), x.reshape(-1, x.size(-1))
+        # One copy into the order of the products: (T, B, J, K, D) -> (N, J*O).
+        grad = torch.stack([each.permute(2, 0, 1, 3) for each in grads], dim=2).view(len(positions), -1)
+        x_grad = (grad @ torch.cat(weights)).view(x.shape) if ctx.needs_input_grad[0] else None
+        weight_grads = (grad.t() @ positions).view(count, -1, positions.size(1)).unbind()
+        return (x_grad, None, *weight_grads, *grad.sum(0).view(count, -1).unbind())
