@@ -72,8 +72,6 @@ def of_fused_kernel(mask: Optional[Tensor], padding: Optional[Tensor], dtype: to
     """
     if padding is None:
         return None if mask is None else mask.to(dtype)
-    if mask is None:
-        return _once(padding, dtype, lambda: _both(None, padding, dtype))
     return _once(padding, (id(mask), dtype), lambda: (mask, _both(mask, padding, dtype)))[1]
 
 

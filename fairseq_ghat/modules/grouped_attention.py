@@ -169,7 +169,7 @@ class GroupedAttention(MultiheadAttention):
         step: whether this is a step of decoding.
         """
         joint = None if torch.is_grad_enabled() else self._joint
-        # Without joint weights a step is too short to copy weights together for it.
+        # Without joint weights only the way back is shorter together, and a step of decoding has none.
         together = len(projections) > 1 and self._kept_features is None and not (step and joint is None)
         if not (together and can_be_joined(projections)):
             return [split_heads(self._project_in(projection, x), self.head_dim) for projection in projections]

@@ -107,20 +107,20 @@ def check_schedule(cfg: VotingToStayConfig) -> None:
         )
     if not votes(cfg):
         return
-    after = "or vote after training with ghat-vote"
+    later = "vote after training with ghat-vote"
     if cfg.store_ema and cfg.ema_fp32:
         raise ValueError(
             "--ema-fp32: not with a vote, which cannot reach the float32 copy of the shadow model to remove heads; "
-            f"leave it out, {after}"
+            f"leave it out, or {later}"
         )
     if cfg.ddp_backend == "slowmo":
         raise ValueError(
             "--ddp-backend slowmo: not with a vote, which removes parameters that SlowMo keeps copies of; allowed is "
-            f"pytorch_ddp (c10d) or legacy_ddp (no_c10d), {after}"
+            f"pytorch_ddp (c10d) or legacy_ddp (no_c10d), or {later}"
         )
     for flag, used in (("--use-bmuf", cfg.use_bmuf), ("--zero-sharding os", cfg.zero_sharding == "os")):
         if used:
-            raise ValueError(f"{flag}: not with a vote, which cannot cut what it keeps of the parameters; {after[3:]}")
+            raise ValueError(f"{flag}: not with a vote, which cannot cut what it keeps of the parameters; {later}")
 
 
 def check_vote_options(cfg: VotingToStayConfig) -> None:
