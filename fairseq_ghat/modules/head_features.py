@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from fairseq_ghat.core.gram_matrix import feature_gram, no_autocast
-from fairseq_ghat.core.output_refit import OutputMoments
+from fairseq_ghat.core.projection_refit import InputMoments
 from fairseq_ghat.modules.grouping import Grouping
 
 # A GroupedAttention, which knows this file and is not known here.
@@ -63,7 +63,7 @@ class RecordedFeatures:
         target_padding: Optional[Tensor] = None,
         grams: bool = True,
         pooled: bool = False,
-        moments: Optional[Mapping[Layer, OutputMoments]] = None,
+        moments: Optional[Mapping[Layer, InputMoments]] = None,
     ):
         self.names = {layer: name for name, layer in attentions.items()}
         self.layers = list(self.names)

@@ -13,7 +13,7 @@ from fairseq.logging import progress_bar
 from fairseq.tasks import FairseqTask
 from torch import Tensor, nn
 
-from fairseq_ghat.core.output_refit import OutputMoments
+from fairseq_ghat.core.projection_refit import InputMoments
 from fairseq_ghat.modules.grouped_attention import GroupedAttention, grouped_attentions, grouping_of
 from fairseq_ghat.modules.head_features import RecordedFeatures, target_padding
 
@@ -62,7 +62,7 @@ class Calibration:
         self.layers: List[GroupedAttention] = list(self.names)
         self._batches, self._count, self._padding_idx, self._to_device = batches, count, padding_idx, to_device
         self._limit, self._loss, self._reduce, self._moments_wanted = limit, loss, reduce, moments_wanted
-        self._moments: Optional[Dict[GroupedAttention, OutputMoments]] = None
+        self._moments: Optional[Dict[GroupedAttention, InputMoments]] = None
 
     def features(self, grams: bool = True, pooled: bool = False) -> Iterator[RecordedFeatures]:
         """What the heads compute for each batch, in one pass with the model frozen; no gradients while it lasts.
@@ -74,7 +74,7 @@ class Calibration:
         moments = None
         if self._moments_wanted and self._moments is None:
             moments = {
-                layer: OutputMoments(layer.heads_computed * layer.head_dim, layer.head_mask.device)
+                layer: InputMoments(layer.heads_computed * layer.head_dim, layer.head_mask.device)
                 for layer in self.layers
             }
         with frozen(self.model):
@@ -91,7 +91,7 @@ class Calibration:
             self.add_up(*(tensor for layer_moments in moments.values() for tensor in layer_moments.sums()))
             self._moments = moments
 
-    def output_moments(self) -> Dict[GroupedAttention, OutputMoments]:
+    def output_moments(self) -> Dict[GroupedAttention, InputMoments]:
         """Moments of the head outputs of each layer over the data of all workers; of a pass of their own if need be."""
         if self._moments is None:
             self._moments_wanted = True

@@ -5,7 +5,7 @@ from typing import Any, Dict, List, Mapping, Optional
 
 import torch
 
-from fairseq_ghat.core.output_refit import OutputMoments, SingularRefit, refit_output_projection
+from fairseq_ghat.core.projection_refit import InputMoments, SingularRefit, refit_projection
 from fairseq_ghat.modules.group_classifiers import GroupClassifiers
 from fairseq_ghat.modules.grouped_attention import GroupedAttention
 from fairseq_ghat.modules.head_slices import per_feature
@@ -50,7 +50,7 @@ def vote(
 
 @torch.no_grad()
 def refit_output_projections(
-    masks: Masks, moments: Mapping[GroupedAttention, OutputMoments], names: Mapping[GroupedAttention, str]
+    masks: Masks, moments: Mapping[GroupedAttention, InputMoments], names: Mapping[GroupedAttention, str]
 ) -> None:
     """Replaces weights (of the kept heads) and bias of the output projections; all layers, or none if one fails.
 
@@ -69,7 +69,7 @@ def refit_output_projections(
         if layer.out_proj.bias is None:
             raise ValueError(f"--refit output: {names[layer]} has an output projection without bias")
         try:
-            refitted[layer] = (features, *refit_output_projection(weight, moments[layer], features))
+            refitted[layer] = (features, *refit_projection(weight, moments[layer], features))
         except SingularRefit as error:
             raise ValueError(f"--refit output: {names[layer]}: {error}; use --refit none") from None
     for layer, (features, weight, bias_change) in refitted.items():

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from fairseq_ghat.core.head_scores import agreement, redundancy_scores
-from fairseq_ghat.core.output_refit import SingularRefit, dropped_error, refitted_error
+from fairseq_ghat.core.projection_refit import SingularRefit, dropped_error, refitted_error
 from fairseq_ghat.core.subset_search import Cost, best_subset, eliminate
 from fairseq_ghat.modules.grouped_attention import GroupedAttention
 from fairseq_ghat.modules.head_slices import per_feature

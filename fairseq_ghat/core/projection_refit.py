@@ -1,12 +1,13 @@
-"""Refit of the output projection to the heads that stay, by least squares, and the error that is left.
+"""Refit of a projection to the input features that stay, by least squares, and the error that is left.
 
-With o the concatenated head outputs of a position and y = W o + b the attention output, dropping heads keeps
-only W_S o_S + b of the kept features S. What the kept heads can say about the removed ones R,
+Attention and feed-forward layers end alike: a projection y = W x + b, of the concatenated head outputs or of the
+activations of the neurons. Removing heads or neurons keeps only W_S x_S + b of the kept features S. What those can say
+about the removed ones R,
 
-    min over D, c of  E || W_R o_R - D o_S - c ||^2 + r || D ||^2   =>   D = W_R Cov(o_R, o_S) (Cov(o_S, o_S) + r I)^-1,
-                                                                         c = W_R E[o_R] - D E[o_S],
+    min over D, c of  E || W_R x_R - D x_S - c ||^2 + r || D ||^2   =>   D = W_R Cov(x_R, x_S) (Cov(x_S, x_S) + r I)^-1,
+                                                                         c = W_R E[x_R] - D E[x_S],
 
-is added to the projection: W_S + D and b + c. Only the second moments and the mean of o are needed; they add
+is added to the projection: W_S + D and b + c. Only the second moments and the mean of x are needed; they add
 up over batches and workers. The paper does not have this step.
 """
 
@@ -18,19 +19,21 @@ from torch import Tensor
 # r, as a part of the mean variance of the kept features. Heads have directions with next to no variance; 1e-8 lets
 # D grow 200 times as large as W there, for nothing at the vote, and fine-tuning then has noise to work against.
 RIDGE = 1e-3
+# Features up to which products of a batch are taken in float64. A wide layer would spend most of the pass on them.
+EXACT_FEATURES = 1024
 
 
 class SingularRefit(ValueError):
     """The least squares have no reliable solution; the message says why."""
 
 
-class OutputMoments:
-    """Count, sum and second moments of the head outputs of one attention layer, in float64.
+class InputMoments:
+    """Count, sum and second moments of the input features of one projection, in float64.
 
     Attributes:
         count: positions seen, ().
-        total: sum of o, (F,), with F = H * D.
-        second: sum of o o^T, (F, F).
+        total: sum of x, (F,).
+        second: sum of x x^T, (F, F).
     """
 
     def __init__(self, features: int, device: Optional[torch.device] = None):
@@ -38,36 +41,39 @@ class OutputMoments:
         self.total = torch.zeros(features, dtype=torch.float64, device=device)
         self.second = torch.zeros(features, features, dtype=torch.float64, device=device)
 
-    def add(self, outputs: Tensor) -> None:
-        """Adds N positions: their concatenated head outputs, without padding, (N, F)."""
-        outputs = outputs.double()
-        self.count += outputs.size(0)
-        self.total += outputs.sum(0)
-        self.second += outputs.transpose(0, 1) @ outputs
+    def add(self, inputs: Tensor) -> None:
+        """Adds N positions, without padding, (N, F)."""
+        if inputs.size(1) <= EXACT_FEATURES:
+            inputs = inputs.double()
+        elif inputs.dtype != torch.float64:
+            inputs = inputs.float()
+        self.count += inputs.size(0)
+        self.total += inputs.sum(0, dtype=torch.float64)
+        self.second += inputs.transpose(0, 1) @ inputs
 
     def sums(self) -> List[Tensor]:
         """The tensors that add up over workers, to be reduced in place."""
         return [self.count, self.total, self.second]
 
     def mean(self) -> Tensor:
-        """Mean of o, (F,)."""
+        """Mean of x, (F,)."""
         return self.total / self.count
 
     def covariance(self) -> Tensor:
-        """Covariance of o, (F, F)."""
+        """Covariance of x, (F, F)."""
         mean = self.mean()
-        return self.second / self.count - mean[:, None] * mean[None, :]
+        return (self.second / self.count).sub_(mean[:, None] * mean[None, :])
 
 
-def refit_output_projection(
-    weight: Tensor, moments: OutputMoments, kept: Tensor, ridge: float = RIDGE
+def refit_projection(
+    weight: Tensor, moments: InputMoments, kept: Tensor, ridge: float = RIDGE
 ) -> Tuple[Tensor, Tensor]:
-    """Output projection of the kept features that best reproduces the full attention output.
+    """Projection of the kept features that best reproduces the output of all features.
 
     Args:
-        weight: of the full output projection, (E, F).
-        moments: of the head outputs over the data.
-        kept: features of the heads that stay, (F,) bool.
+        weight: of the full projection, (E, F).
+        moments: of its input over the data.
+        kept: features that stay, (F,) bool.
         ridge: r over the mean variance of the kept features; draws D towards 0, which is plain dropping.
 
     Returns:
@@ -87,40 +93,40 @@ def refit_output_projection(
     regularised.diagonal().add_(penalty)
     factor, failed = torch.linalg.cholesky_ex(regularised)
     if failed or not torch.isfinite(factor).all():
-        raise SingularRefit("the outputs of the kept heads are linearly dependent or not finite")
+        raise SingularRefit("the kept features are linearly dependent or not finite")
     removed_to_output = covariance[kept][:, ~kept] @ removed_weight.transpose(0, 1)  # (K, E)
     carried = torch.cholesky_solve(removed_to_output, factor).transpose(0, 1)  # (E, K)
     mean = moments.mean()
     return kept_weight + carried, removed_weight @ mean[~kept] - carried @ mean[kept]
 
 
-def dropped_error(weight: Tensor, moments: OutputMoments, kept: Tensor) -> float:
-    """E ||W_R o_R||^2: the mean squared error of plain removal (He et al. 2017, Eq. 1).
+def dropped_error(weight: Tensor, moments: InputMoments, kept: Tensor) -> float:
+    """E ||W_R x_R||^2: the mean squared error of plain removal (He et al. 2017, Eq. 1).
 
     That of no kept feature is the power of the output.
 
     Args:
-        weight: of the output projection, (E, F).
-        moments: of the head outputs over the data.
+        weight: of the projection, (E, F).
+        moments: of its input over the data.
         kept: features that stay, (F,) bool.
     """
     second = moments.second / moments.count
     return _power(weight.double()[:, ~kept], second[~kept][:, ~kept])
 
 
-def refitted_error(weight: Tensor, moments: OutputMoments, kept: Tensor) -> float:
-    """E ||W_R o_R - D o_S - c||^2: the mean squared error of removal with the refit's D and c.
+def refitted_error(weight: Tensor, moments: InputMoments, kept: Tensor) -> float:
+    """E ||W_R x_R - D x_S - c||^2: the mean squared error of removal with the refit's D and c.
 
     Args:
-        weight: of the output projection, (E, F).
-        moments: of the head outputs over the data.
+        weight: of the projection, (E, F).
+        moments: of its input over the data.
         kept: features that stay, (F,) bool.
 
     Raises:
-        SingularRefit: as refit_output_projection.
+        SingularRefit: as refit_projection.
     """
-    refitted, _ = refit_output_projection(weight, moments, kept)
-    # The error of position o is the full output minus the refitted one, a linear map of o without mean.
+    refitted, _ = refit_projection(weight, moments, kept)
+    # The error of position x is the full output minus the refitted one, a linear map of x without mean.
     lost = weight.double().clone()
     lost[:, kept] -= refitted
     return _power(lost, moments.covariance())

@@ -3,12 +3,13 @@
 import pytest
 import torch
 
-from fairseq_ghat.core.output_refit import (
+from fairseq_ghat.core.projection_refit import (
+    EXACT_FEATURES,
     RIDGE,
-    OutputMoments,
+    InputMoments,
     SingularRefit,
     dropped_error,
-    refit_output_projection,
+    refit_projection,
     refitted_error,
 )
 
@@ -22,7 +23,7 @@ def random_outputs(count=500, seed=0):
 
 
 def moments_of(outputs, batches=5):
-    moments = OutputMoments(8)
+    moments = InputMoments(8)
     for part in outputs.chunk(batches):
         moments.add(part)
     return moments
@@ -38,7 +39,7 @@ def test_removed_heads_that_kept_ones_can_express_come_back_exactly():
     combination = torch.randn(4, 4, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
     outputs[:, ~KEPT] = outputs[:, KEPT] @ combination + torch.tensor([1.0, -2.0, 0.3, 4.0], dtype=torch.float64)
     weight, bias = weight_and_bias()
-    new_weight, bias_change = refit_output_projection(weight, moments_of(outputs), KEPT, ridge=0)
+    new_weight, bias_change = refit_projection(weight, moments_of(outputs), KEPT, ridge=0)
     refitted = outputs[:, KEPT] @ new_weight.T + bias + bias_change
     torch.testing.assert_close(refitted, outputs @ weight.T + bias, rtol=1e-5, atol=1e-5)
 
@@ -53,7 +54,7 @@ def test_equals_explicit_least_squares(ridge):
     strength = (len(outputs) * ridge * outputs[:, KEPT].var(0, correction=0).mean()).sqrt()
     stay = strength * torch.eye(4, 5, dtype=torch.float64)
     expected = torch.linalg.lstsq(torch.cat([design, stay]), torch.cat([target, strength * weight[:, KEPT].T])).solution
-    new_weight, bias_change = refit_output_projection(weight, moments_of(outputs), KEPT, ridge)
+    new_weight, bias_change = refit_projection(weight, moments_of(outputs), KEPT, ridge)
     torch.testing.assert_close(new_weight, expected[:-1].T, rtol=1e-8, atol=1e-8)
     torch.testing.assert_close(bias + bias_change, expected[-1], rtol=1e-8, atol=1e-8)
 
@@ -63,8 +64,8 @@ def test_directions_without_variance_get_no_large_weights():
     outputs = random_outputs()
     outputs[:, 1] = outputs[:, 0] + 1e-4 * outputs[:, 1]
     weight, _ = weight_and_bias()
-    free, _ = refit_output_projection(weight, moments_of(outputs), KEPT, ridge=1e-12)
-    held, _ = refit_output_projection(weight, moments_of(outputs), KEPT)
+    free, _ = refit_projection(weight, moments_of(outputs), KEPT, ridge=1e-12)
+    held, _ = refit_projection(weight, moments_of(outputs), KEPT)
     assert free.norm() > 100 * weight.norm() and held.norm() < 3 * weight.norm()
 
 
@@ -72,7 +73,7 @@ def test_directions_without_variance_get_no_large_weights():
 def test_never_farther_from_the_full_output_than_dropping(seed):
     outputs = random_outputs(seed=seed)
     weight, bias = weight_and_bias(seed)
-    new_weight, bias_change = refit_output_projection(weight, moments_of(outputs), KEPT)
+    new_weight, bias_change = refit_projection(weight, moments_of(outputs), KEPT)
     full = outputs @ weight.T + bias
     refitted = outputs[:, KEPT] @ new_weight.T + bias + bias_change
     dropped = outputs[:, KEPT] @ weight[:, KEPT].T + bias
@@ -94,7 +95,7 @@ def test_float32_outputs_are_summed_in_float64():
 
 def test_too_few_positions_are_refused():
     with pytest.raises(SingularRefit, match="4 positions are too few for 4 kept features"):
-        refit_output_projection(weight_and_bias()[0], moments_of(random_outputs(4), batches=1), KEPT)
+        refit_projection(weight_and_bias()[0], moments_of(random_outputs(4), batches=1), KEPT)
 
 
 @pytest.mark.parametrize("where,value", [((slice(None), KEPT), 0), ((3, 0), float("inf"))], ids=["silent", "infinite"])
@@ -102,7 +103,7 @@ def test_kept_heads_that_are_silent_or_not_finite_are_refused(where, value):
     outputs = random_outputs()
     outputs[where] = value
     with pytest.raises(SingularRefit, match="linearly dependent or not finite"):
-        refit_output_projection(weight_and_bias()[0], moments_of(outputs), KEPT)
+        refit_projection(weight_and_bias()[0], moments_of(outputs), KEPT)
 
 
 @pytest.fixture
@@ -129,7 +130,7 @@ def test_error_of_plain_removal(layer):
 
 def test_error_after_the_refit(layer):
     outputs, weight, moments = layer
-    refitted, bias = refit_output_projection(weight, moments, KEPT)
+    refitted, bias = refit_projection(weight, moments, KEPT)
     lost = outputs @ weight.T - outputs[:, KEPT] @ refitted.T - bias
     assert refitted_error(weight, moments, KEPT) == pytest.approx(mean_square(lost), rel=1e-6)
     predictors, target = torch.cat([outputs[:, KEPT], torch.ones(500, 1)], 1), outputs @ weight.T
@@ -143,3 +144,15 @@ def test_refit_never_loses_more_and_all_features_lose_nothing(layer):
     everything = torch.ones(8, dtype=torch.bool)
     assert dropped_error(weight, moments, everything) == 0
     assert refitted_error(weight, moments, everything) == pytest.approx(0, abs=1e-9)
+
+
+def test_sums_of_a_wide_projection_are_float64_though_a_batch_is_multiplied_in_float32():
+    generator = torch.Generator().manual_seed(5)
+    inputs = torch.randn(64, EXACT_FEATURES + 8, generator=generator).relu()
+    moments = InputMoments(EXACT_FEATURES + 8)
+    for part in inputs.chunk(4):
+        moments.add(part)
+    exact = inputs.double().T @ inputs.double()
+    assert moments.second.dtype == torch.float64
+    assert 0 < (moments.second - exact).abs().max() < 1e-5 * exact.diagonal().max()
+    torch.testing.assert_close(moments.total, inputs.double().sum(0), rtol=1e-14, atol=1e-12)
