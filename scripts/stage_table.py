@@ -19,7 +19,7 @@ from sacrebleu.metrics import BLEU
 from fairseq_ghat.checkpoints.files import CheckpointError, read_checkpoint
 from fairseq_ghat.cli.console import markdown_table
 from fairseq_ghat.evaluation.generation_log import read_generation_log, read_lines
-from fairseq_ghat.profiling.parameters import describe_heads, heads_in_checkpoint, non_embedding_parameters
+from fairseq_ghat.profiling.parameters import describe_counts, heads_in_checkpoint, non_embedding_parameters
 
 Table = Tuple[List[str], List[List[str]], List[str]]  # titles of the last columns, rows, and lines below the table
 
@@ -62,7 +62,7 @@ def _translations(reference: Path, stages: Sequence[Sequence[str]]) -> Table:
             sizes = f"{log_path} has {len(log.hypotheses)} sentences, {reference} {len(references)}"
             raise ValueError(f"--stage {name}: {sizes}")
         score = bleu.corpus_score(log.hypotheses, [references]).score
-        heads = describe_heads(heads_in_checkpoint(state).values())
+        heads = describe_counts(heads_in_checkpoint(state).values())
         parameters = non_embedding_parameters(state["model"])
         rows.append([name, heads, f"{parameters:,}", f"{score:.1f}", f"{log.sentences_per_second:.1f}"])
         texts[name] = log.hypotheses

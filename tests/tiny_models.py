@@ -120,9 +120,12 @@ def keep_heads(model, heads):
     return model
 
 
-def kept_part(weights, kept, heads=8):
-    """Weights of a model, by name, cut down by hand to the heads kept in each layer."""
+def kept_part(weights, kept, heads=8, neurons=None):
+    """Weights of a model, by name, cut down by hand to the heads, and neurons, kept in each layer."""
     cut = dict(weights)
+    for layer, of_layer in (neurons or {}).items():
+        for name, axis in ((f"{layer}.fc1.weight", 0), (f"{layer}.fc1.bias", 0), (f"{layer}.fc2.weight", 1)):
+            cut[name] = torch.stack([weights[name].select(axis, neuron) for neuron in of_layer], axis)
     for layer, of_layer in kept.items():
         for projection in ("q_proj", "k_proj", "v_proj"):
             for kind in ("weight", "bias"):

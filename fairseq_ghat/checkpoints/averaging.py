@@ -1,15 +1,16 @@
 """Averages the weights of several checkpoints, as fairseq's own script does, which pip does not install."""
 
-from typing import Any, Dict, Optional, Sequence
+from typing import Any, Dict, List, Sequence
 
 import torch
 
 from fairseq_ghat.checkpoints.files import CheckpointError, read_checkpoint
-from fairseq_ghat.checkpoints.model_options import KEPT_HEADS, KeptHeads, model_options, options_by_name
+from fairseq_ghat.checkpoints.kept_units import RECORD
+from fairseq_ghat.checkpoints.model_options import model_options, options_by_name
 from fairseq_ghat.modules.grouped_attention import HEAD_MASK
 
 # What all refusals of other heads end with.
-_OTHER_HEADS = "voted and unvoted checkpoints, or ones that keep other heads, cannot be averaged"
+_OTHER_HEADS = "voted and unvoted checkpoints, or ones that keep other heads or neurons, cannot be averaged"
 
 
 def average_checkpoints(paths: Sequence[str]) -> Dict[str, Any]:
@@ -23,7 +24,7 @@ def average_checkpoints(paths: Sequence[str]) -> Dict[str, Any]:
             shapes, or the heads they keep; names both files.
     """
     first = read_checkpoint(paths[0])
-    reference, record = first["model"], _kept_heads(first)
+    reference, record = first["model"], _kept_units(first)
     sums = {
         k: v.to(torch.float64)
         for k, v in reference.items()
@@ -45,11 +46,9 @@ def average_checkpoints(paths: Sequence[str]) -> Dict[str, Any]:
                 sums[key] += value
             elif not torch.equal(value.to(reference[key].dtype), reference[key]):
                 raise CheckpointError(f"{path}: {key} differs from {paths[0]}: {_OTHER_HEADS}")
-        for layer, heads in (_kept_heads(state) or {}).items():
-            if record and heads != record[layer]:
-                raise CheckpointError(
-                    f"{path}: {layer} holds heads {heads}, in {paths[0]} {record[layer]}; {_OTHER_HEADS}"
-                )
+        for layer, units in _kept_units(state).items():
+            if units != record.get(layer, units):
+                raise CheckpointError(f"{path}: {layer} keeps {units}, in {paths[0]} {record[layer]}; {_OTHER_HEADS}")
     averaged = {k: v for k, v in first.items() if k != "last_optimizer_state"}
     averaged["model"] = {k: (sums[k] / len(paths)).to(v.dtype) if k in sums else v for k, v in reference.items()}
     # Tied embeddings stay tied in the file, hence as large as they were.
@@ -60,6 +59,7 @@ def average_checkpoints(paths: Sequence[str]) -> Dict[str, Any]:
     return averaged
 
 
-def _kept_heads(state: Dict[str, Any]) -> Optional[KeptHeads]:
-    """The record of the heads that a vote left in the model of a checkpoint; None where it has none."""
-    return options_by_name(model_options(state)).get(KEPT_HEADS)
+def _kept_units(state: Dict[str, Any]) -> Dict[str, List[int]]:
+    """The record of what a vote left in the model of a checkpoint, by layer name; empty where it has none."""
+    options = options_by_name(model_options(state))
+    return {layer: units for name in RECORD for layer, units in (options.get(name) or {}).items()}

@@ -10,10 +10,13 @@ from typing import Any, Dict, List, Mapping, Optional
 import torch
 
 from fairseq_ghat.checkpoints.files import CheckpointError, newest_whole_checkpoint, read_checkpoint
+from fairseq_ghat.checkpoints.kept_units import RECORD, cut_to_record
 from fairseq_ghat.checkpoints.model_options import KEPT_HEADS, NotGroupable, flat_options, is_stock
 from fairseq_ghat.checkpoints.stock_comparison import check_against_fairseq
-from fairseq_ghat.modules.grouped_attention import grouped_attentions, remove_heads
+from fairseq_ghat.modules.feed_forward import feed_forwards
+from fairseq_ghat.modules.grouped_attention import grouped_attentions
 from fairseq_ghat.modules.grouping import Grouping, check_grouping_args
+from fairseq_ghat.modules.unit_slices import SECOND_LINEAR
 
 logger = logging.getLogger(__name__)
 
@@ -54,11 +57,11 @@ class CheckpointedModel:
         restored = None
         if not hasattr(args, KEPT_HEADS):
             restored = state_to_restore(args)
-            setattr(args, KEPT_HEADS, getattr(flat_options(restored), KEPT_HEADS, None) if restored else None)
+            trained = flat_options(restored) if restored else Namespace()
+            vars(args).update({name: getattr(trained, name, None) for name in RECORD})
         model = super().build_model(args, task)
         model.grouping = Grouping.from_options(args)
-        if args.kept_heads:
-            remove_heads(model, args.kept_heads)
+        cut_to_record(model, args)
         if restored and is_stock(restored):
             model.check_restored(restored)
         return model
@@ -180,7 +183,7 @@ def check_tied_weights(model, state_dict) -> None:
 
 
 def explain_mismatch(model, state_dict) -> List[str]:
-    """Lines that name the attention layers whose heads differ between model and checkpoint."""
+    """Lines that name the layers whose heads or neurons differ between model and checkpoint."""
     lines = []
     for name, attention in grouped_attentions(model).items():
         weight = state_dict.get(f"{name}.q_proj.weight")
@@ -193,4 +196,8 @@ def explain_mismatch(model, state_dict) -> List[str]:
                 f"(query projection {tuple(attention.q_proj.weight.shape)}), "
                 f"the checkpoint holds {features / attention.head_dim:g} (query projection ({features}, {width}))"
             )
+    for name, layer in feed_forwards(model).items():
+        weight = state_dict.get(f"{name}.{SECOND_LINEAR}.weight")
+        if weight is not None and weight.size(1) != layer.units:
+            lines.append(f"{name}: the model expects {layer.units} neurons, the checkpoint holds {weight.size(1)}")
     return lines

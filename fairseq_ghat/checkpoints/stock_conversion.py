@@ -1,22 +1,28 @@
-"""Turns a checkpoint of fairseq's own transformer or language model into a grouped one with the same weights."""
+"""Turns checkpoints of fairseq's transformer or language model into grouped ones with the same weights, and back."""
 
 import copy
-from typing import Any, Dict, Mapping
+from dataclasses import fields
+from typing import Any, Dict, Mapping, Optional
 
+from fairseq.criterions import CRITERION_DATACLASS_REGISTRY
 from fairseq.dataclass.utils import omegaconf_no_object_check
 from fairseq.models import ARCH_CONFIG_REGISTRY, ARCH_MODEL_REGISTRY
 from fairseq.models.transformer_lm import TransformerLanguageModel
+from fairseq.tasks import TASK_DATACLASS_REGISTRY
 
+from fairseq_ghat.checkpoints.kept_units import RECORD
 from fairseq_ghat.checkpoints.model_options import (
     GROUPED_ARCHS,
-    KEPT_HEADS,
     SWITCHES,
     NotGroupable,
     arch_of,
     flat_options,
+    options_by_name,
 )
 from fairseq_ghat.checkpoints.resuming import CheckpointedModel
+from fairseq_ghat.modules.grouped_attention import HEAD_MASK
 from fairseq_ghat.modules.grouping import check_grouping_args
+from fairseq_ghat.modules.unit_slices import SECOND_LINEAR
 
 
 def as_grouped_checkpoint(state: Mapping[str, Any], **grouping: Any) -> Dict[str, Any]:
@@ -39,7 +45,7 @@ def as_grouped_checkpoint(state: Mapping[str, Any], **grouping: Any) -> Dict[str
     model = ARCH_MODEL_REGISTRY.get(options.arch)
     if model in GROUPED_ARCHS:
         options.arch = options._name = GROUPED_ARCHS[model]
-        setattr(options, KEPT_HEADS, None)
+        vars(options).update(dict.fromkeys(RECORD))
     elif model is None or not issubclass(model, CheckpointedModel):
         raise NotGroupable(
             f"its model is {options.arch}, allowed are transformer, transformer_lm, ghat_transformer and "
@@ -64,3 +70,52 @@ def as_grouped_checkpoint(state: Mapping[str, Any], **grouping: Any) -> Dict[str
         with omegaconf_no_object_check():
             grouped["cfg"]["model"] = options
     return grouped
+
+
+def as_stock_checkpoint(state: Mapping[str, Any]) -> Optional[Dict[str, Any]]:
+    """A copy of the checkpoint as one of fairseq's own model, which loads without this package; weights are shared.
+
+    Args:
+        state: of a grouped model.
+
+    Returns:
+        The checkpoint; None if fairseq's own model cannot have these weights, since heads were removed, or since the
+        feed-forward layers of a side differ in width.
+    """
+    options, weights = flat_options(state), dict(state["model"])
+    for name in [name for name in weights if name.endswith(f".{HEAD_MASK}")]:
+        mask = weights.pop(name)
+        if mask.numel() < getattr(options, f"{name.split('.')[0]}_attention_heads") or not mask.all():
+            return None
+    for side in ("encoder", "decoder"):
+        ending = f".{SECOND_LINEAR}.weight"
+        widths = {w.size(1) for name, w in weights.items() if name.startswith(side) and name.endswith(ending)}
+        if len(widths) > 1:
+            return None
+        for width in widths:
+            setattr(options, f"{side}_ffn_embed_dim", width)
+    for name in (*RECORD, *(name for name in vars(options) if name == "head_groups" or name.startswith("group_"))):
+        delattr(options, name)
+    language_model = issubclass(ARCH_MODEL_REGISTRY[arch_of(vars(options))], TransformerLanguageModel)
+    options.arch = options._name = "transformer_lm" if language_model else "transformer"
+    stock = {**state, "model": weights, "criterion": None}
+    if state.get("args") is not None:
+        stock["args"] = options
+    if state.get("cfg") is not None:
+        stock["cfg"] = copy.deepcopy(state["cfg"])
+        with omegaconf_no_object_check():
+            stock["cfg"]["model"] = options
+    for part, ours, dataclasses in (
+        ("task", "_v2s", TASK_DATACLASS_REGISTRY),
+        ("criterion", "group_constrained_", CRITERION_DATACLASS_REGISTRY),
+    ):
+        if hasattr(options, part):  # fairseq-train writes its whole command line into the options of the model
+            setattr(options, part, getattr(options, part).replace(ours, ""))
+        if stock.get("cfg") is not None:
+            given = options_by_name(stock["cfg"][part])
+            name = given["_name"].replace(ours, "")
+            known = {"_name": name, **{field.name: None for field in fields(dataclasses[name])}}
+            stock["cfg"][part] = {
+                option: value for option, value in {**given, "_name": name}.items() if option in known
+            }
+    return stock

@@ -22,7 +22,7 @@ from fairseq_ghat.cli.loading import (
     load_task_and_model,
 )
 from fairseq_ghat.profiling.interleaved_runs import describe_interval, ratios, run_by_turns, spread
-from fairseq_ghat.profiling.parameters import describe_heads, heads_in_checkpoint
+from fairseq_ghat.profiling.parameters import describe_counts, heads_in_checkpoint
 from fairseq_ghat.profiling.peak_memory import peak_bytes, resident_bytes
 from fairseq_ghat.profiling.speed import Generation, TimedGenerator
 
@@ -87,7 +87,7 @@ class _Side:
 
     def __init__(self, path: str, state: Dict[str, Any], args, device: torch.device, kind: str):
         self.path, self.kind = path, kind
-        self.heads = describe_heads(heads_in_checkpoint(state).values())
+        self.heads = describe_counts(heads_in_checkpoint(state).values())
         if kind == _AS_GROUPED:
             self.task, model = load_task_and_grouped_model(path, state, args.data, {})
         else:

@@ -16,6 +16,9 @@ import torch
 from fairseq_ghat.checkpoints.files import write_checkpoint
 from fairseq_ghat.checkpoints.whole_file import AnyPath, NotWritten, check_file, check_place
 
+# What a command says of a checkpoint that as_stock_checkpoint made.
+IS_STOCK = "; it is a checkpoint of fairseq's own model, which loads without this package"
+
 
 def add_run_options(parser: ArgumentParser) -> None:
     """Adds --no-progress-bar and --cpu."""

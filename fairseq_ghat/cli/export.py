@@ -11,7 +11,7 @@ from fairseq_ghat.checkpoints.whole_file import NotWritten
 from fairseq_ghat.cli.console import check_minimum, check_out_folder, quiet_libraries
 from fairseq_ghat.cli.loading import InputError, check_data, load_checkpoint, load_split, load_task_and_grouped_model
 from fairseq_ghat.modules.grouped_attention import heads_per_layer
-from fairseq_ghat.profiling.parameters import describe_heads
+from fairseq_ghat.profiling.parameters import describe_counts
 
 QUANTIZATIONS = ("float32", "float16", "bfloat16", "int16", "int8")
 
@@ -55,7 +55,7 @@ def main(argv=None) -> int:
         parser.error(str(error))
     except NotWritten as error:
         parser.error(f"OUT {error}")
-    heads = describe_heads(heads_per_layer(model).values())
+    heads = describe_counts(heads_per_layer(model).values())
     size = sum(file.stat().st_size for file in out.iterdir())
     print(f"{out}: {args.quantization}, attentions x heads {heads}, {size / 1e6:.1f} MB")
     print(f"  largest difference to fairseq in float32, log-probability of a token: {checked:.2g}")

@@ -15,7 +15,7 @@ from fairseq_ghat.checkpoints.files import CheckpointError
 from fairseq_ghat.cli import console
 from fairseq_ghat.cli.loading import InputError, load_checkpoint, load_split, load_task_and_model
 from fairseq_ghat.evaluation.perplexity import SUBWORDS, Perplexity, measure_perplexity
-from fairseq_ghat.profiling.parameters import describe_heads, heads_in_checkpoint, non_embedding_parameters
+from fairseq_ghat.profiling.parameters import describe_counts, heads_in_checkpoint, non_embedding_parameters
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -58,7 +58,7 @@ def main(argv=None) -> int:
         loaded = {path: _load(path, state, args, block) for path, state in states.items()}
         measured = {
             path: {
-                "heads": describe_heads(heads_in_checkpoint(states[path]).values()),
+                "heads": describe_counts(heads_in_checkpoint(states[path]).values()),
                 "parameters_without_embeddings": non_embedding_parameters(states[path]["model"]),
                 "subsets": {subset: _measure(path, task, model, subset, args) for subset in subsets},
             }

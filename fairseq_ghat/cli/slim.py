@@ -4,8 +4,8 @@ import argparse
 import os
 
 from fairseq_ghat.checkpoints.files import CheckpointError, read_checkpoint
-from fairseq_ghat.cli.console import check_out, write_out
-from fairseq_ghat.profiling.parameters import attention_weights, describe_heads, non_embedding_parameters
+from fairseq_ghat.cli.console import IS_STOCK, check_out, write_out
+from fairseq_ghat.profiling.parameters import attention_weights, describe_counts, non_embedding_parameters
 from fairseq_ghat.pruning.slimming import NotSlimmable, slim_checkpoint
 
 
@@ -26,8 +26,8 @@ def main(argv=None) -> int:
         parser.error(f"CHECKPOINT {source}: {error}")
     write_out(parser, slimmed.state, out)
 
-    print(f"{source} -> {out}")
-    before, after = (describe_heads(heads.values()) for heads in (slimmed.heads_before, slimmed.heads_after))
+    print(f"{source} -> {out}{IS_STOCK if slimmed.is_stock else ''}")
+    before, after = (describe_counts(heads.values()) for heads in (slimmed.heads_before, slimmed.heads_after))
     print(f"  heads per attention    {before} -> {after}")
     counts = {"attention weights": attention_weights, "parameters without embeddings": non_embedding_parameters}
     for quantity, count in counts.items():

@@ -1,4 +1,4 @@
-"""`ghat-stats CHECKPOINT...`: heads, parameters, FLOPs and file size of models, pruned or not."""
+"""`ghat-stats CHECKPOINT...`: heads, neurons, parameters, FLOPs and file size of models, pruned or not."""
 
 import argparse
 import json
@@ -10,9 +10,10 @@ from fairseq.models import BaseFairseqModel
 from fairseq_ghat.checkpoints.files import CheckpointError, read_checkpoint
 from fairseq_ghat.checkpoints.model_options import NotGroupable
 from fairseq_ghat.cli.console import check_minimum, quiet_libraries, table_of_records
+from fairseq_ghat.modules.feed_forward import neurons_per_layer
 from fairseq_ghat.modules.grouped_attention import heads_per_layer
 from fairseq_ghat.profiling.model_building import build_arch, build_from_checkpoint
-from fairseq_ghat.profiling.parameters import attention_weights, describe_heads, non_embedding_parameters
+from fairseq_ghat.profiling.parameters import attention_weights, describe_counts, non_embedding_parameters
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -66,6 +67,7 @@ def _measure(model: BaseFairseqModel, length: int) -> Dict[str, Any]:
     flops = count_flops(model, length)
     return {
         "heads": heads_per_layer(model),
+        "neurons": neurons_per_layer(model),
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "parameters_without_embeddings": non_embedding_parameters(weights),
         "attention_weights": attention_weights(weights),
@@ -81,7 +83,8 @@ def _table(figures: Dict[str, Dict[str, Any]], length: int) -> str:
         records.append(
             {
                 "model": name,
-                "attentions x heads": describe_heads(heads.values()),
+                "attentions x heads": describe_counts(heads.values()),
+                "feed-forwards x neurons": describe_counts(model["neurons"].values()),
                 "parameters": f"{model['parameters']:,}",
                 "without embeddings": f"{model['parameters_without_embeddings']:,}",
                 "attention weights": f"{model['attention_weights']:,}",
@@ -90,6 +93,7 @@ def _table(figures: Dict[str, Dict[str, Any]], length: int) -> str:
                 "file, MB": f"{model['file_bytes'] / 1e6:.1f}" if "file_bytes" in model else "",
             }
         )
-        if len(set(heads.values())) > 1:
-            uneven.append(f"{name}: {', '.join(f'{layer} {count}' for layer, count in heads.items())}")
+        for counts in (heads, model["neurons"]):
+            if len(set(counts.values())) > 1:
+                uneven.append(f"{name}: {', '.join(f'{layer} {count}' for layer, count in counts.items())}")
     return "\n".join([table_of_records(records), *uneven])

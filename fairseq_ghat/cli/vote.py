@@ -12,9 +12,12 @@ from fairseq.models import BaseFairseqModel
 from fairseq.tasks import FairseqTask
 
 from fairseq_ghat.checkpoints.files import CheckpointError, read_checkpoint
-from fairseq_ghat.checkpoints.model_options import KEPT_HEADS, NotGroupable, for_inference, model_options
-from fairseq_ghat.checkpoints.stock_conversion import as_grouped_checkpoint
+from fairseq_ghat.checkpoints.kept_units import record_kept
+from fairseq_ghat.checkpoints.model_options import NotGroupable, for_inference, model_options
+from fairseq_ghat.checkpoints.stock_comparison import check_against_fairseq
+from fairseq_ghat.checkpoints.stock_conversion import as_grouped_checkpoint, as_stock_checkpoint
 from fairseq_ghat.cli.console import (
+    IS_STOCK,
     add_run_options,
     check_minimum,
     check_out,
@@ -38,10 +41,10 @@ from fairseq_ghat.modules.group_classifiers import GroupClassifiers
 from fairseq_ghat.modules.grouped_attention import grouped_attentions, grouping_of, is_voted
 from fairseq_ghat.modules.grouping import FEATURES
 from fairseq_ghat.pruning.calibration import calibration_of
-from fairseq_ghat.pruning.importance.registry import IMPORTANCES
+from fairseq_ghat.pruning.importance.registry import IMPORTANCES, KEEP_HEADS
 from fairseq_ghat.pruning.options import REFITS
 from fairseq_ghat.pruning.vote import vote
-from fairseq_ghat.training.schedule import VotingToStayConfig, check_removable, check_vote_options
+from fairseq_ghat.training.schedule import VotingToStayConfig, check_neurons, check_removable, check_vote_options
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -57,13 +60,15 @@ def build_parser() -> argparse.ArgumentParser:
     add("--group-objective", choices=OBJECTIVES, default="metric", help="pattern score of the vote")
     add("--vote-by", choices=VOTE_BY, default="count", help="default: count")
     ways = "; ".join(f"{name}: {kind.summary} ({kind.paper})" for name, kind in IMPORTANCES.items())
-    choosing = {"choices": list(IMPORTANCES), "help": f"way of choosing heads (default: pillars). {ways}"}
+    choosing = {"choices": list(KEEP_HEADS), "help": f"way of choosing heads (default: pillars). {ways}"}
     add("--select", "--keep-heads", dest="keep_heads", default="pillars", **choosing)
     add("--vote-heads", type=int, metavar="K", help="heads that stay in each attention (default: C)")
     budget = "layer: K in every attention (default); model: K on average, wherever they are worth most"
     add("--vote-budget", choices=BUDGETS, default="layer", help=budget)
     gone = "with --vote-budget model: an attention may lose all its heads, then its sublayer is gone"
     add("--remove-sublayers", action="store_true", help=gone)
+    share = "neurons that stay in each feed-forward layer, a number or a share such as 0.5 (default: all)"
+    add("--ffn-neurons", metavar="N", help=share)
     add("--select-batches", type=int, metavar="N", help="batches to look at, at random (default: the split once)")
     add("--gate-lr", type=float, help="of learned gates (default: 0.1 for l0, 0.2 for subset)")
     add("--refit", choices=REFITS, default="output", help="default: output")
@@ -83,6 +88,8 @@ def main(argv=None) -> int:
     quiet_libraries(logging.INFO, sys.stdout)
     source, out = args.checkpoint, args.out
     check_out(parser, out, {"CHECKPOINT": [source], "DATA": data_files(args.data)})
+    if args.keep_heads == "all" and args.ffn_neurons is None:
+        parser.error("--keep-heads all: allowed only with --ffn-neurons, nothing would be removed")
     check_minimum(parser, args, vote_heads=1, max_tokens=1, batch_size=1, num_workers=0)
     try:
         check_data(args.data)
@@ -94,6 +101,7 @@ def main(argv=None) -> int:
         if is_voted(model):
             raise NotGroupable("it was voted on already")
         check_removable(batching, grouped_attentions(model), grouping_of(model).groups)
+        check_neurons(batching, model)
         _check_sizes(task, model, batching, args.subset)
     except (CheckpointError, InputError) as error:
         parser.error(str(error))
@@ -112,18 +120,26 @@ def main(argv=None) -> int:
         kept = vote(calibration, batching, classifiers)
     except ValueError as error:
         parser.error(str(error))
-    setattr(model_options(state), KEPT_HEADS, kept)
-    write_out(parser, {**state, "model": utils.move_to_cpu(model.state_dict())}, out)
-    heads = sum(layer.num_heads for layer in grouped_attentions(model).values())
-    staying = sum(map(len, kept.values()))
-    print(f"{out}: {staying} of {heads} heads stay, the others are removed")
+    record_kept(model_options(state), kept)
+    voted = {**state, "model": utils.move_to_cpu(model.state_dict())}
+    stock = as_stock_checkpoint(voted)
+    if stock is not None:
+        check_against_fairseq(model.cpu().eval(), stock)
+    write_out(parser, stock or voted, out)
+    counts = {"heads": kept.heads, "neurons": kept.neurons}
+    stay = " and ".join(
+        f"{sum(len(units) for units, _ in layers.values())} of {sum(of for _, of in layers.values())} {kind}"
+        for kind, layers in counts.items()
+        if layers
+    )
+    print(f"{out}: {stay} stay, the others are removed{IS_STOCK if stock else ''}")
     return 0
 
 
 def _grouping(args) -> Dict[str, Any]:
     """The options of the command line that say how heads are grouped."""
     groups = args.head_groups
-    if groups is None and IMPORTANCES[args.keep_heads].one_per_group:
+    if groups is None and KEEP_HEADS[args.keep_heads].one_per_group:
         groups = args.vote_heads  # as many as heads stay
     return {"head_groups": groups, "group_feature": args.group_feature, "group_distance": args.group_distance}
 

@@ -89,3 +89,27 @@ def _remove_block(inverse: Tensor, projection: Tensor, steps: int) -> Tuple[Tens
     inverse = inverse[stay][:, stay].addmm_(columns[stay], columns[stay].transpose(0, 1), alpha=-1)
     projection = projection[:, stay].addmm_(rows, columns[stay].transpose(0, 1), alpha=-1)
     return torch.tensor(gone, device=inverse.device), torch.stack(added), inverse, projection, stay
+
+
+def eliminate_without_refit(weight: Tensor, moments: Tensor) -> Tuple[Tensor, Tensor]:
+    """As eliminate_features where the weights that stay are not changed: removing R costs tr(W_R M_RR W_R^T).
+
+    Args:
+        weight: W, of the full projection, (E, F).
+        moments: M, of its input, (F, F): second moments for plain removal, the covariance where the bias takes the
+            mean of what is removed.
+
+    Returns:
+        Indexes of the features in the order they go, (F,), and the cost after each, (F,), the last one that of no
+        feature at all; float64. A feature that takes an error of others away can lower the cost.
+    """
+    products = (weight.transpose(0, 1).double() @ weight.double()) * moments.double()
+    added = products.diagonal().clone()  # by the removal of each feature, beside those that are gone
+    order, costs = [], []
+    for _ in range(weight.size(1)):
+        feature = int(added.argmin())
+        order.append(feature)
+        costs.append(added[feature].clone())
+        added += 2 * products[feature]
+        added[feature] = torch.inf
+    return torch.tensor(order, device=weight.device), torch.stack(costs).cumsum(0)

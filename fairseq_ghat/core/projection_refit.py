@@ -100,17 +100,22 @@ def refit_projection(
     return kept_weight + carried, removed_weight @ mean[~kept] - carried @ mean[kept]
 
 
-def dropped_error(weight: Tensor, moments: InputMoments, kept: Tensor) -> float:
+def mean_into_bias(weight: Tensor, moments: InputMoments, kept: Tensor) -> Tuple[Tensor, Tensor]:
+    """As refit_projection with D = 0: the weights that stay are not changed, the bias takes W_R E[x_R]."""
+    weight = weight.double()
+    return weight[:, kept], weight[:, ~kept] @ moments.mean()[~kept]
+
+
+def dropped_error(weight: Tensor, second: Tensor, kept: Tensor) -> float:
     """E ||W_R x_R||^2: the mean squared error of plain removal (He et al. 2017, Eq. 1).
 
     That of no kept feature is the power of the output.
 
     Args:
         weight: of the projection, (E, F).
-        moments: of its input over the data.
+        second: second moments of its input, (F, F); the covariance where the bias takes the mean of what is removed.
         kept: features that stay, (F,) bool.
     """
-    second = moments.second / moments.count
     return _power(weight.double()[:, ~kept], second[~kept][:, ~kept])
 
 

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from fairseq_ghat.modules.grouped_attention import GroupedAttention
-from fairseq_ghat.modules.head_slices import INPUT_PROJECTIONS, kept_features
+from fairseq_ghat.modules.unit_slices import INPUT_PROJECTIONS, kept_features
 
 # Name of a projection -> its weight and bias.
 Projections = Dict[str, Tuple[Tensor, Tensor]]

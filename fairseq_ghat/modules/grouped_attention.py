@@ -20,14 +20,13 @@ from fairseq_ghat.modules.attention_kernels import (
 from fairseq_ghat.modules.attention_masks import queries_without_keys
 from fairseq_ghat.modules.grouping import Grouping
 from fairseq_ghat.modules.head_features import HeadMaps, RecordedFeatures
-from fairseq_ghat.modules.head_slices import (
+from fairseq_ghat.modules.joint_projection import JointWeights, can_be_joined, project_jointly
+from fairseq_ghat.modules.unit_slices import (
     INPUT_PROJECTIONS,
     OUTPUT_PROJECTION,
-    head_axis,
+    cut_projections,
     kept_features,
-    slice_parameter,
 )
-from fairseq_ghat.modules.joint_projection import JointWeights, can_be_joined, project_jointly
 
 HEAD_MASK = "head_mask"
 # Values of a head mask. Two tell that a vote has taken place, also where every head stays.
@@ -38,7 +37,7 @@ class GroupedAttention(MultiheadAttention):
     """fairseq's multi-head attention, the same numbers, with three things more.
 
     It hands over the feature maps of its heads where asked (RecordedFeatures); its projections can be cut down to
-    some of the heads, as a vote does (`remove_heads`); and it can compute some of the heads it holds
+    some of the heads, as a vote does (`remove_units`); and it can compute some of the heads it holds
     (`set_head_mask`), by gathering their rows and columns of the projections: to measure what would be if the others
     were gone, and for checkpoints of earlier versions, whose vote left a mask.
 
@@ -90,6 +89,26 @@ class GroupedAttention(MultiheadAttention):
         return self._kept_features.numel() // self.head_dim
 
     @property
+    def units(self) -> int:
+        """As RemovableUnits: its units are the heads."""
+        return self.heads_held
+
+    @property
+    def unit_features(self) -> int:
+        """As RemovableUnits."""
+        return self.head_dim
+
+    @property
+    def holder(self) -> nn.Module:
+        """As RemovableUnits."""
+        return self
+
+    @property
+    def projection(self) -> nn.Linear:
+        """As RemovableUnits."""
+        return self.out_proj
+
+    @property
     def voted(self) -> bool:
         """Whether a vote has taken place, or heads were removed. Costs no look at the device."""
         return self._voted
@@ -122,25 +141,15 @@ class GroupedAttention(MultiheadAttention):
         self._kept_features = None if bool(kept.all()) else kept_features(kept, self.head_dim)
         self._voted = self.heads_held < self.num_heads or bool((self.head_mask != NO_VOTE_YET).any())
 
-    def remove_heads(self, kept: Sequence[int]) -> None:
+    def remove_units(self, kept: Sequence[int]) -> None:
         """Cuts the projections down to the heads that stay, for good, and records that a vote took place.
-
-        The parameters stay the same objects, so that an optimizer goes on with them; what has their shape elsewhere,
-        such as its state, must be cut likewise. Gradients are dropped.
 
         Args:
             kept: indexes of the heads among those held, increasing.
         """
         mask = torch.zeros(self.heads_held, dtype=torch.bool, device="cpu")
         mask[list(kept)] = True
-        features = kept_features(mask, self.head_dim)
-        for name, parameter in self.named_parameters():
-            if head_axis(name) is not None:
-                parameter.grad = None
-                parameter.data = slice_parameter(name, parameter.data, features)
-        for projection in (*INPUT_PROJECTIONS, OUTPUT_PROJECTION):
-            linear = getattr(self, projection)
-            linear.out_features, linear.in_features = linear.weight.shape
+        cut_projections(self, (*INPUT_PROJECTIONS, OUTPUT_PROJECTION), kept_features(mask, self.head_dim))
         self.head_mask = torch.full_like(self.head_mask[: len(kept)], VOTED_TO_STAY)
         self._kept_features, self._voted = None, True
 
@@ -380,4 +389,4 @@ def remove_heads(model: nn.Module, kept_heads: Mapping[str, List[int]]) -> None:
             allowed = f"increasing indexes in 0..{heads - 1}"
             raise ValueError(f"heads to keep: {name} keeps heads {kept}, allowed are {allowed}")
     for name, kept in kept_heads.items():
-        attentions[name].remove_heads(kept)
+        attentions[name].remove_units(kept)

@@ -1,4 +1,4 @@
-"""What the method takes from the feature maps of the heads while a model computes: Gram matrices, means, moments."""
+"""What the method takes from the feature maps of the heads while a model computes: Gram matrices, means."""
 
 from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Optional, Tuple
 
@@ -7,7 +7,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from fairseq_ghat.core.gram_matrix import feature_gram, no_autocast
-from fairseq_ghat.core.projection_refit import InputMoments
 from fairseq_ghat.modules.grouping import Grouping
 
 # A GroupedAttention, which knows this file and is not known here.
@@ -47,7 +46,6 @@ class RecordedFeatures:
             of its queries are padding. None where there is no padding, or no cross attention.
         grams: whether feature Gram matrices are wanted.
         pooled: whether pooled features are wanted.
-        moments: of the head outputs of each layer, to add to; None where they are not wanted.
 
     Attributes:
         names: of the attention layers.
@@ -63,12 +61,11 @@ class RecordedFeatures:
         target_padding: Optional[Tensor] = None,
         grams: bool = True,
         pooled: bool = False,
-        moments: Optional[Mapping[Layer, InputMoments]] = None,
     ):
         self.names = {layer: name for name, layer in attentions.items()}
         self.layers = list(self.names)
         self.grouping, self._target_padding = grouping, target_padding
-        self._grams_wanted, self._pooled_wanted, self._moments = grams, pooled, moments
+        self._grams_wanted, self._pooled_wanted = grams, pooled
         self._grams: Dict[Layer, Tensor] = {}
         self._pooled: Dict[Layer, Tensor] = {}
         self.needs_weights = grouping.feature == "attention" and (grams or pooled)
@@ -91,10 +88,6 @@ class RecordedFeatures:
                 self._grams[layer] = self._grams[layer] + gram if layer in self._grams else gram
             if self._pooled_wanted:
                 self._pooled[layer] = pool_heads(features, padding)
-        if self._moments is not None:
-            padding = self._query_padding(layer, maps)
-            outputs = maps.output.permute(0, 2, 1, 3).flatten(2)  # (B, T, H*D)
-            self._moments[layer].add(outputs.flatten(0, 1) if padding is None else outputs[~padding.bool()])
 
     def in_use(self, layer: Layer, maps: HeadMaps) -> Tuple[Tensor, Optional[Tensor]]:
         """The feature map that heads are grouped by, (B, H, X, Y), and the padding of its positions, (B, X) or None."""

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from fairseq_ghat.modules.grouped_attention import GroupedAttention, grouped_attentions
-from fairseq_ghat.modules.head_slices import per_feature
+from fairseq_ghat.modules.unit_slices import per_feature
 
 
 class HeadGates:

@@ -41,6 +41,6 @@ def heads_in_checkpoint(state: Mapping[str, Any]) -> Dict[str, int]:
     return {name: getattr(options, f"{name.split('.')[0]}_attention_heads") for name in names}
 
 
-def describe_heads(counts: Iterable[int]) -> str:
-    """The text 'layers x heads' of the heads of each layer: '18 x 8', or '16 x 2, 2 x 3' where layers differ."""
+def describe_counts(counts: Iterable[int]) -> str:
+    """The text 'layers x units' of the heads or neurons of layers: '18 x 8', or '16 x 2, 2 x 3' where they differ."""
     return ", ".join(f"{layers} x {count}" for count, layers in sorted(Counter(counts).items()))

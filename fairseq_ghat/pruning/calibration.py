@@ -1,8 +1,9 @@
 """Passes over the data with the model frozen, in the batches of training, as ways of choosing heads need them."""
 
+import logging
 from contextlib import contextmanager
 from itertools import islice
-from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Tuple
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple, TypeVar
 
 import torch
 from fairseq import utils
@@ -14,9 +15,18 @@ from fairseq.tasks import FairseqTask
 from torch import Tensor, nn
 
 from fairseq_ghat.core.projection_refit import InputMoments
+from fairseq_ghat.modules.feed_forward import FeedForward, feed_forwards
 from fairseq_ghat.modules.grouped_attention import GroupedAttention, grouped_attentions, grouping_of
-from fairseq_ghat.modules.head_features import RecordedFeatures, target_padding
+from fairseq_ghat.modules.head_features import RecordedFeatures
+from fairseq_ghat.modules.projection_inputs import adding_moments, paddings
+from fairseq_ghat.modules.removable_units import RemovableUnits
 
+logger = logging.getLogger(__name__)
+
+# Most memory for moments at a time, in bytes; those of 2,048 neurons are 32 MiB, of 4,096 are 128 MiB.
+MOST_BYTES = 2**30
+
+Layer = TypeVar("Layer", bound=RemovableUnits)
 Sample = Dict[str, Any]
 # From a model and a sample, the summed task loss and the number of target tokens.
 Loss = Callable[[nn.Module, Sample], Tuple[Tensor, int]]
@@ -36,12 +46,12 @@ class Calibration:
         limit: batches to look at; the whole share if None.
         loss: the task's loss; only ways of choosing that take gradients use it.
         reduce: sums a tensor over all workers, in place; None for a worker that is alone.
-        moments_wanted: whether output_moments will be asked for, so that the first pass gathers them too.
 
     Attributes:
         grouping: of the model.
-        names: of the attention layers, in a fixed order.
+        names: of the attention and the feed-forward layers, in a fixed order.
         layers: the attention layers, in that order.
+        feed_forwards: the feed-forward layers, in that order.
     """
 
     def __init__(
@@ -54,15 +64,21 @@ class Calibration:
         limit: Optional[int] = None,
         loss: Optional[Loss] = None,
         reduce: Optional[Reduce] = None,
-        moments_wanted: bool = False,
     ):
         self.model, self.grouping = model, grouping_of(model)
-        self._attentions = grouped_attentions(model)
-        self.names = {layer: name for name, layer in self._attentions.items()}
-        self.layers: List[GroupedAttention] = list(self.names)
+        self._attentions, feed_forward_layers = grouped_attentions(model), feed_forwards(model)
+        self.layers: List[GroupedAttention] = list(self._attentions.values())
+        self.feed_forwards: List[FeedForward] = list(feed_forward_layers.values())
+        named: Dict[str, RemovableUnits] = {**self._attentions, **feed_forward_layers}
+        self.names = {layer: name for name, layer in named.items()}
         self._batches, self._count, self._padding_idx, self._to_device = batches, count, padding_idx, to_device
-        self._limit, self._loss, self._reduce, self._moments_wanted = limit, loss, reduce, moments_wanted
-        self._moments: Optional[Dict[GroupedAttention, InputMoments]] = None
+        self._limit, self._loss, self._reduce = limit, loss, reduce
+        self._moments_expected: List[RemovableUnits] = []
+        self._moments: Dict[Any, InputMoments] = {}
+
+    def expect_moments(self, layers: Iterable[RemovableUnits]) -> None:
+        """Says whose moments will be asked for: they are gathered in the next pass, if MOST_BYTES allow them all."""
+        self._moments_expected = list(layers)
 
     def features(self, grams: bool = True, pooled: bool = False) -> Iterator[RecordedFeatures]:
         """What the heads compute for each batch, in one pass with the model frozen; no gradients while it lasts.
@@ -71,34 +87,48 @@ class Calibration:
             grams: whether feature Gram matrices are wanted.
             pooled: whether pooled features are wanted.
         """
-        moments = None
-        if self._moments_wanted and self._moments is None:
-            moments = {
-                layer: InputMoments(layer.heads_computed * layer.head_dim, layer.head_mask.device)
-                for layer in self.layers
-            }
+        parts = _parts([layer for layer in self._moments_expected if layer not in self._moments])
+        moments = _empty_moments(parts[0]) if len(parts) == 1 else {}
+        for sample, padding in self._pass(moments):
+            with RecordedFeatures(self._attentions, self.grouping, padding, grams, pooled) as features:
+                self.model(**sample["net_input"])
+            yield features
+        self._moments.update(moments)
+
+    def moments(self, layers: Iterable[Layer]) -> Iterator[Dict[Layer, InputMoments]]:
+        """Moments of what goes into the projections of layers, over the data of all workers.
+
+        Args:
+            layers: whose moments are wanted.
+
+        Yields:
+            The moments of as many layers at a time as MOST_BYTES allow, by layer; each time of a pass of their own if
+            need be. If those are all, they are kept, and the next call takes no pass.
+        """
+        parts = _parts(list(layers))
+        for part in parts:
+            missing = _empty_moments([layer for layer in part if layer not in self._moments])
+            if missing:
+                for sample, _ in self._pass(missing):
+                    self.model(**sample["net_input"])
+            held = {layer: (missing if layer in missing else self._moments)[layer] for layer in part}
+            if len(parts) == 1:
+                self._moments.update(held)
+            yield held
+
+    def _pass(self, moments: Mapping[RemovableUnits, InputMoments]) -> Iterator[Tuple[Sample, Optional[Tensor]]]:
+        """The samples and the padding of their decoder input; running the model on one adds to the moments."""
+        if moments:
+            size = sum(layer_moments.second.numel() * 8 for layer_moments in moments.values()) / 2**20
+            logger.info("vote: moments of %d projections take %.0f MiB", len(moments), size)
         with frozen(self.model):
             for sample in self.samples():
                 if not sample:
                     continue
-                padding = target_padding(sample["net_input"], self._padding_idx)
-                with RecordedFeatures(
-                    self._attentions, self.grouping, padding, grams=grams, pooled=pooled, moments=moments
-                ) as features:
-                    self.model(**sample["net_input"])
-                yield features
-        if moments is not None:
-            self.add_up(*(tensor for layer_moments in moments.values() for tensor in layer_moments.sums()))
-            self._moments = moments
-
-    def output_moments(self) -> Dict[GroupedAttention, InputMoments]:
-        """Moments of the head outputs of each layer over the data of all workers; of a pass of their own if need be."""
-        if self._moments is None:
-            self._moments_wanted = True
-            for _ in self.features(grams=False):
-                pass
-        assert self._moments is not None
-        return self._moments
+                padding = paddings(self.model, sample["net_input"], self._padding_idx)
+                with adding_moments(moments, self.names, padding):
+                    yield sample, padding["decoder"]
+        self.add_up(*(tensor for layer_moments in moments.values() for tensor in layer_moments.sums()))
 
     def samples(self, shuffle: bool = False) -> Iterator[Sample]:
         """The samples of one pass, at most `limit`; a share that is short of a batch has an empty one, {}.
@@ -139,6 +169,24 @@ class Calibration:
         if self._reduce is not None:
             for tensor in tensors:
                 self._reduce(tensor)
+
+
+def _parts(layers: List[Layer]) -> List[List[Layer]]:
+    """The layers, in parts whose moments take at most MOST_BYTES; a layer that takes more is alone."""
+    parts: List[List[Layer]] = []
+    room = 0
+    for layer in layers:
+        size = 8 * (layer.units * layer.unit_features) ** 2
+        if size > room or not parts:
+            parts.append([])
+            room = MOST_BYTES
+        parts[-1].append(layer)
+        room -= size
+    return parts
+
+
+def _empty_moments(layers: Iterable[RemovableUnits]) -> Dict[RemovableUnits, InputMoments]:
+    return {layer: InputMoments(layer.units * layer.unit_features, layer.projection.weight.device) for layer in layers}
 
 
 @contextmanager
@@ -202,7 +250,6 @@ def calibration_of(
         limit=cfg.select_batches,
         loss=token_loss(task),
         reduce=reduce if batches.workers > 1 else None,
-        moments_wanted=cfg.refit != "none" and cfg.keep_heads != "all",
     )
 
 

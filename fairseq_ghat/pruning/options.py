@@ -9,7 +9,7 @@ from fairseq_ghat.core.head_budget import BUDGETS
 from fairseq_ghat.core.voting import VOTE_BY
 from fairseq_ghat.pruning.importance.registry import KEEP_HEADS
 
-REFITS = ("none", "output")
+REFITS = ("none", "bias", "output")
 
 
 @dataclass
@@ -19,7 +19,7 @@ class VoteOptions:
     vote_by: ChoiceEnum(VOTE_BY) = field(  # type: ignore[valid-type]
         default="count", metadata={"help": "decide by the number of votes, or by the sum of pattern scores"}
     )
-    keep_heads: ChoiceEnum(KEEP_HEADS) = field(  # type: ignore[valid-type]
+    keep_heads: ChoiceEnum(list(KEEP_HEADS)) = field(  # type: ignore[valid-type]
         default="pillars",
         metadata={
             "help": "heads that stay: pillars, the winner of each group; by another way of choosing; or all of them; "
@@ -41,6 +41,13 @@ class VoteOptions:
         default=False,
         metadata={"help": "with --vote-budget model: an attention may lose all its heads, then its sublayer is gone"},
     )
+    ffn_neurons: Optional[str] = field(
+        default=None,
+        metadata={
+            "help": "neurons that stay in each feed-forward layer, a number or a share such as 0.5; with --keep-heads "
+            "all nothing else is removed (default: all)"
+        },
+    )
     select_batches: Optional[int] = field(
         default=None,
         metadata={
@@ -54,8 +61,9 @@ class VoteOptions:
     refit: ChoiceEnum(REFITS) = field(  # type: ignore[valid-type]
         default="output",
         metadata={
-            "help": "output: at the vote, fit the output projection of the heads that stay by least squares, so that "
-            "it reproduces the attention output of all heads; none: the paper's plain removal"
+            "help": "output: at the vote, fit the projection behind what stays by least squares, so "
+            "that it reproduces the output of all of them; bias: its bias takes the mean of what is removed; none: the "
+            "paper's plain removal"
         },
     )
     seed: int = 1

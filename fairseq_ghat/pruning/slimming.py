@@ -1,4 +1,4 @@
-"""Checkpoints of which a vote removed heads (GHA-PS of the paper), made as small as they go.
+"""Checkpoints of which a vote removed heads (GHA-PS of the paper) or neurons, made as small as they go.
 
 A vote removes heads from the model at once. Earlier versions masked them; of their checkpoints they are removed here.
 """
@@ -11,9 +11,11 @@ from typing import Any, Dict, List, Mapping
 import torch
 from torch import Tensor
 
+from fairseq_ghat.checkpoints.kept_units import KEPT_NEURONS
 from fairseq_ghat.checkpoints.model_options import KEPT_HEADS, KeptHeads, for_inference, model_options, options_by_name
+from fairseq_ghat.checkpoints.stock_conversion import as_stock_checkpoint
 from fairseq_ghat.modules.grouped_attention import HEAD_MASK, NO_VOTE_YET, VOTED_TO_STAY
-from fairseq_ghat.modules.head_slices import kept_features, slice_parameter
+from fairseq_ghat.modules.unit_slices import kept_features, slice_parameter
 
 
 class NotSlimmable(ValueError):
@@ -28,30 +30,36 @@ class Slimmed:
         state: its content.
         heads_before: heads that each attention layer held weights for before, by layer name.
         heads_after: heads that are left.
+        is_stock: whether the content is that of fairseq's own model.
     """
 
     state: Dict[str, Any]
     heads_before: Dict[str, int]
     heads_after: Dict[str, int]
+    is_stock: bool
 
 
 def slim_checkpoint(state: Mapping[str, Any]) -> Slimmed:
     """The checkpoint without heads that were voted out, without optimizer state and shadow (EMA) weights.
 
-    The kept heads of each layer go into the model options, so that any fairseq command rebuilds the model.
+    What was kept of each layer goes into the model options, so that any fairseq command rebuilds the model. If only
+    neurons were removed, as many in every layer of a side, the result is a checkpoint of fairseq's own model.
 
     Args:
         state: a checkpoint saved after the vote.
 
     Raises:
-        NotSlimmable: if the checkpoint is not of a grouped model, was never voted on, or its vote kept all heads.
+        NotSlimmable: if the checkpoint is not of a grouped model, was never voted on, or its vote removed nothing.
     """
     masks = _head_masks(state["model"])
     options = model_options(state)
     if not masks or not isinstance(options, Namespace) or not hasattr(options, KEPT_HEADS):
         raise NotSlimmable("it holds no model of fairseq_ghat (an --arch that starts with ghat_transformer)")
     kept = kept_heads_in_checkpoint(state)
-    if all(len(heads) == getattr(options, f"{name.split('.')[0]}_attention_heads") for name, heads in kept.items()):
+    every_head = all(
+        len(heads) == getattr(options, f"{name.split('.')[0]}_attention_heads") for name, heads in kept.items()
+    )
+    if every_head and not getattr(options, KEPT_NEURONS, None):
         if any(bool((mask != NO_VOTE_YET).any()) for mask in masks.values()):
             raise NotSlimmable("its vote kept all heads (--keep-heads all): there is nothing to remove")
         raise NotSlimmable("it was never voted on: all its heads stay (train with --vote-epoch, or ghat-vote, first)")
@@ -62,7 +70,8 @@ def slim_checkpoint(state: Mapping[str, Any]) -> Slimmed:
     slim["args"], slim["cfg"] = copy.deepcopy(state.get("args")), copy.deepcopy(state.get("cfg"))
     model_options(slim).kept_heads = kept
     before, after = ({name: mask.numel() for name, mask in _head_masks(s["model"]).items()} for s in (state, slim))
-    return Slimmed(slim, before, after)
+    stock = as_stock_checkpoint(slim)
+    return Slimmed(stock or slim, before, after, is_stock=stock is not None)
 
 
 def slim_state_dict(state_dict: Mapping[str, Tensor]) -> Dict[str, Tensor]:

@@ -1,78 +1,85 @@
-"""The vote: chooses the heads that stay, refits the output projections to them, removes the others (Algorithm 1)."""
+"""The vote: chooses what stays, refits the projections behind it, removes the other heads and neurons (Algorithm 1)."""
 
 import logging
-from typing import Any, Dict, List, Mapping, Optional
+from typing import Any, Dict, Mapping, Optional, Tuple
 
 import torch
+from torch import Tensor
 
-from fairseq_ghat.core.projection_refit import InputMoments, SingularRefit, refit_projection
+from fairseq_ghat.core.projection_refit import SingularRefit, mean_into_bias, refit_projection
 from fairseq_ghat.modules.group_classifiers import GroupClassifiers
-from fairseq_ghat.modules.grouped_attention import GroupedAttention
-from fairseq_ghat.modules.head_slices import per_feature
+from fairseq_ghat.modules.removable_layers import Kept, KeptUnits
+from fairseq_ghat.modules.removable_units import RemovableUnits
+from fairseq_ghat.modules.unit_slices import per_feature
 from fairseq_ghat.pruning.calibration import Calibration
-from fairseq_ghat.pruning.importance.base import AllHeads, Masks
-from fairseq_ghat.pruning.importance.registry import IMPORTANCES
+from fairseq_ghat.pruning.importance.registry import KEEP_HEADS
+from fairseq_ghat.pruning.neurons import choose_neurons
 
 logger = logging.getLogger(__name__)
 
 
-def vote(
-    calibration: Calibration, options: Any, classifiers: Optional[GroupClassifiers] = None
-) -> Dict[str, List[int]]:
-    """Chooses the heads that stay by the data, then removes the others from the model.
+def vote(calibration: Calibration, options: Any, classifiers: Optional[GroupClassifiers] = None) -> Kept:
+    """Chooses the heads and neurons that stay by the data, then removes the others from the model.
 
     Args:
         calibration: a model that was not voted on yet, and the data.
         options: VoteOptions, or options that hold the same.
         classifiers: that tell the group of a head, for pillars by the classification form.
 
-    Returns:
-        Indexes of the heads that stay, by layer name.
-
     Raises:
         ValueError: if there is no batch, or if a refit is not possible; nothing is removed then.
     """
-    every_head = options.keep_heads == "all"
-    importance = (AllHeads if every_head else IMPORTANCES[str(options.keep_heads)])(options, classifiers)
-    masks = importance.select(calibration)
-    if options.refit == "output" and not every_head:
-        refit_output_projections(masks, calibration.output_moments(), calibration.names)
-    for layer, mask in masks.items():
+    importance = KEEP_HEADS[str(options.keep_heads)](options, classifiers)
+    layers = [] if options.ffn_neurons is None else calibration.feed_forwards
+    refits_heads = options.refit != "none" and options.keep_heads != "all"
+    calibration.expect_moments([*(calibration.layers if refits_heads else ()), *layers])
+
+    heads = importance.select(calibration)
+    neurons = choose_neurons(calibration, layers, options)
+    masks: Dict[RemovableUnits, Tensor] = dict([*heads.items(), *neurons.items()])
+    if options.refit != "none":
+        refit_projections({layer: mask for layer, mask in masks.items() if not mask.all()}, calibration, options.refit)
+    for layer, mask in heads.items():
         layer.check_head_mask(mask, may_be_empty=options.remove_sublayers)
-    kept_heads = {}
-    for layer, mask in masks.items():
-        name, kept, before = calibration.names[layer], mask.nonzero().flatten().tolist(), layer.heads_held
-        layer.remove_heads(kept)
-        kept_heads[name] = kept
-        logger.info("vote: %s keeps heads %s of %d%s", name, kept, before, importance.remark(layer))
-    return kept_heads
+
+    kept = Kept({}, {})
+    for layer, mask in heads.items():
+        name, units, of = calibration.names[layer], mask.nonzero().flatten().tolist(), layer.heads_held
+        kept.heads[name] = KeptUnits(units, of)
+        layer.remove_units(units)
+        logger.info("vote: %s keeps heads %s of %d%s", name, units, of, importance.remark(layer))
+    for feed_forward, mask in neurons.items():
+        name, units, of = calibration.names[feed_forward], mask.nonzero().flatten().tolist(), feed_forward.units
+        kept.neurons[name] = KeptUnits(units, of)
+        feed_forward.remove_units(units)
+        logger.info("vote: %s keeps %d of %d neurons", name, len(units), of)
+    return kept
 
 
 @torch.no_grad()
-def refit_output_projections(
-    masks: Masks, moments: Mapping[GroupedAttention, InputMoments], names: Mapping[GroupedAttention, str]
-) -> None:
-    """Replaces weights (of the kept heads) and bias of the output projections; all layers, or none if one fails.
+def refit_projections(masks: Mapping[RemovableUnits, Tensor], calibration: Calibration, refit: str = "output") -> None:
+    """Replaces weights (of the units that stay) and bias of projections; of all layers, or of none if one fails.
 
     Args:
-        masks: heads that stay, (H,) bool, by layer.
-        moments: of the head outputs over the data, by layer.
-        names: of the layers, for messages.
+        masks: units that stay, (U,) bool, by layer.
+        calibration: that gives the moments of the projections' inputs.
+        refit: "output", by least squares, or "bias", which takes the mean of what is removed.
 
     Raises:
         ValueError: if a layer has no bias, or its least squares are singular; names the layer.
     """
-    refitted = {}
-    for layer, mask in masks.items():
-        weight = layer.out_proj.weight
-        features = per_feature(mask.to(weight.device).bool(), layer.head_dim)
-        if layer.out_proj.bias is None:
-            raise ValueError(f"--refit output: {names[layer]} has an output projection without bias")
-        try:
-            refitted[layer] = (features, *refit_projection(weight, moments[layer], features))
-        except SingularRefit as error:
-            raise ValueError(f"--refit output: {names[layer]}: {error}; use --refit none") from None
+    refitted: Dict[RemovableUnits, Tuple[Tensor, Tensor, Tensor]] = {}
+    solve = refit_projection if refit == "output" else mean_into_bias
+    for part in calibration.moments(masks):
+        for layer, moments in part.items():
+            weight, name = layer.projection.weight, calibration.names[layer]
+            features = per_feature(masks[layer].to(weight.device).bool(), layer.unit_features)
+            if layer.projection.bias is None:
+                raise ValueError(f"--refit {refit}: {name} has a projection without bias; use --refit none")
+            try:
+                refitted[layer] = (features, *solve(weight, moments, features))
+            except SingularRefit as error:
+                raise ValueError(f"--refit {refit}: {name}: {error}; use --refit none") from None
     for layer, (features, weight, bias_change) in refitted.items():
-        projection = layer.out_proj
-        projection.weight[:, features] = weight.to(projection.weight)
-        projection.bias += bias_change.to(projection.bias)
+        layer.projection.weight[:, features] = weight.to(layer.projection.weight)
+        layer.projection.bias.add_(bias_change.to(layer.projection.bias))

@@ -3,24 +3,25 @@
 import logging
 from collections import Counter
 from multiprocessing.util import Finalize
-from typing import Any, Optional
+from typing import Any, Dict, Optional
 
-from fairseq_ghat.checkpoints.model_options import KEPT_HEADS, KeptHeads
+from fairseq_ghat.checkpoints.kept_units import record_kept
+from fairseq_ghat.checkpoints.model_options import KEPT_HEADS
 from fairseq_ghat.checkpoints.resuming import task_state_to_resume
 from fairseq_ghat.modules.grouped_attention import (
     grouped_attentions,
     heads_per_layer,
     is_voted,
-    remove_heads,
     unwrapped,
 )
 from fairseq_ghat.modules.grouping import Grouping
+from fairseq_ghat.modules.removable_layers import KeptUnits, removable_layers, remove_units
 from fairseq_ghat.pruning.calibration import calibration_of
 from fairseq_ghat.pruning.vote import vote
 from fairseq_ghat.training.distributed import (
     add_up_over_workers,
     agree_on,
-    check_same_heads,
+    check_same_units,
     renew_gradient_buffers,
 )
 from fairseq_ghat.training.early_stopping import (
@@ -32,7 +33,14 @@ from fairseq_ghat.training.early_stopping import (
 from fairseq_ghat.training.group_training import GroupTraining, forget_constraint_metrics
 from fairseq_ghat.training.hidden_unit_history import HiddenUnitHistory
 from fairseq_ghat.training.optimizer_state import cut_optimizer, cuts_of
-from fairseq_ghat.training.schedule import check_removable, check_schedule, is_due, needs_gradients, votes
+from fairseq_ghat.training.schedule import (
+    check_neurons,
+    check_removable,
+    check_schedule,
+    is_due,
+    needs_gradients,
+    votes,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -67,8 +75,8 @@ class VotingToStayMixin:
         super().__init__(cfg, *args, **kwargs)
         self.cfg = cfg  # which fairseq's older kind of task keeps under another name
         self.group_training = GroupTraining()
-        # Heads that the vote left, while the optimizer still has the shapes of before.
-        self._kept_heads: Optional[KeptHeads] = None
+        # What the vote left of each layer, while the optimizer still has the shapes of before.
+        self._kept: Optional[Dict[str, KeptUnits]] = None
         self._last_epoch: Optional[int] = None
         self._kernels_logged = False
 
@@ -91,6 +99,7 @@ class VotingToStayMixin:
             )
         if not is_voted(model):
             check_removable(self.cfg, attentions, cfg.head_groups)
+            check_neurons(self.cfg, model)
         if needs_gradients(self.cfg) and getattr(cfg, "checkpoint_activations", False):
             raise ValueError(
                 f"--checkpoint-activations: not with --keep-heads {self.cfg.keep_heads}, whose gates are not reached "
@@ -169,11 +178,11 @@ class VotingToStayMixin:
         data = calibration_of(self, unwrapped(model), cfg, cfg.data, cfg.train_subset, epoch, add_up_over_workers)
         kept = vote(data, cfg, self.group_training.classifiers)
         self.dataset(cfg.train_subset).set_epoch(epoch)
-        check_same_heads(model, kept)
+        check_same_units(kept.layers())
         if str(cfg.refit) != "none":
-            agree_on(p for layer in grouped_attentions(model).values() for p in layer.out_proj.parameters())
-        setattr(self.group_training.model_options, KEPT_HEADS, kept)
-        self._kept_heads = kept
+            agree_on(p for layer in removable_layers(model).values() for p in layer.projection.parameters())
+        record_kept(self.group_training.model_options, kept)
+        self._kept = kept.layers()
         restart_best_score()
         set_aside_best_checkpoints(cfg.save_dir)
         constraint = "on" if self.group_training.applies(voted=True) else "off"
@@ -183,9 +192,9 @@ class VotingToStayMixin:
 
     def train_step(self, sample, model, criterion, optimizer, update_num, ignore_grad=False, ema_model=None):
         """As fairseq's."""
-        if self._kept_heads is not None:
-            self._follow_vote(self._kept_heads, model, optimizer, ema_model)
-            self._kept_heads = None
+        if self._kept is not None:
+            self._follow_vote(self._kept, model, optimizer, ema_model)
+            self._kept = None
         result = super().train_step(sample, model, criterion, optimizer, update_num, ignore_grad)
         if not self._kernels_logged and logger.isEnabledFor(logging.DEBUG):
             kernels = Counter(str(layer.kernel) for layer in grouped_attentions(model).values())
@@ -195,12 +204,12 @@ class VotingToStayMixin:
             self.group_training.close_update(count=not ignore_grad)
         return result
 
-    def _follow_vote(self, kept_heads: KeptHeads, model: Any, optimizer: Any, ema_model: Any) -> None:
-        """Cuts what fairseq holds beside the model; a shadow model made after the vote has the heads that stay."""
+    def _follow_vote(self, kept: Dict[str, KeptUnits], model: Any, optimizer: Any, ema_model: Any) -> None:
+        """Cuts what fairseq holds beside the model; a shadow model made after the vote has what stays."""
         renew_gradient_buffers(model, str(self.cfg.ddp_comm_hook))
-        cut_optimizer(optimizer, cuts_of(model, kept_heads))
+        cut_optimizer(optimizer, cuts_of(model, kept))
         if ema_model is not None and not is_voted(ema_model):
-            remove_heads(ema_model, kept_heads)
+            remove_units(ema_model, kept)
 
     def valid_step(self, sample, model, criterion, ema_model=None):
         """As fairseq's, which hands over the shadow model here too."""

@@ -1,16 +1,15 @@
 """Sums over data-parallel workers, the check that they agree, and the buffers they exchange gradients through."""
 
-from typing import Any, Iterable, List, Tuple
+from typing import Any, Iterable, List, Mapping, Tuple
 
 import torch
 from fairseq.distributed import LegacyDistributedDataParallel
 from fairseq.distributed import utils as distributed_utils
-from torch import Tensor, nn
+from torch import Tensor
 from torch.distributed.algorithms import ddp_comm_hooks
 from torch.nn.parallel import DistributedDataParallel
 
-from fairseq_ghat.checkpoints.model_options import KeptHeads
-from fairseq_ghat.modules.grouped_attention import grouped_attentions
+from fairseq_ghat.modules.removable_layers import KeptUnits
 
 
 def share_of_data() -> Tuple[int, int]:
@@ -44,23 +43,22 @@ def agree_on(parameters: Iterable[Tensor]) -> None:
             parameter.copy_(mean / workers)
 
 
-def check_same_heads(model: nn.Module, kept_heads: KeptHeads) -> None:
-    """Checks that all workers kept the same heads; every worker must call it.
+def check_same_units(kept: Mapping[str, KeptUnits]) -> None:
+    """Checks that all workers kept the same heads and neurons; every worker must call it.
 
     Args:
-        model: of which the other heads were removed.
-        kept_heads: indexes of the heads that stay among those the model was made with, by layer name.
+        kept: what the vote of this worker left of each layer, by layer name.
 
     Raises:
-        RuntimeError: on every worker, if the heads that the workers kept differ; names a layer.
+        RuntimeError: on every worker, if what the workers kept differs; names the layers.
     """
     workers, _ = share_of_data()
     if workers == 1:
         return
     differing: List[str] = []
-    for name, layer in grouped_attentions(model).items():
-        keepers = torch.zeros(layer.num_heads, dtype=torch.float64)
-        keepers[kept_heads[name]] = 1
+    for name, (units, of) in kept.items():
+        keepers = torch.zeros(of, dtype=torch.float64)
+        keepers[units] = 1
         add_up_over_workers(keepers)
         if bool(((keepers != 0) & (keepers != workers)).any()):
             differing.append(name)

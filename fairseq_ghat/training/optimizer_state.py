@@ -1,4 +1,4 @@
-"""Cuts what an optimizer holds of the parameters of a model whose heads a vote removed."""
+"""Cuts what an optimizer holds of the parameters of a model of which a vote removed heads or neurons."""
 
 from dataclasses import dataclass
 from typing import Any, Dict, List, Mapping, Optional, Tuple, Union
@@ -6,9 +6,8 @@ from typing import Any, Dict, List, Mapping, Optional, Tuple, Union
 import torch
 from torch import Tensor, nn
 
-from fairseq_ghat.checkpoints.model_options import KeptHeads
-from fairseq_ghat.modules.grouped_attention import grouped_attentions
-from fairseq_ghat.modules.head_slices import head_axis, kept_features
+from fairseq_ghat.modules.removable_layers import KeptUnits, removable_layers
+from fairseq_ghat.modules.unit_slices import kept_features, unit_axis
 
 # State of Adafactor: mean squares of the rows, and of the columns, of a weight -> the axis they lie along.
 _FACTORS = {"exp_avg_sq_row": 0, "exp_avg_sq_col": 1}
@@ -20,7 +19,7 @@ class Cut:
 
     Attributes:
         before: shape of the parameter before.
-        axis: dimension along which the features of the heads lie.
+        axis: dimension along which the features of the heads or neurons lie.
         features: indexes of the features that stay, (K*D,).
     """
 
@@ -55,23 +54,25 @@ class JoinedCut:
         return torch.cat([part if cut is None else cut(part.view(cut.before)).flatten() for part, cut in parts])
 
 
-def cuts_of(model: nn.Module, kept_heads: KeptHeads) -> Dict[Tensor, Cut]:
-    """How the parameters of a model were cut when heads were removed.
+def cuts_of(model: nn.Module, kept: Mapping[str, KeptUnits]) -> Dict[Tensor, Cut]:
+    """How the parameters of a model were cut when heads and neurons were removed.
 
     Args:
-        model: with the heads that are left.
-        kept_heads: indexes of those heads among all that the model was made with, by layer name.
+        model: with what is left.
+        kept: what a vote left of each layer, by layer name.
     """
     cuts: Dict[Tensor, Cut] = {}
-    for name, layer in grouped_attentions(model).items():
-        stays = torch.zeros(layer.num_heads, dtype=torch.bool)
-        stays[kept_heads[name]] = True
-        features = kept_features(stays, layer.head_dim)
-        for part, parameter in layer.named_parameters():
-            axis = head_axis(part)
+    layers = removable_layers(model)
+    for name, (units, of) in kept.items():
+        layer = layers[name]
+        stays = torch.zeros(of, dtype=torch.bool)
+        stays[units] = True
+        features = kept_features(stays, layer.unit_features)
+        for part, parameter in layer.holder.named_parameters():
+            axis = unit_axis(part)
             if axis is not None:
                 before = list(parameter.shape)
-                before[axis] = layer.num_heads * layer.head_dim
+                before[axis] = of * layer.unit_features
                 cuts[parameter] = Cut(torch.Size(before), axis, features)
     return cuts
 
@@ -85,7 +86,7 @@ def cut_optimizer(optimizer: Any, cuts: Mapping[Tensor, Cut]) -> None:
 
     Args:
         optimizer: of fairseq, in its wrappers for half precision or not.
-        cuts: of the parameters whose heads were removed.
+        cuts: of the parameters of which a part was removed.
 
     Raises:
         RuntimeError: if there is state that does not have the shape of its parameter; names it.
@@ -130,5 +131,5 @@ def _cut_state(name: str, value: Tensor, cut: Union[Cut, JoinedCut], optimizer: 
         return value
     raise RuntimeError(
         f"--optimizer: the state {name} of {optimizer} has shape {tuple(value.shape)} for parameters of shape "
-        f"{tuple(cut.before)}; it cannot follow the heads that the vote removed. Vote afterwards with ghat-vote"
+        f"{tuple(cut.before)}; it cannot follow what the vote removed. Vote afterwards with ghat-vote"
     )

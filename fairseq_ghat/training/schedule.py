@@ -5,10 +5,13 @@ from typing import Mapping, Optional
 
 from fairseq.dataclass import ChoiceEnum
 from omegaconf import II
+from torch import nn
 
 from fairseq_ghat.core.head_budget import HeadBudget
+from fairseq_ghat.modules.feed_forward import feed_forwards
 from fairseq_ghat.modules.grouped_attention import GroupedAttention
-from fairseq_ghat.pruning.importance.registry import IMPORTANCES, LEARNED_GATES
+from fairseq_ghat.pruning.importance.registry import KEEP_HEADS, LEARNED_GATES
+from fairseq_ghat.pruning.neurons import neurons_to_keep
 from fairseq_ghat.pruning.options import VoteOptions
 
 CONSTRAIN_STAGES = ("1", "2", "both")
@@ -65,7 +68,7 @@ def votes(cfg: VotingToStayConfig) -> bool:
 
 def needs_gradients(cfg: VotingToStayConfig) -> bool:
     """Whether a vote is planned that takes gradients of the task's loss."""
-    return votes(cfg) and str(cfg.keep_heads) != "all" and IMPORTANCES[str(cfg.keep_heads)].uses_loss
+    return votes(cfg) and KEEP_HEADS[str(cfg.keep_heads)].uses_loss
 
 
 def check_schedule(cfg: VotingToStayConfig) -> None:
@@ -92,6 +95,7 @@ def check_schedule(cfg: VotingToStayConfig) -> None:
             ("--constrain-stage", str(cfg.constrain_stage), "1"),
             ("--vote-heads", cfg.vote_heads, None),
             ("--vote-budget", str(cfg.vote_budget), "layer"),
+            ("--ffn-neurons", cfg.ffn_neurons, None),
             ("--select-batches", cfg.select_batches, None),
             ("--gate-lr", cfg.gate_lr, None),
         ):
@@ -140,7 +144,7 @@ def check_vote_options(cfg: VotingToStayConfig) -> None:
         raise ValueError(f"--gate-lr {cfg.gate_lr}: allowed only with --keep-heads {' or '.join(LEARNED_GATES)}")
     if cfg.remove_sublayers and over != "model":
         raise ValueError("--remove-sublayers: allowed only with --vote-budget model")
-    if over == "model" and (keep == "all" or IMPORTANCES[keep].one_per_group):
+    if over == "model" and (keep == "all" or KEEP_HEADS[keep].one_per_group):
         raise ValueError(
             f"--vote-budget model: not with --keep-heads {keep}, which keeps the same number in every attention"
         )
@@ -161,7 +165,7 @@ def check_removable(cfg: VotingToStayConfig, attentions: Mapping[str, GroupedAtt
     if not votes(cfg) or keep == "all":
         return
     sizes = [layer.num_heads for layer in attentions.values()]
-    if IMPORTANCES[keep].one_per_group:
+    if KEEP_HEADS[keep].one_per_group:
         if groups >= min(sizes):
             raise ValueError(
                 f"--head-groups {groups} with a vote: one head stays in each group, "
@@ -183,6 +187,24 @@ def check_removable(cfg: VotingToStayConfig, attentions: Mapping[str, GroupedAtt
         HeadBudget(heads, str(cfg.vote_budget), cfg.remove_sublayers).check(sizes)
     except ValueError as error:
         raise ValueError(f"--vote-heads {heads}: {error}") from None
+
+
+def check_neurons(cfg: VotingToStayConfig, model: nn.Module) -> None:
+    """Refuses a vote that could remove no neuron of some feed-forward layer, though it is asked to.
+
+    Args:
+        cfg: options of the task.
+        model: that was not voted on yet.
+
+    Raises:
+        ValueError: names the flag, the value found and what is allowed.
+    """
+    if cfg.ffn_neurons is None:
+        return
+    for layer in feed_forwards(model).values():
+        if getattr(layer.holder, "ffn_layernorm", None) is not None:
+            raise ValueError("--ffn-neurons: not with --scale-fc, whose layer norm is over all neurons")
+        neurons_to_keep(cfg.ffn_neurons, layer.units)
 
 
 def is_due(cfg: VotingToStayConfig, epoch: int, change: Optional[float]) -> bool:

@@ -20,7 +20,7 @@ from fairseq_ghat.data.prepared import Prepared
 from fairseq_ghat.export.ctranslate2_model import first_pairs, write_model
 from fairseq_ghat.modules.grouped_attention import grouped_attentions
 from fairseq_ghat.profiling.interleaved_runs import describe_interval, ratios, run_by_turns, spread
-from fairseq_ghat.profiling.parameters import describe_heads
+from fairseq_ghat.profiling.parameters import describe_counts
 
 
 class FairseqSide:
@@ -32,7 +32,7 @@ class FairseqSide:
         state = load_checkpoint(path, TranslationTask, "translation(_v2s)")
         self.name, self.size = name, Path(path).stat().st_size
         self.task, self.model = load_task_and_grouped_model(path, state, str(args.data / "bin"), {})
-        self.heads = describe_heads(layer.heads_computed for layer in grouped_attentions(self.model).values())
+        self.heads = describe_counts(layer.heads_computed for layer in grouped_attentions(self.model).values())
         self.max_len = args.max_len
         self.model.prepare_for_inference_(Namespace(generation=GenerationConfig()))
 

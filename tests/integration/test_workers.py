@@ -15,11 +15,12 @@ from torch.nn.parallel import DistributedDataParallel
 from fairseq_ghat.checkpoints.files import read_checkpoint
 from fairseq_ghat.criterions.group_constrained import GroupConstrainedCrossEntropy
 from fairseq_ghat.modules.grouped_attention import grouped_attentions, remove_heads, unwrapped
+from fairseq_ghat.modules.removable_layers import KeptUnits
 from fairseq_ghat.pruning.slimming import kept_heads_in_checkpoint
 from fairseq_ghat.training.distributed import (
     add_up_over_workers,
     agree_on,
-    check_same_heads,
+    check_same_units,
     renew_gradient_buffers,
 )
 from fairseq_ghat.training.optimizer_state import cut_optimizer, cuts_of
@@ -88,12 +89,11 @@ def as_worker(rank, function, folder):
 
 
 def differing_heads(rank):
-    model = build_grouped()
-    kept, results = {name: [0, 1] for name in grouped_attentions(model)}, []
+    kept, results = {name: KeptUnits([0, 1], 8) for name in grouped_attentions(build_grouped())}, []
     for heads in ([1, 3], [1, 3 + rank]):
-        kept["decoder.layers.1.self_attn"] = heads
+        kept["decoder.layers.1.self_attn"] = KeptUnits(heads, 8)
         try:
-            check_same_heads(model, kept)
+            check_same_units(kept)
             results.append("agree")
         except RuntimeError as error:
             results.append(str(error))
@@ -145,7 +145,7 @@ def trained_over_the_vote(wrap, batches, vote):
 def removal(model, optimizer):
     remove_heads(unwrapped(model), LEFT)
     renew_gradient_buffers(model)
-    cut_optimizer(optimizer, cuts_of(model, LEFT))
+    cut_optimizer(optimizer, cuts_of(model, {name: KeptUnits(heads, 8) for name, heads in LEFT.items()}))
 
 
 def masking(model, optimizer):

@@ -2,7 +2,7 @@
 
 from typing import Dict, Type
 
-from fairseq_ghat.pruning.importance.base import Importance
+from fairseq_ghat.pruning.importance.base import AllHeads, Importance
 from fairseq_ghat.pruning.importance.gates import DifferentiableSubset, LearnedGates, StochasticGates
 from fairseq_ghat.pruning.importance.gradients import GradientImportance, IterativeGradientImportance
 from fairseq_ghat.pruning.importance.subsets import Disagreement, Reconstruction
@@ -26,4 +26,4 @@ IMPORTANCES: Dict[str, Type[Importance]] = {
 LEARNED_GATES = tuple(name for name, kind in IMPORTANCES.items() if issubclass(kind, LearnedGates))
 
 # What --keep-heads takes: all of the above, and no removal.
-KEEP_HEADS = (*IMPORTANCES, "all")
+KEEP_HEADS: Dict[str, Type[Importance]] = {**IMPORTANCES, "all": AllHeads}

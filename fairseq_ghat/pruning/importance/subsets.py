@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 
 from fairseq_ghat.core.head_scores import agreement, redundancy_scores
-from fairseq_ghat.core.projection_refit import SingularRefit, dropped_error, refitted_error
+from fairseq_ghat.core.projection_refit import InputMoments, SingularRefit, dropped_error, refitted_error
 from fairseq_ghat.core.subset_search import Cost, best_subset, eliminate
 from fairseq_ghat.modules.grouped_attention import GroupedAttention
-from fairseq_ghat.modules.head_slices import per_feature
+from fairseq_ghat.modules.unit_slices import per_feature
 from fairseq_ghat.pruning.calibration import Calibration
 from fairseq_ghat.pruning.importance.base import Importance, Masks
 
@@ -42,15 +42,19 @@ class Reconstruction(Importance):
         return scores
 
     def _costs(self, calibration: Calibration) -> LayerCosts:
-        moments = calibration.output_moments()
+        moments = {
+            layer: layer_moments
+            for part in calibration.moments(calibration.layers)
+            for layer, layer_moments in part.items()
+        }
         if not all(layer_moments.count for layer_moments in moments.values()):
             raise ValueError("cannot choose by reconstruction: the pass saw no data")
 
         def cost(layer: GroupedAttention, kept: Tensor) -> float:
             weight = layer.out_proj.weight.detach()
             features = per_feature(kept.to(weight.device), layer.head_dim)
-            if self.options.refit == "none" or not kept.any():
-                return dropped_error(weight, moments[layer], features)
+            if self.options.refit != "output" or not kept.any():
+                return dropped_error(weight, _second(moments[layer], self.options.refit), features)
             try:
                 return refitted_error(weight, moments[layer], features)
             except SingularRefit as error:
@@ -78,8 +82,10 @@ class Disagreement(Importance):
     def _grams(self, calibration: Calibration) -> List[Tensor]:
         """Gram matrix (H, H) of each layer over all data, in float64 on the CPU."""
         sums = {
-            name: torch.zeros(layer.heads_held, layer.heads_held, dtype=torch.float64, device=layer.head_mask.device)
-            for layer, name in calibration.names.items()
+            calibration.names[layer]: torch.zeros(
+                layer.heads_held, layer.heads_held, dtype=torch.float64, device=layer.head_mask.device
+            )
+            for layer in calibration.layers
         }
         for features in calibration.features():
             for name, gram in features.grams().items():
@@ -88,6 +94,11 @@ class Disagreement(Importance):
         if not any(gram.any() for gram in sums.values()):
             raise ValueError("cannot choose by disagreement: the pass saw no data")
         return [gram.cpu() for gram in sums.values()]
+
+
+def _second(moments: InputMoments, refit: str) -> Tensor:
+    """What plain removal loses by: second moments, or the covariance where the bias takes the mean, (F, F)."""
+    return moments.covariance() if refit == "bias" else moments.second / moments.count
 
 
 def _cheapest_subsets(calibration: Calibration, heads: int, costs: LayerCosts) -> Masks:

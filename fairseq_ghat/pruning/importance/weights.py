@@ -8,7 +8,7 @@ from torch import Tensor
 from fairseq_ghat.core.head_scores import projection_l1
 from fairseq_ghat.modules.grouped_attention import GroupedAttention
 from fairseq_ghat.modules.head_features import stacks_by_heads
-from fairseq_ghat.modules.head_slices import INPUT_PROJECTIONS, OUTPUT_PROJECTION
+from fairseq_ghat.modules.unit_slices import INPUT_PROJECTIONS, OUTPUT_PROJECTION
 from fairseq_ghat.pruning.calibration import Calibration
 from fairseq_ghat.pruning.importance.base import Importance
 

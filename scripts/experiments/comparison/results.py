@@ -14,7 +14,7 @@ from experiments.runner import write_json
 from fairseq_ghat.checkpoints.files import read_checkpoint
 from fairseq_ghat.evaluation.generation_log import GenerationLogError, read_generation_log, read_lines
 from fairseq_ghat.evaluation.scoring import read_references, score_systems
-from fairseq_ghat.profiling.parameters import describe_heads, heads_in_checkpoint
+from fairseq_ghat.profiling.parameters import describe_counts, heads_in_checkpoint
 
 _REFERENCE = re.compile(r"^T-(\d+)\t(.*)$")
 
@@ -176,7 +176,7 @@ def _row(comparison: Comparison, of_row: Sequence[Vote], p_value: Optional[float
         start=first.start.kind,
         paper=METHODS[first.method].paper,
         heads_kept=first.keep,
-        attentions_x_heads=describe_heads(heads_in_checkpoint(read_checkpoint(first.voted.checkpoint)).values()),
+        attentions_x_heads=describe_counts(heads_in_checkpoint(read_checkpoint(first.voted.checkpoint)).values()),
         refit=first.refit,
         seeds=[vote.seed for vote in of_row],
         voted=[read_score(vote.voted)["score"] for vote in of_row],

@@ -73,5 +73,5 @@ def test_fairseq_602_other_models_are_refused(tmp_path, weights, message):
 def test_weights_of_other_heads_are_refused_where_no_shape_tells(tmp_path):
     paths = [saved(tmp_path, f"{i}.pt", kept={"self_attn": [1, heads]}) for i, heads in enumerate((4, 4, 5))]
     average_checkpoints(paths[:2])
-    with pytest.raises(CheckpointError, match=r"2.pt: self_attn holds heads \[1, 5\], in .*0.pt \[1, 4\]; voted and"):
+    with pytest.raises(CheckpointError, match=r"2.pt: self_attn keeps \[1, 5\], in .*0.pt \[1, 4\]; voted and"):
         average_checkpoints(paths)

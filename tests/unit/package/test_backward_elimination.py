@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from fairseq_ghat.core.backward_elimination import eliminate_features
+from fairseq_ghat.core.backward_elimination import eliminate_features, eliminate_without_refit
 from fairseq_ghat.core.projection_refit import SingularRefit
 
 
@@ -76,3 +76,20 @@ def test_features_that_depend_on_each_other_need_a_penalty():
     inputs[:, 4] = 0
     with pytest.raises(SingularRefit, match="linearly dependent"):
         eliminate_features(weight, covariance(inputs), 0.0)
+
+
+@pytest.mark.parametrize("features", range(1, 9))
+def test_each_step_without_refit_is_the_cheapest_of_all(features):
+    weight, inputs = random_projection(features, seed=features)
+    second = inputs.T @ inputs / len(inputs)
+    order, costs = eliminate_without_refit(weight, second)
+    gone = []
+    for feature, cost in zip(order.tolist(), costs.tolist()):
+        lost = {
+            one: float((inputs[:, [*gone, one]] @ weight[:, [*gone, one]].T).square().sum() / len(inputs))
+            for one in range(features)
+            if one not in gone
+        }
+        assert feature == min(lost, key=lost.get)
+        assert cost == pytest.approx(lost[feature], rel=1e-9)
+        gone.append(feature)

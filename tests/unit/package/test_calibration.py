@@ -61,18 +61,39 @@ def test_samples_are_moved_and_empty_ones_stay_empty():
     assert list(data.samples()) == [{}, {"number": 1, "moved": True}]
 
 
-@pytest.mark.parametrize("wanted", [True, False])
-def test_moments_cost_no_pass_of_their_own_where_they_are_wanted_in_time(wanted):
+@pytest.mark.parametrize("expected", [True, False])
+def test_moments_cost_no_pass_of_their_own_where_they_are_expected(expected):
     recorder = Recorder()
 
     def batches(shuffle):
         return ({**padded_batch(), **item} for item in recorder(shuffle))
 
-    data = calibration(data=batches, moments_wanted=wanted)
+    data = calibration(data=batches)
+    layers = [*data.layers, *data.feed_forwards]
+    if expected:
+        data.expect_moments(layers)
     assert len(list(data.features())) == 5
-    counts = [int(moments.count) for moments in data.output_moments().values()]
-    assert counts == [5 * 17] * 2 + [5 * 16] * 4  # tokens of source and target that are no padding, in all layers
-    assert len(recorder.shuffled) == (1 if wanted else 2) and data.output_moments() is data.output_moments()
+    (moments,) = data.moments(layers)
+    counts = [int(moments[layer].count) for layer in layers]
+    # Tokens of source and target that are no padding: attention of encoder and decoder, then their feed-forward layers.
+    assert counts == [5 * 17] * 2 + [5 * 16] * 4 + [5 * 17] * 2 + [5 * 16] * 2
+    assert len(recorder.shuffled) == (1 if expected else 2)
+    (again,) = data.moments(layers)
+    assert again == moments and len(recorder.shuffled) == (1 if expected else 2)
+
+
+def test_moments_that_memory_does_not_allow_at_once_take_a_pass_for_each_part(monkeypatch):
+    """The feed-forward layers have 128 neurons, the attention layers 64 features: 128 and 32 KiB of moments."""
+    monkeypatch.setattr("fairseq_ghat.pruning.calibration.MOST_BYTES", 300_000)
+    recorder = Recorder()
+    data = calibration(data=lambda shuffle: ({**padded_batch(), **item} for item in recorder(shuffle)))
+    layers = [*data.layers, *data.feed_forwards]
+    data.expect_moments(layers)
+    assert len(list(data.features())) == 5
+    parts = list(data.moments(layers))
+    assert [len(part) for part in parts] == [6, 2, 2] and len(recorder.shuffled) == 1 + 3
+    assert [layer for part in parts for layer in part] == layers
+    assert all(int(moments.count) in (5 * 16, 5 * 17) for part in parts for moments in part.values())
 
 
 def test_frozen_restores_training_mode_after_an_error():

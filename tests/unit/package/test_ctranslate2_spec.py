@@ -30,7 +30,7 @@ def pruned(counts, remove=True, **options):
             mask = torch.tensor([float(head >= 8 - count) for head in range(8)])
             layer.set_head_mask(mask, may_be_empty=True)
             if remove:
-                layer.remove_heads(list(range(8 - count, 8)))
+                layer.remove_units(list(range(8 - count, 8)))
     return model.eval()
 
 

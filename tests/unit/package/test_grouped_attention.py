@@ -184,7 +184,7 @@ def test_cross_attention_shares_the_source_of_a_beam():
 def test_decoding_projects_the_source_once_and_caches_kept_heads_only(removed):
     _, ours = make("cross")
     if removed:
-        ours.remove_heads([1, 3])
+        ours.remove_units([1, 3])
     else:
         ours.set_head_mask(torch.tensor([0, 1, 0, 1]))
     ours.beam_size = 3
@@ -216,7 +216,7 @@ def test_masked_equals_zeroed_and_removed(kind, kept):
     _, removed = make(kind)
     zeroed_out_projection(stock, kept)
     masked.set_head_mask(torch.tensor([h in kept for h in range(HEADS)]))
-    removed.remove_heads(kept)
+    removed.remove_units(kept)
     query, key, padding = inputs(kind)
     kwargs = {"need_weights": False, "static_kv": kind == "cross"}
     expected = stock(query, key, key, padding, **kwargs)[0]
@@ -232,7 +232,7 @@ def test_masked_equals_zeroed_and_removed(kind, kept):
 def test_attention_without_heads_is_the_bias_of_its_output_projection(kind, removed):
     _, ours = make(kind)
     if removed:
-        ours.remove_heads([])
+        ours.remove_units([])
     else:
         ours.set_head_mask(torch.zeros(HEADS), may_be_empty=True)
     assert ours.heads_computed == 0 and ours.voted

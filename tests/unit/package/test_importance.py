@@ -30,7 +30,9 @@ def choose(keep, model=None, samples=None, limit=None, reduce=None, loss=None, *
     """Heads kept: by default 2 of each layer, without a refit."""
     model, samples = model or build_grouped(), padded_batches(4) if samples is None else samples
     options = {"refit": "none", "vote_heads": 2, **options}
-    return vote(calibration(model, samples, limit, reduce, loss), VoteOptions(keep_heads=keep, **options))
+    return vote(
+        calibration(model, samples, limit, reduce, loss), VoteOptions(keep_heads=keep, **options)
+    ).head_indexes()
 
 
 # ---------------------------------------------------------------------- all of them

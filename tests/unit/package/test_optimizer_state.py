@@ -16,11 +16,17 @@ from fairseq.optim.nag import NAG
 from omegaconf import OmegaConf
 from tiny_models import TinyTask, build_grouped, kept_part, padded_batches
 
-from fairseq_ghat.modules.grouped_attention import grouped_attentions, heads_per_layer, remove_heads
+from fairseq_ghat.modules.grouped_attention import grouped_attentions, heads_per_layer
+from fairseq_ghat.modules.removable_layers import KeptUnits, remove_units
 from fairseq_ghat.training.optimizer_state import cut_optimizer, cuts_of
 
 KEPT = {name: [2, 5] for name in grouped_attentions(build_grouped())}
 KEPT["encoder.layers.0.self_attn"], KEPT["decoder.layers.1.encoder_attn"] = [0, 3, 7], []
+NEURONS = {"encoder.layers.1": [0, 5, 127], "decoder.layers.0": list(range(0, 128, 2))}
+VOTED = {
+    **{name: KeptUnits(heads, 8) for name, heads in KEPT.items()},
+    **{name: KeptUnits(neurons, 128) for name, neurons in NEURONS.items()},
+}
 CONFIG = OmegaConf.create(
     {
         "common": {"fp16_scale_window": 100, "bf16": True, "fp16_init_scale": 1, "min_loss_scale": 1},
@@ -78,9 +84,18 @@ def train(model, optimizer, updates, seed=0):
 
 def remove(model, optimizer):
     """As a vote, and the first update after it."""
-    remove_heads(model, KEPT)
+    remove_units(model, VOTED)
     optimizer.zero_grad()
-    cut_optimizer(optimizer, cuts_of(model, KEPT))
+    cut_optimizer(optimizer, cuts_of(model, VOTED))
+
+
+def mask(model):
+    """All heads and neurons are held, those that go take no part."""
+    for name, layer in grouped_attentions(model).items():
+        layer.set_head_mask(torch.isin(torch.arange(8), torch.tensor(KEPT[name])), may_be_empty=True)
+    for name, neurons in NEURONS.items():
+        stay = torch.isin(torch.arange(128), torch.tensor(neurons))
+        model.get_submodule(name).fc2.register_forward_pre_hook(lambda _, inputs, stay=stay: (inputs[0] * stay,))
 
 
 def state_by_name(model, optimizer, states):
@@ -116,11 +131,14 @@ def check_state(make, dtype):
     before = state_by_name(model, optimizer, in_order(optimizer, model))
     objects, weights = dict(model.named_parameters()), {n: p.detach().clone() for n, p in model.named_parameters()}
     remove(model, optimizer)
-    after, stayed = state_by_name(model, optimizer, in_order(optimizer, model)), kept_part(weights, KEPT)
+    after, stayed = (
+        state_by_name(model, optimizer, in_order(optimizer, model)),
+        kept_part(weights, KEPT, neurons=NEURONS),
+    )
     for name, parameter in model.named_parameters():
         assert parameter is objects[name] and parameter.grad is None and torch.equal(parameter, stayed[name])
     for kind, of_kind in before.items():
-        expected = kept_part(of_kind, KEPT)
+        expected = kept_part(of_kind, KEPT, neurons=NEURONS)
         assert any(value.shape != of_kind[name].shape for name, value in expected.items())
         for name, value in after[kind].items():
             assert torch.equal(value, expected[name]), (kind, name)
@@ -165,19 +183,18 @@ def test_factored_state_of_adafactor():
 
 @pytest.mark.parametrize("name", ["sgd", "adam"])
 def test_training_goes_on_as_that_of_a_model_that_masks(name):
-    """The heads that were removed had no part in the updates of earlier versions either. In float64, since Adam makes
+    """What is removed has no part in the updates of a model that masks it either. In float64, since Adam makes
     steps of rounding errors where a gradient is zero, as that of the biases of keys."""
     models = [build_grouped().double(), build_grouped().double()]
     optimizers = [plain(list(model.parameters()), OPTIMIZERS[name]) for model in models]
     for model, optimizer in zip(models, optimizers):
         train(model, optimizer, 3)
-    for layer_name, layer in grouped_attentions(models[0]).items():
-        layer.set_head_mask(torch.isin(torch.arange(8), torch.tensor(KEPT[layer_name])), may_be_empty=True)
+    mask(models[0])
     remove(models[1], optimizers[1])
     for model, optimizer in zip(models, optimizers):
         train(model, optimizer, 3, seed=3)
     masked, removed = (dict(model.named_parameters()) for model in models)
-    for part, expected in kept_part(masked, KEPT).items():
+    for part, expected in kept_part(masked, KEPT, neurons=NEURONS).items():
         torch.testing.assert_close(removed[part], expected, rtol=1e-6, atol=1e-6)
     assert sum(p.numel() for p in removed.values()) < sum(p.numel() for p in masked.values())
 
@@ -202,7 +219,8 @@ def test_nni_4521_the_next_update_keeps_refitted_weights_and_the_exactness_of_ot
         layer.out_proj.bias.fill_(0.25)
     remove(model, optimizer)
     changed = {"encoder.layers.0.self_attn.out_proj.weight": 0.5, "encoder.layers.0.self_attn.out_proj.bias": 0.25}
-    expected = {**kept_part(exact, KEPT), **{n: torch.full_like(copies()[n], value) for n, value in changed.items()}}
+    changed_copies = {name: torch.full_like(copies()[name], value) for name, value in changed.items()}
+    expected = {**kept_part(exact, KEPT, neurons=NEURONS), **changed_copies}
     for name, value in copies().items():
         assert torch.equal(value, expected[name]), name
     optimizer._sync_fp32_params_to_fp16()
@@ -219,7 +237,7 @@ def test_state_of_another_shape_is_refused_by_name():
 
 
 def test_shadow_model_goes_on_as_that_of_a_model_that_masks():
-    """--store-ema: the task removes the same heads of it."""
+    """--store-ema: the task removes the same heads and neurons of it."""
     config = OmegaConf.create(
         {"ema_decay": 0.9, "ema_fp32": False, "ema_seed_model": None, "ema_update_freq": 1, "ema_start_update": 0}
     )
@@ -230,14 +248,13 @@ def test_shadow_model_goes_on_as_that_of_a_model_that_masks():
         for update in range(4):
             if update == 2 and removed:
                 remove(model, optimizer)
-                remove_heads(shadow.get_model(), KEPT)
+                remove_units(shadow.get_model(), VOTED)
             elif update == 2:
-                for name, layer in grouped_attentions(model).items():
-                    layer.set_head_mask(torch.isin(torch.arange(8), torch.tensor(KEPT[name])), may_be_empty=True)
+                mask(model)
             train(model, optimizer, 1, seed=update)
             shadow.step(model, update)
         shadows.append(shadow.get_model())
     masked, cut = (dict(shadow.named_parameters()) for shadow in shadows)
-    for name, expected in kept_part(masked, KEPT).items():
+    for name, expected in kept_part(masked, KEPT, neurons=NEURONS).items():
         torch.testing.assert_close(cut[name], expected, rtol=1e-6, atol=1e-6)
     assert heads_per_layer(shadows[1]) == heads_per_layer(shadows[0]) == {n: len(kept) for n, kept in KEPT.items()}

@@ -28,7 +28,7 @@ def test_output_is_that_of_the_layer(kept, heads, removed):
         torch.nn.init.normal_(linear.bias)
     layer.set_head_mask(torch.tensor([float(head in kept) for head in range(8)]))
     if removed:
-        layer.remove_heads(kept)
+        layer.remove_units(kept)
     x = torch.randn(5, 2, 64)
     with torch.no_grad():
         expected, _ = layer(x, x, x)

@@ -6,7 +6,7 @@ from tiny_models import build_grouped, build_stock, tiny_args
 from fairseq_ghat.modules.grouped_attention import grouped_attentions
 from fairseq_ghat.profiling.parameters import (
     attention_weights,
-    describe_heads,
+    describe_counts,
     heads_in_checkpoint,
     non_embedding_parameters,
 )
@@ -36,8 +36,8 @@ def test_attention_weights_are_projection_matrices_only():
 
 
 def test_layers_that_differ_are_counted_apart():
-    assert describe_heads([8, 8, 8]) == "3 x 8"
-    assert describe_heads([2, 3, 2]) == "2 x 2, 1 x 3"
+    assert describe_counts([8, 8, 8]) == "3 x 8"
+    assert describe_counts([2, 3, 2]) == "2 x 2, 1 x 3"
 
 
 def test_grouped_model_tells_by_its_masks_stock_by_its_options():

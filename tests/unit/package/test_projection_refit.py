@@ -119,13 +119,13 @@ def mean_square(rows):
 def test_power_of_the_output(layer):
     outputs, weight, moments = layer
     power = pytest.approx(mean_square(outputs @ weight.T))
-    assert dropped_error(weight, moments, torch.zeros(8, dtype=torch.bool)) == power
+    assert dropped_error(weight, moments.second / moments.count, torch.zeros(8, dtype=torch.bool)) == power
 
 
 def test_error_of_plain_removal(layer):
     outputs, weight, moments = layer
     lost = outputs[:, ~KEPT] @ weight[:, ~KEPT].T
-    assert dropped_error(weight, moments, KEPT) == pytest.approx(mean_square(lost))
+    assert dropped_error(weight, moments.second / moments.count, KEPT) == pytest.approx(mean_square(lost))
 
 
 def test_error_after_the_refit(layer):
@@ -140,9 +140,9 @@ def test_error_after_the_refit(layer):
 
 def test_refit_never_loses_more_and_all_features_lose_nothing(layer):
     _, weight, moments = layer
-    assert refitted_error(weight, moments, KEPT) < dropped_error(weight, moments, KEPT)
+    assert refitted_error(weight, moments, KEPT) < dropped_error(weight, moments.second / moments.count, KEPT)
     everything = torch.ones(8, dtype=torch.bool)
-    assert dropped_error(weight, moments, everything) == 0
+    assert dropped_error(weight, moments.second / moments.count, everything) == 0
     assert refitted_error(weight, moments, everything) == pytest.approx(0, abs=1e-9)
 
 

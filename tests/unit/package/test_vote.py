@@ -17,10 +17,8 @@ PILLARS = VoteOptions()
 
 
 def run_vote(model, samples, options=PILLARS, classifiers=None, reduce=None):
-    calibration = Calibration(
-        model, lambda shuffle: samples, lambda: len(samples), PAD, reduce=reduce, moments_wanted=options.refit != "none"
-    )
-    return vote(calibration, options, classifiers)
+    calibration = Calibration(model, lambda shuffle: samples, lambda: len(samples), PAD, reduce=reduce)
+    return vote(calibration, options, classifiers).head_indexes()
 
 
 @torch.no_grad()

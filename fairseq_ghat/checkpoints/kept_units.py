@@ -1,0 +1,35 @@
+"""The record of a vote among the options of a model: what it left, so that a model of those shapes can be built."""
+
+from typing import Any, Dict, List
+
+from torch import nn
+
+from fairseq_ghat.checkpoints.model_options import KEPT_HEADS
+from fairseq_ghat.modules.feed_forward import remove_neurons
+from fairseq_ghat.modules.grouped_attention import remove_heads
+from fairseq_ghat.modules.removable_layers import Kept
+
+# Option that tells, for every feed-forward layer that lost neurons, how many stay, and a checksum of their indexes.
+KEPT_NEURONS = "kept_neurons"
+# Options of the record, all of which a model of ours has.
+RECORD = (KEPT_HEADS, KEPT_NEURONS)
+
+KeptNeurons = Dict[str, List[int]]
+
+
+def record_kept(options: Any, kept: Kept) -> None:
+    """Writes what a vote left into the options of a model."""
+    setattr(options, KEPT_HEADS, kept.head_indexes())
+    neurons = {name: [len(layer.units), layer.checksum()] for name, layer in kept.neurons.items()}
+    setattr(options, KEPT_NEURONS, neurons or None)
+
+
+def cut_to_record(model: nn.Module, options: Any) -> None:
+    """Cuts a model that was just built down to the shapes of the record in its options, if there is one.
+
+    Raises:
+        ValueError: if the record does not fit the model; names the layer.
+    """
+    remove_heads(model, getattr(options, KEPT_HEADS, None) or {})
+    neurons: KeptNeurons = getattr(options, KEPT_NEURONS, None) or {}
+    remove_neurons(model, {name: count for name, (count, _) in neurons.items()})

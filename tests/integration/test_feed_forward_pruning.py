@@ -1,0 +1,154 @@
+"""Neurons removed through the commands: alone, which leaves fairseq's own model, and together with heads."""
+
+import re
+import shutil
+
+import pytest
+import torch
+from commands import (
+    MODEL,
+    TRAIN,
+    evaluated,
+    generated,
+    hypotheses,
+    refusal,
+    run,
+    same_weights,
+    train,
+    train_language_model,
+)
+
+from fairseq_ghat.checkpoints.files import read_checkpoint
+
+# torch from 2.6 on refuses the options in fairseq's own checkpoints unless told otherwise.
+UNSAFE = {"TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": "1"}
+VOTE = "--max-epoch 4 --vote-epoch 3 --ffn-neurons 0.5"
+
+
+def widths(path):
+    """Neurons of each feed-forward layer that a checkpoint holds."""
+    return [tensor.size(1) for name, tensor in read_checkpoint(path)["model"].items() if name.endswith("fc2.weight")]
+
+
+@pytest.fixture(scope="module")
+def cut_run(corpus, tmp_path_factory):
+    """A run whose vote takes heads and neurons: (save_dir, log)."""
+    save_dir = tmp_path_factory.mktemp("cut")
+    return save_dir, train(corpus, save_dir, VOTE)
+
+
+@pytest.fixture(scope="module")
+def neurons_only(corpus, stock_checkpoint, tmp_path_factory):
+    """fairseq's own model after a vote on neurons alone: (path, what ghat-vote printed)."""
+    out = tmp_path_factory.mktemp("neurons") / "cut.pt"
+    return out, run(f"ghat-vote {stock_checkpoint} {corpus} {out} --keep-heads all --ffn-neurons 24 --cpu")
+
+
+def stock_translations(corpus, path):
+    """Hypotheses of fairseq-generate that knows nothing of this package."""
+    command = f"fairseq-generate {corpus} --path {path} --beam 1 --max-len-b 30 --batch-size 8 --cpu"
+    return hypotheses(run(f"{command} --required-batch-size-multiple 1", **UNSAFE))
+
+
+def test_a_model_that_lost_only_neurons_is_fairseqs_own(corpus, neurons_only):
+    path, printed = neurons_only
+    assert "96 of 256 neurons stay, the others are removed; it is a checkpoint of fairseq's own model" in printed
+    assert widths(path) == [24] * 4
+    theirs, ours = stock_translations(corpus, path), generated(corpus, path, "--beam 1 --max-len-b 30")
+    assert len(theirs) == 24 and theirs == hypotheses(ours)
+
+
+def test_ctranslate2s_own_converter_takes_it(corpus, neurons_only, tmp_path):
+    ctranslate2 = pytest.importorskip("ctranslate2", reason="ctranslate2 is not installed: pip install ctranslate2")
+    path, _ = neurons_only
+    options = f"--model_path {path} --data_dir {corpus} --output_dir {tmp_path}/model"
+    run(f"ct2-fairseq-converter {options} --unsafe_deserialization")
+    run(f"ghat-export ctranslate2 {path} {corpus} {tmp_path}/ours")
+    log = generated(corpus, path, "--beam 1 --max-len-b 30")
+    sources = {int(number): text.split() for number, text in re.findall(r"^S-(\d+)\t(.*)$", log, re.MULTILINE)}
+    expected = {number: text for number, (_, text) in hypotheses(log).items()}
+    for folder in ("model", "ours"):
+        translator = ctranslate2.Translator(f"{tmp_path}/{folder}", device="cpu")
+        results = translator.translate_batch(list(sources.values()), beam_size=1, max_decoding_length=30)
+        assert {n: " ".join(result.hypotheses[0]) for n, result in zip(sources, results)} == expected
+
+
+def test_it_trains_on_as_fairseqs_and_as_ours(corpus, neurons_only, tmp_path):
+    path, _ = neurons_only
+    options = run(f"ghat-options {path}")
+    assert "--encoder-ffn-embed-dim 24" in options and "--decoder-ffn-embed-dim 24" in options
+    command = f"fairseq-train {corpus} --max-epoch 1 --no-epoch-checkpoints {TRAIN} --finetune-from-model {path}"
+    small = MODEL.replace("embed-dim 64", "embed-dim 24")
+    run(f"{command} --save-dir {tmp_path}/theirs --task translation --arch transformer {small}", **UNSAFE)
+    log = train(corpus, tmp_path / "ours", f"--max-epoch 2 --vote-epoch 2 --finetune-from-model {path}", small)
+    assert "keeps heads" in log
+    assert widths(tmp_path / "theirs" / "checkpoint_last.pt") == widths(tmp_path / "ours" / "checkpoint_last.pt")
+
+
+def test_heads_and_neurons_go_at_the_vote_of_training(corpus, cut_run):
+    save_dir, log = cut_run
+    assert len(re.findall(r"vote: (?:en|de)coder\.layers\.\d keeps 32 of 64 neurons", log)) == 4
+    assert len(re.findall(r"vote: \S+_attn keeps heads \[\d, \d\] of 8", log)) == 6
+    assert widths(save_dir / "checkpoint2.pt") == [64] * 4 and widths(save_dir / "checkpoint3.pt") == [32] * 4
+    slim = save_dir / "slim.pt"
+    printed = run(f"ghat-slim {save_dir}/checkpoint4.pt {slim}")
+    assert "heads per attention    6 x 2 -> 6 x 2" in printed and "fairseq's own" not in printed
+    assert hypotheses(generated(corpus, slim)) == hypotheses(generated(corpus, save_dir / "checkpoint4.pt"))
+
+
+@pytest.mark.parametrize("stopped_after", [2, 3])
+def test_stopped_before_the_vote_and_after_it(corpus, cut_run, tmp_path, stopped_after):
+    save_dir, _ = cut_run
+    shutil.copy(save_dir / f"checkpoint{stopped_after}.pt", tmp_path / "checkpoint_last.pt")
+    train(corpus, tmp_path, VOTE)
+    ends = [read_checkpoint(folder / "checkpoint_last.pt") for folder in (save_dir, tmp_path)]
+    assert same_weights(*(end["model"] for end in ends))
+    optimizers = [end["last_optimizer_state"]["state"] for end in ends]
+    assert all(
+        torch.equal(value, optimizers[1][number][kind])
+        for number, state in optimizers[0].items()
+        for kind, value in state.items()
+        if torch.is_tensor(value)
+    )
+
+
+def test_other_commands_follow(corpus, cut_run, tmp_path, capsys):
+    save_dir, _ = cut_run
+    voted = [save_dir / f"checkpoint{epoch}.pt" for epoch in (3, 4)]
+    table = run(f"ghat-stats {save_dir}/checkpoint2.pt {voted[1]}").splitlines()
+    assert "| 4 x 64 " in table[2] and "| 4 x 32 " in table[3]
+    run(f"ghat-average {voted[0]} {voted[1]} --output {tmp_path}/mean.pt")
+    assert len(hypotheses(generated(corpus, tmp_path / "mean.pt"))) == 24
+    log = train(corpus, tmp_path / "on", f"--max-epoch 1 --finetune-from-model {tmp_path}/mean.pt")
+    assert "keeps heads" not in log and widths(tmp_path / "on" / "checkpoint_last.pt") == [32] * 4
+    other = read_checkpoint(voted[0])
+    other["cfg"]["model"].kept_neurons["encoder.layers.0"][1] += 1
+    torch.save(other, tmp_path / "other.pt")
+    message = refusal(f"ghat-average {voted[1]} {tmp_path}/other.pt --output {tmp_path}/none.pt", capsys)
+    assert "encoder.layers.0 keeps [32, " in message and "other heads or neurons, cannot be averaged" in message
+
+
+def test_language_model_that_lost_only_neurons_is_fairseqs_own(text, tmp_path):
+    train_language_model(text, tmp_path, "--max-epoch 3 --vote-epoch 2 --keep-heads all --ffn-neurons 0.25")
+    printed = run(f"ghat-slim {tmp_path}/checkpoint_last.pt {tmp_path}/slim.pt")
+    assert "it is a checkpoint of fairseq's own model" in printed
+    ours = evaluated(text, tmp_path / "checkpoint_last.pt")
+    theirs = run(
+        f"python scripts/with_log.py fairseq-eval-lm {text} --path {tmp_path}/slim.pt --gen-subset valid "
+        "--tokens-per-sample 32 --max-tokens 256 --cpu",
+        **UNSAFE,
+    )
+    losses = [re.search(r"Loss \(base 2\): ([\d.]+), Perplexity: [\d.]+", log).group() for log in (ours, theirs)]
+    assert losses[0] == losses[1]
+
+
+def test_bad_input_is_refused_before_any_work(corpus, stock_checkpoint, tmp_path, capsys):
+    vote = f"ghat-vote {stock_checkpoint} {corpus} {tmp_path}/out.pt --cpu"
+    assert "--keep-heads all: allowed only with --ffn-neurons" in refusal(f"{vote} --keep-heads all", capsys)
+    allowed = "allowed is a number from 1 to 63 or a share such as 0.5"
+    assert f"--ffn-neurons 64: {allowed}" in refusal(f"{vote} --ffn-neurons 64", capsys)
+    log = train(corpus, tmp_path, "--max-epoch 2 --vote-epoch 2 --ffn-neurons 1.5", check=False)
+    assert f"--ffn-neurons 1.5: {allowed}" in log
+    log = train(corpus, tmp_path, "--max-epoch 2 --ffn-neurons 0.5", check=False)
+    assert "--ffn-neurons 0.5: allowed only with --vote-epoch or --vote-tolerance" in log
+    assert list(tmp_path.iterdir()) == []
