@@ -41,7 +41,9 @@ from fairseq_ghat.modules.group_classifiers import GroupClassifiers
 from fairseq_ghat.modules.grouped_attention import grouped_attentions, grouping_of, is_voted
 from fairseq_ghat.modules.grouping import FEATURES
 from fairseq_ghat.pruning.calibration import calibration_of
-from fairseq_ghat.pruning.importance.registry import IMPORTANCES, KEEP_HEADS
+from fairseq_ghat.pruning.importance.base import way_of_heads
+from fairseq_ghat.pruning.importance.registry import IMPORTANCES, KEEP_HEADS, RANKS_UNITS
+from fairseq_ghat.pruning.model_budget import removes_neurons
 from fairseq_ghat.pruning.options import REFITS
 from fairseq_ghat.pruning.vote import vote
 from fairseq_ghat.training.schedule import VotingToStayConfig, check_neurons, check_removable, check_vote_options
@@ -60,8 +62,11 @@ def build_parser() -> argparse.ArgumentParser:
     add("--group-objective", choices=OBJECTIVES, default="metric", help="pattern score of the vote")
     add("--vote-by", choices=VOTE_BY, default="count", help="default: count")
     ways = "; ".join(f"{name}: {kind.summary} ({kind.paper})" for name, kind in IMPORTANCES.items())
-    choosing = {"choices": list(KEEP_HEADS), "help": f"way of choosing heads (default: pillars). {ways}"}
-    add("--select", "--keep-heads", dest="keep_heads", default="pillars", **choosing)
+    choosing = {
+        "choices": list(KEEP_HEADS),
+        "help": f"way of choosing heads (default: pillars, with --budget or --max-error reconstruction). {ways}",
+    }
+    add("--select", "--keep-heads", dest="keep_heads", **choosing)
     add("--vote-heads", type=int, metavar="K", help="heads that stay in each attention (default: C)")
     budget = "layer: K in every attention (default); model: K on average, wherever they are worth most"
     add("--vote-budget", choices=BUDGETS, default="layer", help=budget)
@@ -69,6 +74,12 @@ def build_parser() -> argparse.ArgumentParser:
     add("--remove-sublayers", action="store_true", help=gone)
     share = "neurons that stay in each feed-forward layer, a number or a share such as 0.5 (default: all)"
     add("--ffn-neurons", metavar="N", help=share)
+    add("--keep-neurons", choices=[*RANKS_UNITS, "all"], default="reconstruction", help="default: reconstruction")
+    over_both = "share of the parameters or FLOPs of attention and feed-forward layers that stays, where it costs least"
+    add("--budget", metavar="COST=SHARE", help=f"such as parameters=0.6: {over_both}")
+    fewest = "instead of numbers: each layer keeps the fewest units that hold the error of its output under a share"
+    add("--max-error", type=float, metavar="SHARE", help=fewest)
+    add("--ffn-per-layer", action="store_true", help="with those: layers of a side may keep other numbers of neurons")
     add("--select-batches", type=int, metavar="N", help="batches to look at, at random (default: the split once)")
     add("--gate-lr", type=float, help="of learned gates (default: 0.1 for l0, 0.2 for subset)")
     add("--refit", choices=REFITS, default="output", help="default: output")
@@ -88,8 +99,8 @@ def main(argv=None) -> int:
     quiet_libraries(logging.INFO, sys.stdout)
     source, out = args.checkpoint, args.out
     check_out(parser, out, {"CHECKPOINT": [source], "DATA": data_files(args.data)})
-    if args.keep_heads == "all" and args.ffn_neurons is None:
-        parser.error("--keep-heads all: allowed only with --ffn-neurons, nothing would be removed")
+    if args.keep_heads == "all" and not removes_neurons(args):
+        parser.error("--keep-heads all: allowed only with --ffn-neurons, --budget or --max-error; nothing is removed")
     check_minimum(parser, args, vote_heads=1, max_tokens=1, batch_size=1, num_workers=0)
     try:
         check_data(args.data)
@@ -139,7 +150,7 @@ def main(argv=None) -> int:
 def _grouping(args) -> Dict[str, Any]:
     """The options of the command line that say how heads are grouped."""
     groups = args.head_groups
-    if groups is None and KEEP_HEADS[args.keep_heads].one_per_group:
+    if groups is None and KEEP_HEADS[way_of_heads(args)].one_per_group:
         groups = args.vote_heads  # as many as heads stay
     return {"head_groups": groups, "group_feature": args.group_feature, "group_distance": args.group_distance}
 

@@ -1,27 +1,10 @@
-"""Scores of heads that need no gradients: the size of their weights, and how much they agree with each other."""
+"""Scores of heads that need no gradients: how much they agree with each other."""
 
 from typing import List
 
 from torch import Tensor
 
 from fairseq_ghat.core.gram_matrix import cosine_gram
-
-
-def projection_l1(query: Tensor, key: Tensor, value: Tensor, output: Tensor, heads: int) -> Tensor:
-    """Sum of the absolute weights of each head in its projections (Li et al. 2017, section 3.1, for filters).
-
-    Args:
-        query: weights of the query projection, (H*D, E); the rows of a head are its own.
-        key: weights of the key projection, (H*D, E).
-        value: weights of the value projection, (H*D, E).
-        output: weights of the output projection, (E, H*D); the columns of a head are its own.
-        heads: H.
-
-    Returns:
-        (H,) float64.
-    """
-    rows = query.double().abs().sum(1) + key.double().abs().sum(1) + value.double().abs().sum(1)
-    return (rows + output.double().abs().sum(0)).view(heads, -1).sum(1)
 
 
 def agreement(gram: Tensor, kept: Tensor) -> float:

@@ -1,6 +1,7 @@
 """The feed-forward layers of a model, fc2(activation(fc1(x))), whose neurons can be removed."""
 
 import re
+from dataclasses import dataclass
 from typing import Dict, Mapping, Sequence, cast
 
 import torch
@@ -9,17 +10,17 @@ from torch import nn
 from fairseq_ghat.modules.unit_slices import FIRST_LINEAR, SECOND_LINEAR, cut_projections
 
 
+@dataclass(frozen=True)
 class FeedForward:
     """The feed-forward part of a transformer layer.
 
-    Args:
+    Attributes:
         holder: the transformer layer that holds its projections.
+        unit_features: as RemovableUnits: each neuron is one feature.
     """
 
-    unit_features = 1
-
-    def __init__(self, holder: nn.Module):
-        self.holder = holder
+    holder: nn.Module
+    unit_features: int = 1
 
     @property
     def first(self) -> nn.Linear:

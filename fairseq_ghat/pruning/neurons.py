@@ -1,17 +1,13 @@
-"""Chooses the neurons of feed-forward layers that stay: those that cost the layer's output least to be without."""
+"""The neurons of feed-forward layers that stay, where their number is given."""
 
-from typing import Any, Dict, Sequence, Tuple
+from typing import Any, Dict, Sequence
 
 import torch
 from torch import Tensor
 
-from fairseq_ghat.core.backward_elimination import eliminate_features, eliminate_without_refit
-from fairseq_ghat.core.projection_refit import RIDGE, InputMoments, SingularRefit
 from fairseq_ghat.modules.feed_forward import FeedForward
 from fairseq_ghat.pruning.calibration import Calibration
-
-# Most neurons of a layer that are eliminated one by one with the refit; the time grows with their third power.
-MOST_ELIMINATED = 4096
+from fairseq_ghat.pruning.importance.registry import IMPORTANCES
 
 
 def neurons_to_keep(asked: str, neurons: int) -> int:
@@ -37,7 +33,7 @@ def neurons_to_keep(asked: str, neurons: int) -> int:
 
 
 def choose_neurons(calibration: Calibration, layers: Sequence[FeedForward], options: Any) -> Dict[FeedForward, Tensor]:
-    """The neurons that stay in each layer.
+    """The neurons that stay in each layer, as many as --ffn-neurons says, by the way of --keep-neurons.
 
     Args:
         calibration: the model and the data.
@@ -48,41 +44,11 @@ def choose_neurons(calibration: Calibration, layers: Sequence[FeedForward], opti
         (F,) bool on the CPU, by layer.
 
     Raises:
-        ValueError: if the data are none, or if the refit of a layer has no solution; names the layer.
+        ValueError: if the data are none, or if no choice can be made from them.
     """
+    rankings = IMPORTANCES[str(options.keep_neurons)](options).ranks(calibration, layers)
     masks = {}
-    for part in calibration.moments(layers):
-        for layer, moments in part.items():
-            if not moments.count:
-                raise ValueError("cannot choose neurons: the pass saw no data")
-            try:
-                order, _ = elimination(layer.projection.weight.detach(), moments, str(options.refit))
-            except SingularRefit as error:
-                told = f"--refit {options.refit}: {calibration.names[layer]}: {error}"
-                raise ValueError(f"{told}; use --refit none") from None
-            mask = torch.ones(layer.units, dtype=torch.bool)
-            mask[order[: layer.units - neurons_to_keep(options.ffn_neurons, layer.units)].cpu()] = False
-            masks[layer] = mask
+    for layer in layers:
+        gone = layer.units - neurons_to_keep(options.ffn_neurons, layer.units)
+        masks[layer] = torch.ones(layer.units, dtype=torch.bool).index_fill_(0, rankings[layer].order[:gone], False)
     return masks
-
-
-def elimination(weight: Tensor, moments: InputMoments, refit: str) -> Tuple[Tensor, Tensor]:
-    """The order in which the input features of a projection go, and the error of its output after each.
-
-    Args:
-        weight: of the projection, (E, F).
-        moments: of its input.
-        refit: what makes up for a removal: "output", "bias" or "none".
-
-    Returns:
-        Indexes, (F,), and mean squared errors, (F,).
-
-    Raises:
-        SingularRefit: if the least squares have no solution.
-    """
-    if refit == "none":
-        return eliminate_without_refit(weight, moments.second / moments.count)
-    covariance = moments.covariance()
-    if refit == "bias" or weight.size(1) > MOST_ELIMINATED:
-        return eliminate_without_refit(weight, covariance)
-    return eliminate_features(weight, covariance, RIDGE * float(covariance.diagonal().mean()))

@@ -7,7 +7,7 @@ from fairseq.dataclass import ChoiceEnum
 
 from fairseq_ghat.core.head_budget import BUDGETS
 from fairseq_ghat.core.voting import VOTE_BY
-from fairseq_ghat.pruning.importance.registry import KEEP_HEADS
+from fairseq_ghat.pruning.importance.registry import KEEP_HEADS, RANKS_UNITS
 
 REFITS = ("none", "bias", "output")
 
@@ -19,11 +19,11 @@ class VoteOptions:
     vote_by: ChoiceEnum(VOTE_BY) = field(  # type: ignore[valid-type]
         default="count", metadata={"help": "decide by the number of votes, or by the sum of pattern scores"}
     )
-    keep_heads: ChoiceEnum(list(KEEP_HEADS)) = field(  # type: ignore[valid-type]
-        default="pillars",
+    keep_heads: Optional[ChoiceEnum(list(KEEP_HEADS))] = field(  # type: ignore[valid-type]
+        default=None,
         metadata={
             "help": "heads that stay: pillars, the winner of each group; by another way of choosing; or all of them; "
-            "whatever is random follows --seed"
+            "whatever is random follows --seed (default: pillars, with --budget or --max-error reconstruction)"
         },
     )
     vote_heads: Optional[int] = field(
@@ -46,6 +46,28 @@ class VoteOptions:
         metadata={
             "help": "neurons that stay in each feed-forward layer, a number or a share such as 0.5; with --keep-heads "
             "all nothing else is removed (default: all)"
+        },
+    )
+    keep_neurons: ChoiceEnum([*RANKS_UNITS, "all"]) = field(  # type: ignore[valid-type]
+        default="reconstruction",
+        metadata={"help": "way of choosing the neurons that stay; all: --budget and --max-error are over heads alone"},
+    )
+    ffn_per_layer: bool = field(
+        default=False,
+        metadata={"help": "with --budget or --max-error: layers of a side may keep other numbers of neurons"},
+    )
+    budget: Optional[str] = field(
+        default=None,
+        metadata={
+            "help": "share of the parameters or FLOPs of attention and feed-forward layers that stays, such as "
+            "parameters=0.6: heads and neurons go where that costs the outputs least (default: numbers are given)"
+        },
+    )
+    max_error: Optional[float] = field(
+        default=None,
+        metadata={
+            "help": "instead of numbers: each layer keeps the fewest heads or neurons whose output differs by no more "
+            "than this share of its variance from that of all"
         },
     )
     select_batches: Optional[int] = field(

@@ -7,12 +7,15 @@ import torch
 from torch import Tensor
 
 from fairseq_ghat.core.projection_refit import SingularRefit, mean_into_bias, refit_projection
+from fairseq_ghat.modules.feed_forward import FeedForward
 from fairseq_ghat.modules.group_classifiers import GroupClassifiers
 from fairseq_ghat.modules.removable_layers import Kept, KeptUnits
 from fairseq_ghat.modules.removable_units import RemovableUnits
 from fairseq_ghat.modules.unit_slices import per_feature
 from fairseq_ghat.pruning.calibration import Calibration
+from fairseq_ghat.pruning.importance.base import AllHeads, Importance, Masks, way_of_heads
 from fairseq_ghat.pruning.importance.registry import KEEP_HEADS
+from fairseq_ghat.pruning.model_budget import choose_within_budget, layers_of_budget, over_model
 from fairseq_ghat.pruning.neurons import choose_neurons
 
 logger = logging.getLogger(__name__)
@@ -29,13 +32,8 @@ def vote(calibration: Calibration, options: Any, classifiers: Optional[GroupClas
     Raises:
         ValueError: if there is no batch, or if a refit is not possible; nothing is removed then.
     """
-    importance = KEEP_HEADS[str(options.keep_heads)](options, classifiers)
-    layers = [] if options.ffn_neurons is None else calibration.feed_forwards
-    refits_heads = options.refit != "none" and options.keep_heads != "all"
-    calibration.expect_moments([*(calibration.layers if refits_heads else ()), *layers])
-
-    heads = importance.select(calibration)
-    neurons = choose_neurons(calibration, layers, options)
+    importance = KEEP_HEADS[way_of_heads(options)](options, classifiers)
+    heads, neurons = _choose(calibration, options, importance)
     masks: Dict[RemovableUnits, Tensor] = dict([*heads.items(), *neurons.items()])
     if options.refit != "none":
         refit_projections({layer: mask for layer, mask in masks.items() if not mask.all()}, calibration, options.refit)
@@ -54,6 +52,20 @@ def vote(calibration: Calibration, options: Any, classifiers: Optional[GroupClas
         feed_forward.remove_units(units)
         logger.info("vote: %s keeps %d of %d neurons", name, len(units), of)
     return kept
+
+
+def _choose(calibration: Calibration, options: Any, importance: Importance) -> Tuple[Masks, Dict[FeedForward, Tensor]]:
+    """The heads that stay in every attention, and the neurons that stay in each layer that loses some."""
+    if over_model(options):
+        calibration.expect_moments(layers_of_budget(calibration, options))
+        masks = choose_within_budget(calibration, options)
+        every = {layer: torch.ones(layer.units, dtype=torch.bool) for layer in calibration.layers}
+        heads = {layer: masks.get(layer, mask) for layer, mask in every.items()}
+        return heads, {layer: masks[layer] for layer in calibration.feed_forwards if layer in masks}
+    layers = [] if options.ffn_neurons is None else calibration.feed_forwards
+    refits_heads = options.refit != "none" and not isinstance(importance, AllHeads)
+    calibration.expect_moments([*(calibration.layers if refits_heads else ()), *layers])
+    return importance.select(calibration), choose_neurons(calibration, layers, options)
 
 
 @torch.no_grad()

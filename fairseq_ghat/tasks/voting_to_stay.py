@@ -17,6 +17,7 @@ from fairseq_ghat.modules.grouped_attention import (
 from fairseq_ghat.modules.grouping import Grouping
 from fairseq_ghat.modules.removable_layers import KeptUnits, removable_layers, remove_units
 from fairseq_ghat.pruning.calibration import calibration_of
+from fairseq_ghat.pruning.importance.base import way_of_heads
 from fairseq_ghat.pruning.vote import vote
 from fairseq_ghat.training.distributed import (
     add_up_over_workers,
@@ -102,8 +103,8 @@ class VotingToStayMixin:
             check_neurons(self.cfg, model)
         if needs_gradients(self.cfg) and getattr(cfg, "checkpoint_activations", False):
             raise ValueError(
-                f"--checkpoint-activations: not with --keep-heads {self.cfg.keep_heads}, whose gates are not reached "
-                "in a forward pass that is run again; vote afterwards with ghat-vote"
+                f"--checkpoint-activations: not with --keep-heads {way_of_heads(self.cfg)}, whose gates are not "
+                "reached in a forward pass that is run again; vote afterwards with ghat-vote"
             )
         if votes(self.cfg) and (getattr(cfg, "quant_noise_pq", 0) or 0) > 0:
             raise ValueError(

@@ -10,7 +10,9 @@ from torch import nn
 from fairseq_ghat.core.head_budget import HeadBudget
 from fairseq_ghat.modules.feed_forward import feed_forwards
 from fairseq_ghat.modules.grouped_attention import GroupedAttention
+from fairseq_ghat.pruning.importance.base import way_of_heads
 from fairseq_ghat.pruning.importance.registry import KEEP_HEADS, LEARNED_GATES
+from fairseq_ghat.pruning.model_budget import check_model_budget, over_model, removes_neurons
 from fairseq_ghat.pruning.neurons import neurons_to_keep
 from fairseq_ghat.pruning.options import VoteOptions
 
@@ -68,7 +70,7 @@ def votes(cfg: VotingToStayConfig) -> bool:
 
 def needs_gradients(cfg: VotingToStayConfig) -> bool:
     """Whether a vote is planned that takes gradients of the task's loss."""
-    return votes(cfg) and KEEP_HEADS[str(cfg.keep_heads)].uses_loss
+    return votes(cfg) and KEEP_HEADS[way_of_heads(cfg)].uses_loss
 
 
 def check_schedule(cfg: VotingToStayConfig) -> None:
@@ -91,11 +93,13 @@ def check_schedule(cfg: VotingToStayConfig) -> None:
             )
     if not votes(cfg):
         for flag, value, default in (
-            ("--keep-heads", str(cfg.keep_heads), "pillars"),
+            ("--keep-heads", cfg.keep_heads, None),
             ("--constrain-stage", str(cfg.constrain_stage), "1"),
             ("--vote-heads", cfg.vote_heads, None),
             ("--vote-budget", str(cfg.vote_budget), "layer"),
             ("--ffn-neurons", cfg.ffn_neurons, None),
+            ("--budget", cfg.budget, None),
+            ("--max-error", cfg.max_error, None),
             ("--select-batches", cfg.select_batches, None),
             ("--gate-lr", cfg.gate_lr, None),
         ):
@@ -133,7 +137,7 @@ def check_vote_options(cfg: VotingToStayConfig) -> None:
     Raises:
         ValueError: names the flag, the value found and what is allowed.
     """
-    keep, over = str(cfg.keep_heads), str(cfg.vote_budget)
+    keep, over = way_of_heads(cfg), str(cfg.vote_budget)
     for flag, value, allowed in (
         ("--select-batches", cfg.select_batches, "1 or more"),
         ("--gate-lr", cfg.gate_lr, "a number > 0"),
@@ -142,8 +146,9 @@ def check_vote_options(cfg: VotingToStayConfig) -> None:
             raise ValueError(f"{flag} {value}: allowed is {allowed}")
     if cfg.gate_lr is not None and keep not in LEARNED_GATES:
         raise ValueError(f"--gate-lr {cfg.gate_lr}: allowed only with --keep-heads {' or '.join(LEARNED_GATES)}")
-    if cfg.remove_sublayers and over != "model":
-        raise ValueError("--remove-sublayers: allowed only with --vote-budget model")
+    check_model_budget(cfg)
+    if cfg.remove_sublayers and over != "model" and not over_model(cfg):
+        raise ValueError("--remove-sublayers: allowed only with --vote-budget model, --budget or --max-error")
     if over == "model" and (keep == "all" or KEEP_HEADS[keep].one_per_group):
         raise ValueError(
             f"--vote-budget model: not with --keep-heads {keep}, which keeps the same number in every attention"
@@ -161,8 +166,15 @@ def check_removable(cfg: VotingToStayConfig, attentions: Mapping[str, GroupedAtt
     Raises:
         ValueError: names the flag, the value found and what is allowed.
     """
-    keep = str(cfg.keep_heads)
+    keep = way_of_heads(cfg)
     if not votes(cfg) or keep == "all":
+        return
+    if over_model(cfg):
+        if str(cfg.constrain_stage) != "1":
+            raise ValueError(
+                f"--constrain-stage {cfg.constrain_stage}: allowed is 1 with --budget or --max-error, which may leave "
+                "an attention fewer heads than groups"
+            )
         return
     sizes = [layer.num_heads for layer in attentions.values()]
     if KEEP_HEADS[keep].one_per_group:
@@ -199,12 +211,13 @@ def check_neurons(cfg: VotingToStayConfig, model: nn.Module) -> None:
     Raises:
         ValueError: names the flag, the value found and what is allowed.
     """
-    if cfg.ffn_neurons is None:
+    if not removes_neurons(cfg):
         return
     for layer in feed_forwards(model).values():
         if getattr(layer.holder, "ffn_layernorm", None) is not None:
-            raise ValueError("--ffn-neurons: not with --scale-fc, whose layer norm is over all neurons")
-        neurons_to_keep(cfg.ffn_neurons, layer.units)
+            raise ValueError("--scale-fc: no neurons can be removed, since its layer norm is over all of them")
+        if cfg.ffn_neurons is not None:
+            neurons_to_keep(cfg.ffn_neurons, layer.units)
 
 
 def is_due(cfg: VotingToStayConfig, epoch: int, change: Optional[float]) -> bool:

@@ -10,7 +10,7 @@ from fairseq_ghat.core.head_budget import HeadBudget
 from fairseq_ghat.core.stochastic_gates import gumbel, hard_concrete, open_probability, relaxed_subset
 from fairseq_ghat.modules.head_gates import HeadGates
 from fairseq_ghat.pruning.calibration import Calibration, frozen_weights
-from fairseq_ghat.pruning.importance.base import Importance
+from fairseq_ghat.pruning.importance.base import Importance, way_of_heads
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ class LearnedGates(Importance):
     default_lr: ClassVar[float]
 
     def scores(self, calibration: Calibration) -> List[Tensor]:
-        layers, name = calibration.layers, self.options.keep_heads
+        layers, name = calibration.layers, way_of_heads(self.options)
         device = layers[0].head_mask.device
         location = [torch.zeros(layer.heads_held, device=device, requires_grad=True) for layer in layers]
         generator = torch.Generator().manual_seed(self.options.seed)
@@ -94,7 +94,7 @@ class StochasticGates(LearnedGates):
         self._lambdas = torch.zeros(layers if budget.over == "layer" else 1)
         scores = super().scores(calibration)
         expected = float(sum(open_probability(location).sum() for location in scores))
-        name, total = self.options.keep_heads, budget.total(layers)
+        name, total = way_of_heads(self.options), budget.total(layers)
         logger.info("%s: %.1f heads expected to be open, budget %d", name, expected, total)
         return scores
 

@@ -12,7 +12,7 @@ from fairseq_ghat.core.voting import VoteTally, random_in_group
 from fairseq_ghat.modules.grouped_attention import GroupedAttention
 from fairseq_ghat.modules.head_features import RecordedFeatures, stacks_by_heads
 from fairseq_ghat.pruning.calibration import Calibration
-from fairseq_ghat.pruning.importance.base import Importance, Masks
+from fairseq_ghat.pruning.importance.base import Importance, Masks, way_of_heads
 
 
 class Pillars(Importance):
@@ -72,4 +72,4 @@ class RandomInGroup(Pillars):
         return random_in_group(tally.final_labels(), tally.groups, self._generator)
 
     def remark(self, layer: GroupedAttention) -> str:
-        return f" ({self.options.keep_heads}){super().remark(layer)}"
+        return f" ({way_of_heads(self.options)}){super().remark(layer)}"

@@ -1,23 +1,24 @@
 """Ways of choosing heads that look at no data: at random, or by the size of the weights."""
 
-from typing import Dict, List
+from typing import Dict, List, Sequence
 
 import torch
 from torch import Tensor
 
-from fairseq_ghat.core.head_scores import projection_l1
 from fairseq_ghat.modules.grouped_attention import GroupedAttention
 from fairseq_ghat.modules.head_features import stacks_by_heads
-from fairseq_ghat.modules.unit_slices import INPUT_PROJECTIONS, OUTPUT_PROJECTION
+from fairseq_ghat.modules.removable_units import RemovableUnits
+from fairseq_ghat.modules.unit_slices import unit_axis
 from fairseq_ghat.pruning.calibration import Calibration
-from fairseq_ghat.pruning.importance.base import Importance
+from fairseq_ghat.pruning.importance.base import Importance, Ranking
 
 
-class RandomHeads(Importance):
-    """Random heads, whatever their group (ablation of Table 3); drawn on the CPU, the same on every worker."""
+class RandomUnits(Importance):
+    """Random units, whatever their group (ablation of Table 3); drawn on the CPU, the same on every worker."""
 
     paper = "Ni et al. 2023, Table 3"
     summary = "chance"
+    ranks_units = True
 
     def scores(self, calibration: Calibration) -> List[Tensor]:
         generator = torch.Generator().manual_seed(self.options.seed)
@@ -27,19 +28,40 @@ class RandomHeads(Importance):
             drawn.update(zip(layers, -draws))
         return [drawn[layer] for layer in calibration.layers]
 
+    def ranks(self, calibration: Calibration, layers: Sequence[RemovableUnits]) -> Dict[RemovableUnits, Ranking]:
+        generator = torch.Generator().manual_seed(self.options.seed)
+        return {
+            layer: Ranking(
+                torch.randperm(layer.units, generator=generator),
+                torch.arange(1, layer.units + 1, dtype=torch.float64) / layer.units,
+            )
+            for layer in layers
+        }
+
 
 class ProjectionNorm(Importance):
-    """Heads with the largest L1 norm of their projections; over the whole model, relative to the layer's mean."""
+    """Units with the largest L1 norm of their weights; over the whole model, relative to the layer's mean."""
 
     paper = "Li et al. 2017, section 3.1"
-    summary = "L1 norm of the head's projections"
+    summary = "L1 norm of the weights"
+    ranks_units = True
 
     def scores(self, calibration: Calibration) -> List[Tensor]:
-        scores = []
-        for layer in calibration.layers:
-            query, key, value, output = (
-                getattr(layer, name).weight for name in (*INPUT_PROJECTIONS, OUTPUT_PROJECTION)
-            )
-            norms = projection_l1(query, key, value, output, layer.heads_held).detach()
-            scores.append(norms / norms.mean())
-        return scores
+        return [_l1_norms(layer) for layer in calibration.layers]
+
+    def ranks(self, calibration: Calibration, layers: Sequence[RemovableUnits]) -> Dict[RemovableUnits, Ranking]:
+        rankings = {}
+        for layer in layers:
+            norms, order = _l1_norms(layer).sort(stable=True)
+            rankings[layer] = Ranking(order, norms.cumsum(0) / layer.units)
+        return rankings
+
+
+def _l1_norms(layer: RemovableUnits) -> Tensor:
+    """Sum of the absolute weights of each unit in all projections, over their mean, (U,) float64 on the CPU."""
+    norms = torch.zeros(layer.units, dtype=torch.float64)
+    for name, parameter in layer.holder.named_parameters():
+        axis = unit_axis(name)
+        if axis is not None and parameter.dim() == 2:
+            norms += parameter.detach().double().abs().sum(1 - axis).view(layer.units, -1).sum(1).cpu()
+    return norms / norms.mean()

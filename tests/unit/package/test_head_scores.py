@@ -3,20 +3,7 @@
 import torch
 from torch.nn import functional as F
 
-from fairseq_ghat.core.head_scores import agreement, projection_l1, redundancy_scores
-
-
-def test_every_head_has_the_absolute_weights_of_its_own_blocks():
-    generator = torch.Generator().manual_seed(0)
-    heads, width, model = 3, 4, 10
-    query, key, value = (torch.randn(heads * width, model, generator=generator) for _ in range(3))
-    output = torch.randn(model, heads * width, generator=generator)
-    norms = projection_l1(query, key, value, output, heads)
-    for head in range(heads):
-        own = slice(head * width, (head + 1) * width)
-        blocks = (query[own], key[own], value[own], output[:, own])
-        by_hand = sum(float(block.abs().sum()) for block in blocks)
-        torch.testing.assert_close(float(norms[head]), by_hand, rtol=1e-5, atol=0)
+from fairseq_ghat.core.head_scores import agreement, redundancy_scores
 
 
 def test_agreement_is_the_mean_of_all_cosines_of_the_kept_heads():

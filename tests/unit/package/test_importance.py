@@ -13,7 +13,7 @@ from fairseq_ghat.modules.grouped_attention import grouped_attentions, heads_per
 from fairseq_ghat.modules.head_gates import HeadGates
 from fairseq_ghat.pruning.calibration import Calibration, token_loss
 from fairseq_ghat.pruning.importance.registry import IMPORTANCES, KEEP_HEADS, LEARNED_GATES
-from fairseq_ghat.pruning.importance.weights import RandomHeads
+from fairseq_ghat.pruning.importance.weights import RandomUnits
 from fairseq_ghat.pruning.options import VoteOptions
 from fairseq_ghat.pruning.vote import vote
 
@@ -123,7 +123,7 @@ def test_random_heads_are_equally_likely():
     model = build_grouped()
     for seed in range(200):
         options = VoteOptions(keep_heads="random", seed=seed)
-        for heads in RandomHeads(options).select(calibration(model, [])).values():
+        for heads in RandomUnits(options).select(calibration(model, [])).values():
             counts[heads] += 1
     assert (counts / counts.mean() - 1).abs().max() < 0.15
 
