@@ -3,7 +3,8 @@
 # The active environment is used if it has torch and fairseq; otherwise .venv in the repository is made once and
 # reused. What else pyproject.toml lists and either of them lacks is added to it. Variables:
 #   PYTHON  interpreter that makes .venv (default: the first of python3.11, 3.12, 3.10, 3.9 found)
-#   TORCH   what to install as torch (default below), for example TORCH="torch==2.5.1"
+#   TORCH   what to install as torch instead of the tested version, for example TORCH="torch==2.5.1"
+# What is tested together is listed in versions.txt.
 
 repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
@@ -27,17 +28,21 @@ _find_python() {
 _pip() { python -m pip --disable-pip-version-check install --quiet "$@"; }
 
 _install_fairseq() {
+    local versions=$repository/scripts/versions.txt
+    if [ -n "${TORCH:-}" ]; then
+        versions=$repository/.venv/versions.txt
+        { grep -v '^torch' "$repository/scripts/versions.txt" && echo "$TORCH"; } >"$versions"
+    fi
     if python -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
         # fairseq-fixed compiles against the torch that is installed; its isolated build would download another.
-        _pip "${TORCH:-torch==2.13.0}" numpy cython setuptools wheel
+        _pip -c "$versions" torch numpy cython setuptools wheel
         echo "installing fairseq-fixed (compiles for a few minutes)"
-        _pip --no-build-isolation fairseq-fixed==0.12.3.1
+        _pip -c "$versions" --no-build-isolation fairseq-fixed
     else
-        # fairseq 0.12.2 needs omegaconf < 2.1, which pip >= 24.1 refuses, and numpy before 1.24.
-        _pip "pip<24.1"
-        _pip "${TORCH:-torch==2.0.1}" "numpy<1.24"
-        echo "installing fairseq 0.12.2 (compiles for a few minutes)"
-        _pip fairseq==0.12.2
+        _pip -c "$versions" pip
+        _pip -c "$versions" torch numpy
+        echo "installing fairseq (compiles for a few minutes)"
+        _pip -c "$versions" fairseq
     fi
 }
 

@@ -13,6 +13,9 @@ import torch
 from fairseq_ghat.checkpoints.safe_loading import checkpoint_globals
 from fairseq_ghat.checkpoints.whole_file import whole_file
 
+# Where torch's safe loading names what it refuses: a global, or the class of an object whose state it would set.
+_REFUSED = re.compile(r"(?:GLOBAL|Unsupported class) ([\w.]+)|`add_safe_globals`, but got <class '(.+?)'>")
+
 
 class CheckpointError(RuntimeError):
     """A checkpoint that cannot be used; the message names the file, what is wrong and what to do."""
@@ -69,10 +72,11 @@ def read_checkpoint(path: Union[str, Path]) -> Dict[str, Any]:
     try:
         state = torch.load(str(path), map_location="cpu", **kwargs)
     except Exception as error:
-        refused = re.search(r"(?:GLOBAL|Unsupported class) ([\w.]+)", str(error))
+        refused = _REFUSED.search(str(error))
         if refused:
             raise CheckpointError(
-                f"{path}: holds {refused.group(1)}, which fairseq checkpoints do not hold; it was not loaded"
+                f"{path}: holds {refused[1] or refused[2]}, which fairseq checkpoints do not hold; it was not loaded. "
+                "If you trust the file, load it by torch.load(..., weights_only=False) and save it without that object"
             ) from error
         raise CheckpointError(
             f"{path}: cannot be read as a checkpoint ({type(error).__name__}); it may be truncated (a run killed while "

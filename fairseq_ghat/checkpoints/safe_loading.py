@@ -25,10 +25,10 @@ def _numpy_globals():
         yield multiarray.scalar, f"{module}.scalar"
     yield np.ndarray, "numpy.ndarray"
     yield np.dtype, "numpy.dtype"
-    if hasattr(np, "dtypes"):
-        for kind in (np.float64, np.float32, np.int64, np.int32, np.bool_):
-            dtype_class = type(np.dtype(kind))
-            yield dtype_class, f"{dtype_class.__module__}.{dtype_class.__qualname__}"
+    # A pickle calls numpy.dtype; torch then asks for the class of what that gave: numpy.dtype[float64] in numpy 1.23.
+    for kind in (np.float64, np.float32, np.int64, np.int32, np.bool_):
+        dtype_class = type(np.dtype(kind))
+        yield dtype_class, f"{dtype_class.__module__}.{dtype_class.__qualname__}"
 
 
 def _omegaconf_globals():

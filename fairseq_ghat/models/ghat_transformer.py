@@ -1,6 +1,6 @@
 """`ghat_transformer`: fairseq's transformer with grouped attention (GHT and GHT-PS of the paper)."""
 
-from fairseq.models import register_model, register_model_architecture
+from fairseq.models import register_model
 from fairseq.models.transformer import (
     TransformerConfig,
     TransformerModel,
@@ -12,6 +12,7 @@ from fairseq_ghat.checkpoints.resuming import CheckpointedModel
 from fairseq_ghat.modules.grouping import add_grouping_args, set_defaults, set_grouping_defaults
 from fairseq_ghat.modules.transformer_layers import GroupedDecoder, GroupedEncoder
 from fairseq_ghat.training.bfloat16 import keep_off_tpu
+from fairseq_ghat.training.hydra_options import as_command_line, register_architecture
 
 
 @register_model("ghat_transformer")
@@ -30,6 +31,7 @@ class GHATTransformerModel(CheckpointedModel, TransformerModel):
     @classmethod
     def build_model(cls, args, task):
         """See CheckpointedModel."""
+        args = as_command_line(args)
         ghat_base_architecture(args)
         return super().build_model(args, task)
 
@@ -57,7 +59,7 @@ class GHATTransformerModel(CheckpointedModel, TransformerModel):
         self.decoder.set_step_weights(any(getattr(cfg.generation, name, None) for name in used_by))
 
 
-@register_model_architecture("ghat_transformer", "ghat_transformer")
+@register_architecture("ghat_transformer", "ghat_transformer")
 def ghat_base_architecture(args):
     """Vaswani base: 6+6 layers, width 512, feed-forward 2048, 8 heads, post-norm."""
     keep_off_tpu(args)
@@ -65,7 +67,7 @@ def ghat_base_architecture(args):
     base_architecture(args)
 
 
-@register_model_architecture("ghat_transformer", "ghat_transformer_tiny")
+@register_architecture("ghat_transformer", "ghat_transformer_tiny")
 def ghat_tiny_architecture(args):
     """For tests: 2+2 layers, width 64, feed-forward 128, 8 heads."""
     for name, value in (("layers", 2), ("embed_dim", 64), ("ffn_embed_dim", 128), ("attention_heads", 8)):
@@ -73,21 +75,21 @@ def ghat_tiny_architecture(args):
     ghat_base_architecture(args)
 
 
-@register_model_architecture("ghat_transformer", "ghat_transformer_iwslt_de_en")
+@register_architecture("ghat_transformer", "ghat_transformer_iwslt_de_en")
 def ghat_iwslt_architecture(args):
     """The paper's IWSLT'14 model: base size (fairseq's own iwslt arch is smaller), dropout 0.3."""
     set_defaults(args, dropout=0.3)
     ghat_wmt_architecture(args)
 
 
-@register_model_architecture("ghat_transformer", "ghat_transformer_wmt_en_de")
+@register_architecture("ghat_transformer", "ghat_transformer_wmt_en_de")
 def ghat_wmt_architecture(args):
     """The paper's WMT'14 model: base size, decoder input and output embeddings shared."""
     set_defaults(args, share_decoder_input_output_embed=True)
     ghat_base_architecture(args)
 
 
-@register_model_architecture("ghat_transformer", "ghat_transformer_wmt_en_de_big")
+@register_architecture("ghat_transformer", "ghat_transformer_wmt_en_de_big")
 def ghat_wmt_big_architecture(args):
     """Vaswani big: width 1024, feed-forward 4096, 16 heads."""
     set_defaults(args, share_decoder_input_output_embed=True)
@@ -95,7 +97,7 @@ def ghat_wmt_big_architecture(args):
     ghat_base_architecture(args)
 
 
-@register_model_architecture("ghat_transformer", "ghat_transformer_lite")
+@register_architecture("ghat_transformer", "ghat_transformer_lite")
 def ghat_lite_architecture(args):
     """GHT-PS-LITE of the paper: base size with feed-forward 1024."""
     set_defaults(args, encoder_ffn_embed_dim=1024, decoder_ffn_embed_dim=1024)

@@ -1,7 +1,7 @@
 """`ghat_transformer_lm`: fairseq's transformer language model with grouped attention."""
 
 from fairseq.dataclass.utils import gen_parser_from_dataclass
-from fairseq.models import register_model, register_model_architecture
+from fairseq.models import register_model
 from fairseq.models.transformer import TransformerConfig
 from fairseq.models.transformer_lm import (
     TransformerLanguageModel,
@@ -13,6 +13,7 @@ from fairseq_ghat.checkpoints.resuming import CheckpointedModel
 from fairseq_ghat.modules.grouping import add_grouping_args, set_defaults, set_grouping_defaults
 from fairseq_ghat.modules.transformer_layers import GroupedDecoder
 from fairseq_ghat.training.bfloat16 import keep_off_tpu
+from fairseq_ghat.training.hydra_options import as_command_line, register_architecture
 
 
 class _BuiltByFairseq(TransformerLanguageModel):
@@ -50,13 +51,14 @@ class GHATTransformerLanguageModel(CheckpointedModel, _BuiltByFairseq):
         Raises:
             ValueError: for --character-embeddings, which are left out.
         """
+        args = as_command_line(args)
         ghat_base_lm_architecture(args)
         if args.character_embeddings:
             raise ValueError("--character-embeddings: not with ghat_transformer_lm; allowed is --adaptive-input")
         return super().build_model(args, task)
 
 
-@register_model_architecture("ghat_transformer_lm", "ghat_transformer_lm")
+@register_architecture("ghat_transformer_lm", "ghat_transformer_lm")
 def ghat_base_lm_architecture(args):
     """fairseq's transformer_lm: 6 layers, width 512, feed-forward 2048, 8 heads, post-norm."""
     keep_off_tpu(args)
@@ -65,7 +67,7 @@ def ghat_base_lm_architecture(args):
     set_defaults(args, **{k: v for k, v in defaults if not str(v).startswith("${")})  # those are of other groups
 
 
-@register_model_architecture("ghat_transformer_lm", "ghat_transformer_lm_tiny")
+@register_architecture("ghat_transformer_lm", "ghat_transformer_lm_tiny")
 def ghat_tiny_lm_architecture(args):
     """For tests: 2 layers, width 64, feed-forward 128, 8 heads."""
     set_defaults(args, decoder_embed_dim=64, decoder_input_dim=64, decoder_output_dim=64)
@@ -73,7 +75,7 @@ def ghat_tiny_lm_architecture(args):
     ghat_base_lm_architecture(args)
 
 
-@register_model_architecture("ghat_transformer_lm", "ghat_transformer_lm_wiki103")
+@register_architecture("ghat_transformer_lm", "ghat_transformer_lm_wiki103")
 def ghat_wiki103_lm_architecture(args):
     """The paper's WikiText-103 model: 16 layers, width 1024, feed-forward 4096, adaptive input and softmax, and 16
     heads, where fairseq's transformer_lm_wiki103 has 8 (facebookresearch/fairseq#2612)."""

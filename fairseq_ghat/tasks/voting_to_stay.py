@@ -33,6 +33,7 @@ from fairseq_ghat.training.early_stopping import (
 )
 from fairseq_ghat.training.group_training import GroupTraining, forget_constraint_metrics
 from fairseq_ghat.training.hidden_unit_history import HiddenUnitHistory
+from fairseq_ghat.training.hydra_options import as_command_line
 from fairseq_ghat.training.optimizer_state import cut_optimizer, cuts_of
 from fairseq_ghat.training.schedule import (
     check_neurons,
@@ -89,6 +90,7 @@ class VotingToStayMixin:
         Raises:
             ValueError: if the arch has no grouped attention, or a vote could remove no head.
         """
+        cfg = as_command_line(cfg)
         for_training = not hasattr(cfg, KEPT_HEADS)  # a model of a checkpoint brings its own record
         model = super().build_model(cfg, from_checkpoint)
         attentions = grouped_attentions(model)

@@ -36,13 +36,19 @@ def inputs(tmp_path):
     return tmp_path
 
 
+def files_in(folder):
+    """What tells whether a file was touched; reading one may change its time of access."""
+    states = {path: os.lstat(path) for path in folder.rglob("*") if not path.is_dir()}
+    return {path: (state.st_ino, state.st_mode, state.st_size, state.st_mtime_ns) for path, state in states.items()}
+
+
 def refused(command, inputs, out, capsys):
     """What the command says, after which everything must be as before."""
     main, line = command
-    before = {path: os.lstat(path) for path in inputs.rglob("*") if not path.is_dir()}
+    before = files_in(inputs)
     values = {name: inputs / name for name in ("ckpt", "other", "data")}
     printed = refusal_of(main, [word.format(**values, out=out) for word in line.split()], capsys)
-    assert {path: os.lstat(path) for path in inputs.rglob("*") if not path.is_dir()} == before
+    assert files_in(inputs) == before
     return printed
 
 

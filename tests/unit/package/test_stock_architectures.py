@@ -13,9 +13,10 @@ from omegaconf import OmegaConf
 
 from fairseq_ghat.checkpoints.dictionary_task import DictionaryTask
 from fairseq_ghat.checkpoints.files import read_checkpoint, write_checkpoint
-from fairseq_ghat.checkpoints.model_options import flat_options, model_options
+from fairseq_ghat.checkpoints.model_options import DEFAULTS, KEPT_HEADS, flat_options, model_options
 from fairseq_ghat.checkpoints.stock_comparison import check_against_fairseq
 from fairseq_ghat.checkpoints.stock_conversion import as_grouped_checkpoint
+from fairseq_ghat.models.ghat_transformer import ghat_base_architecture
 from fairseq_ghat.modules.grouped_attention import grouped_attentions, remove_heads
 from fairseq_ghat.profiling.model_building import build_from_checkpoint
 
@@ -58,6 +59,8 @@ def drawn_transformer(draw):
     if options["encoder_embed_dim"] == options["decoder_embed_dim"]:
         options["cross_self_attention"] = draw.random() < 0.4
         options["no_cross_attention"] = draw.random() < (0.8 if options["cross_self_attention"] else 0.2)
+    if "merge_src_tgt_embed" not in DEFAULTS:  # fairseq 0.12.2
+        del options["merge_src_tgt_embed"]
     return options
 
 
@@ -154,15 +157,21 @@ def log_probabilities(model):
 
 @torch.no_grad()
 def test_our_own_model_is_read_from_groups_too():
-    """fairseq-hydra-train saves it so, with the arch's flat names beside the groups."""
-    options = {**drawn_transformer(random.Random(1)), "head_groups": 2}
-    given = OmegaConf.create({"_name": "ghat_transformer", **in_groups(options)})
+    """fairseq-hydra-train once saved it so, with the arch's flat names beside the groups, which overrule them."""
+    groups = in_groups({**drawn_transformer(random.Random(1)), "head_groups": 2})
     torch.manual_seed(0)
-    model = built_by_fairseq(given)
-    saved = OmegaConf.to_container(given)
+    model = built_by_fairseq(OmegaConf.create({"_name": "ghat_transformer", **groups}))
+    arch = Namespace()
+    ghat_base_architecture(arch)
+    saved = {**vars(arch), **groups, "_name": "ghat_transformer", KEPT_HEADS: None}
     assert saved["encoder_embed_dim"] == 512 and saved["encoder"]["embed_dim"] < 512
-    again = build_from_checkpoint({"model": model.state_dict(), "args": None, "cfg": {"model": saved}}).eval()
-    torch.testing.assert_close(log_probabilities(again), log_probabilities(model), rtol=0, atol=0)
+    state = {"model": model.state_dict(), "args": None, "cfg": {"model": saved}}
+    for again in (
+        build_from_checkpoint(state),
+        models.build_model(OmegaConf.create(saved), DictionaryTask(VOCABULARY, VOCABULARY)),
+    ):
+        again.load_state_dict(model.state_dict())
+        torch.testing.assert_close(log_probabilities(again.eval()), log_probabilities(model), rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("form", FORMS)
