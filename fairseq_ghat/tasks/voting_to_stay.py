@@ -105,6 +105,11 @@ class VotingToStayMixin:
                 f"--checkpoint-activations: not with --keep-heads {self.cfg.keep_heads}, whose gates are not reached "
                 "in a forward pass that is run again; vote afterwards with ghat-vote"
             )
+        if for_training and votes(self.cfg) and self.cfg.ema_seed_model is not None:
+            raise ValueError(
+                f"--ema-seed-model {self.cfg.ema_seed_model}: not with a vote; fairseq reads it again whenever a run "
+                "goes on, and it has all heads. Vote after training with ghat-vote"
+            )
         if votes(self.cfg) and (getattr(cfg, "quant_noise_pq", 0) or 0) > 0:
             raise ValueError(
                 f"--quant-noise-pq {cfg.quant_noise_pq}: allowed is 0 with a vote; the noise is put on blocks of "
