@@ -88,10 +88,13 @@ class VotingToStayMixin:
         Raises:
             ValueError: if the arch has no grouped attention, or a vote could remove no head.
         """
-        for_training = not hasattr(cfg, KEPT_HEADS)  # a model of a checkpoint brings its own record
+        # A model of a checkpoint brings its own record, and need not be ours in an ensemble.
+        for_training = not (from_checkpoint or hasattr(cfg, KEPT_HEADS))
         model = super().build_model(cfg, from_checkpoint)
         attentions = grouped_attentions(model)
         if not attentions:
+            if from_checkpoint:
+                return model
             arch = getattr(cfg, "arch", None) or getattr(cfg, "_name", type(model).__name__)
             raise ValueError(
                 f"--arch {arch} has no grouped attention, which --task {type(self).__name__} needs: "
