@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional
 
 import torch
-from fairseq import checkpoint_utils
 from fairseq.file_io import PathManager
 from torch import nn
 
 from fairseq_ghat.checkpoints.file_to_restore import file_to_restore
 from fairseq_ghat.checkpoints.files import CheckpointError, newest_whole_checkpoint, read_checkpoint
-from fairseq_ghat.checkpoints.kept_units import RECORD, cut_to_record
+from fairseq_ghat.checkpoints.kept_units import RECORD, cut_to_record, record_in_model
 from fairseq_ghat.checkpoints.model_options import KEPT_HEADS, NotGroupable, flat_options, is_stock
 from fairseq_ghat.checkpoints.stock_comparison import check_against_fairseq
 from fairseq_ghat.modules.feed_forward import feed_forwards
@@ -100,7 +99,7 @@ class CheckpointedModel:
 
     def load_state_dict(self, state_dict, strict=True, model_cfg=None, args=None):
         """As fairseq's, but says first which attention layers do not fit: the trainer hides the reason."""
-        kept_heads = kept_heads_of(model_cfg)
+        record = record_in_model(model_cfg)
         try:
             check_tied_weights(self, state_dict)
             result = super().load_state_dict(state_dict, strict, model_cfg, args)
@@ -108,20 +107,9 @@ class CheckpointedModel:
             for line in explain_mismatch(self, state_dict) or [str(error)]:
                 logger.error(line)
             raise
-        if kept_heads:  # fairseq has taken the layers to keep out of the options
-            setattr(model_cfg, KEPT_HEADS, kept_heads)
+        for name, kept in record.items():  # fairseq has taken the layers to keep out of the options
+            setattr(model_cfg, name, kept)
         return result
-
-
-def kept_heads_of(options: Any) -> Optional[KeptHeads]:
-    """The heads that stay in each attention layer of a model, by its name in the model, or None.
-
-    Args:
-        options: of the model; --encoder-layers-to-keep and --decoder-layers-to-keep give layers other numbers than
-            they have in the record.
-    """
-    record = getattr(options, KEPT_HEADS, None)
-    return checkpoint_utils.prune_state_dict(dict(record), copy.copy(options)) if record else None
 
 
 def _check_noise_blocks(model: nn.Module, block_size: int) -> None:
@@ -130,8 +118,8 @@ def _check_noise_blocks(model: nn.Module, block_size: int) -> None:
         features = layer.projection.weight.size(1)
         if features % block_size:
             raise ValueError(
-                f"--quant-noise-pq-block-size {block_size}: the vote left {name} {features} features; allowed are their "
-                "divisors, or --quant-noise-pq 0"
+                f"--quant-noise-pq-block-size {block_size}: the vote left {name} {features} features; allowed are "
+                "their divisors, or --quant-noise-pq 0"
             )
 
 

@@ -1,6 +1,5 @@
 """Multi-head attention with grouped heads (GHA and GHA-PS of the paper)."""
 
-import re
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, cast
 
 import torch
@@ -27,6 +26,7 @@ from fairseq_ghat.modules.unit_slices import (
     cut_projections,
     kept_features,
 )
+from fairseq_ghat.modules.wrappers import name_inside, unwrapped
 
 HEAD_MASK = "head_mask"
 # Values of a head mask. Two tell that a vote has taken place, also where every head stays.
@@ -59,7 +59,10 @@ class GroupedAttention(MultiheadAttention):
     head_mask: Tensor
     _kept_features: Optional[Tensor]
     # torch.jit.trace would compile all properties that are not named here.
-    __jit_unused_properties__ = ["heads_held", "heads_computed", "voted", "_projections"]
+    __jit_unused_properties__ = [
+        *("heads_held", "heads_computed", "voted", "_projections"),
+        *("units", "unit_features", "holder", "projection"),
+    ]
 
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
@@ -157,7 +160,7 @@ class GroupedAttention(MultiheadAttention):
 
     def _adaptive_prune_heads(self, reserve_head_index: List[Tuple[int, int]]) -> None:
         """fairseq's AdaPrune: keeps the heads that own these features (first, one after the last)."""
-        self.remove_heads(sorted(first // self.head_dim for first, _ in reserve_head_index))
+        self.remove_units(sorted(first // self.head_dim for first, _ in reserve_head_index))
 
     def __prepare_scriptable__(self):
         raise RuntimeError(
@@ -331,17 +334,6 @@ def _unblended(mask: Tensor) -> Tensor:
     return NO_VOTE_YET + torch.where(change.abs() < 1e-6, 0.0, change).sign()
 
 
-# What data-parallel training and torch.compile call the model that they wrap.
-_WRAPPED = ("module", "_orig_mod")
-_WRAPPERS_PREFIX = re.compile(rf"^(({'|'.join(_WRAPPED)})\.)+")
-
-
-def unwrapped(model: nn.Module) -> nn.Module:
-    """The model inside its wrappers: that of data-parallel training expects a backward pass after each forward pass."""
-    inside = next((model._modules[name] for name in _WRAPPED if name in model._modules), None)
-    return model if inside is None else unwrapped(inside)
-
-
 def grouping_of(model: nn.Module) -> Grouping:
     """How the heads of a model are grouped, also inside wrappers."""
     return cast(Grouping, unwrapped(model).grouping)
@@ -349,11 +341,7 @@ def grouping_of(model: nn.Module) -> Grouping:
 
 def grouped_attentions(model: nn.Module) -> Dict[str, GroupedAttention]:
     """The grouped attention layers of a model by name, in a fixed order; wrappers' prefixes removed."""
-    return {
-        _WRAPPERS_PREFIX.sub("", name): module
-        for name, module in model.named_modules()
-        if isinstance(module, GroupedAttention)
-    }
+    return {name_inside(name): module for name, module in model.named_modules() if isinstance(module, GroupedAttention)}
 
 
 def record_features(model: nn.Module, target_padding: Optional[Tensor] = None, **wanted: Any) -> RecordedFeatures:

@@ -12,10 +12,10 @@ from fairseq_ghat.modules.grouped_attention import (
     grouped_attentions,
     heads_per_layer,
     is_voted,
-    unwrapped,
 )
 from fairseq_ghat.modules.grouping import Grouping
 from fairseq_ghat.modules.removable_layers import KeptUnits, removable_layers, remove_units
+from fairseq_ghat.modules.wrappers import unwrapped
 from fairseq_ghat.pruning.calibration import calibration_of
 from fairseq_ghat.pruning.vote import vote
 from fairseq_ghat.training.distributed import (

@@ -5,6 +5,7 @@ import io
 
 import pytest
 import torch
+from fairseq import options as fairseq_options
 from fairseq.models.transformer_lm import TransformerLanguageModel
 from fairseq.modules import MultiheadAttention
 from fairseq.modules.fairseq_dropout import FairseqDropout
@@ -17,7 +18,8 @@ from torch import nn
 from fairseq_ghat.checkpoints.model_options import KEPT_HEADS
 from fairseq_ghat.models.ghat_transformer import GHATTransformerModel
 from fairseq_ghat.models.ghat_transformer_lm import GHATTransformerLanguageModel
-from fairseq_ghat.modules.grouped_attention import grouped_attentions, remove_heads, unwrapped
+from fairseq_ghat.modules.grouped_attention import grouped_attentions, remove_heads
+from fairseq_ghat.modules.wrappers import unwrapped
 
 KEPT = {  # other numbers of heads in each layer
     "encoder.layers.0.self_attn": [1, 5],
@@ -145,7 +147,7 @@ def test_quantized_projections_are_the_ones_that_compute(quantize, kind, monkeyp
 def test_heads_are_removed_from_under_scalar_noise(monkeypatch):
     monkeypatch.setattr(torch.Tensor, "cuda", lambda self: self)
     attention = quantized_by_scalars(grouped("all heads")).encoder.layers[0].self_attn
-    attention.remove_heads([1, 5])
+    attention.remove_units([1, 5])
     x = torch.randn(7, 3, 64, generator=torch.Generator().manual_seed(1))
     torch.testing.assert_close(attention(x, x, x)[0], stock_around(attention)(x, x, x)[0], rtol=1e-5, atol=1e-5)
     assert attention.q_proj.weight.shape == (16, 64)
@@ -160,7 +162,7 @@ def test_blocks_of_noise_must_divide_the_features_that_are_left(block_size, fits
         model = GHATTransformerModel.build_model(args, TinyTask()).train()
         model(**padded_batch()["net_input"])[0].sum().backward()
         return
-    message = "--quant-noise-pq-block-size 16: encoder.layers.1.self_attn has 1 heads left of 8 features"
+    message = "--quant-noise-pq-block-size 16: the vote left encoder.layers.1.self_attn 8 features"
     with pytest.raises(ValueError, match=message):
         GHATTransformerModel.build_model(args, TinyTask())
 
@@ -202,6 +204,16 @@ def test_alignments_are_means_over_the_heads_that_are_left(layer, heads):
     assert (heads or 8) <= len(kept) or torch.equal(slim, alignment(grouped("slim"), layer, None))
 
 
+def test_alignments_are_trained_as_in_fairseq():
+    """As --criterion label_smoothed_cross_entropy_with_alignment does."""
+    gradients = []
+    for model in (build_stock().train(), build_grouped().train()):
+        alignment(model, 1, None)[:, :, 3].log().sum().backward()
+        gradients.append(model.decoder.layers[1].encoder_attn.k_proj.weight.grad)
+    torch.testing.assert_close(*gradients)
+    assert gradients[0].abs().max() > 1e-4
+
+
 @torch.no_grad()
 def test_alignment_of_a_layer_without_heads_is_zero():
     model = build_grouped().eval()
@@ -228,6 +240,21 @@ def test_the_hooks_of_the_nan_detector_change_nothing(kind, caplog):
         model.encoder.layers[0].self_attn.v_proj.weight.data.fill_(float("nan"))
         model(**batch)
     assert "NaN detected in output of encoder.layers.0.self_attn.v_proj" in caplog.text
+
+
+OF_OTHER_MODELS = [  # RoBERTa's, those of speech models, XLM's, and those of models in fairseq's examples
+    *("--mha-heads-to-keep 2", "--ffn-blocks-to-remove 8", "--load-pretrained-encoder-from x.pt"),
+    *("--load-pretrained-decoder-from x.pt", "--pretrained-xlm-checkpoint x.pt"),
+    *("--alignment-heads 4", "--alignment-layer 1", "--full-context-alignment"),
+]
+
+
+@pytest.mark.parametrize("option", OF_OTHER_MODELS)
+def test_options_of_other_models_are_refused(option, capsys):
+    parser = fairseq_options.get_training_parser()
+    with pytest.raises(SystemExit):
+        fairseq_options.parse_args_and_arch(parser, f"data --arch ghat_transformer {option}".split())
+    assert f"unrecognized arguments: {option}" in capsys.readouterr().err
 
 
 def test_base_layers_are_refused_by_name():

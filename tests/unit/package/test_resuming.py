@@ -12,6 +12,7 @@ from fairseq_ghat.checkpoints.files import CheckpointError, write_checkpoint
 from fairseq_ghat.checkpoints.model_options import KEPT_HEADS, flat_options
 from fairseq_ghat.checkpoints.resuming import explain_mismatch, state_to_restore, task_state_to_resume
 from fairseq_ghat.models.ghat_transformer import GHATTransformerModel
+from fairseq_ghat.modules.feed_forward import remove_neurons
 from fairseq_ghat.modules.grouped_attention import grouped_attentions, heads_per_layer, remove_heads
 
 
@@ -70,6 +71,18 @@ def test_outside_training_there_is_nothing_to_restore():
 def test_missing_file_is_named_with_its_flag(tmp_path, flag):
     with pytest.raises(CheckpointError, match=f"--{flag.replace('_', '-')} gone.pt: no such file"):
         file_to_restore(command_line(tmp_path, **{flag: "gone.pt"}))
+
+
+def test_names_that_only_fairseq_can_resolve(tmp_path, monkeypatch):
+    """As iopath's store://; fairseq asks it for a file of this machine."""
+
+    class Store:
+        exists = isfile = staticmethod(lambda path: path == "store://start.pt")
+        get_local_path = staticmethod(lambda path: path.replace("store:/", str(tmp_path)))
+
+    monkeypatch.setattr("fairseq.file_io.IOPathManager", Store)
+    saved(tmp_path / "start.pt", arch="x")
+    assert state_to_restore(command_line(tmp_path, finetune_from_model="store://start.pt"))["args"].arch == "x"
 
 
 def test_heads_of_slim_full_and_stock_checkpoints(tmp_path):
@@ -140,16 +153,20 @@ KEPT_OF_THREE = {  # heads that stay in each attention of a model of 3 + 3 layer
     **{f"decoder.layers.{n}.encoder_attn": kept for n, kept in enumerate(([3, 5], [4], [0, 1, 2]))},
 }
 
+NEURONS_OF_THREE = {"encoder.layers.1": 20, "decoder.layers.2": 40}
+
 
 @torch.no_grad()
 @pytest.mark.parametrize("encoder,decoder", [(None, "0,2"), ("1,2", "0,2"), ("2", None), (None, None)])
-def test_layers_to_keep_bring_their_heads(encoder, decoder):
-    """The layers of a slim model, against those of the model with all heads where the others are masked."""
+def test_layers_to_keep_bring_their_heads_and_neurons(encoder, decoder):
+    """The layers of a slim model, against those of the model with all of them where the others are masked."""
     sizes = {"encoder_layers": 3, "decoder_layers": 3, "arch": "ghat_transformer"}
     masked = build_grouped(**sizes)
     state = masked.state_dict()
     for name, layer in grouped_attentions(masked).items():
         layer.set_head_mask(torch.tensor([head in KEPT_OF_THREE[name] for head in range(8)]))
+    for name, count in NEURONS_OF_THREE.items():
+        masked.get_submodule(name).fc2.weight[:, count:] = 0
     for side, kept in (("encoder", encoder), ("decoder", decoder)):
         stack = getattr(masked, side)
         stack.layers = torch.nn.ModuleList(stack.layers[int(number)] for number in (kept or "0,1,2").split(","))
@@ -157,8 +174,10 @@ def test_layers_to_keep_bring_their_heads(encoder, decoder):
     slim = build_grouped(**sizes)
     slim.load_state_dict(state)
     remove_heads(slim, KEPT_OF_THREE)
+    remove_neurons(slim, NEURONS_OF_THREE)
     options = tiny_args(**sizes, encoder_layers_to_keep=encoder, decoder_layers_to_keep=decoder)
     options.kept_heads = KEPT_OF_THREE
+    options.kept_neurons = {name: [count, 0] for name, count in NEURONS_OF_THREE.items()}
     model = GHATTransformerModel.build_model(options, TinyTask())
     model.load_state_dict(slim.state_dict(), model_cfg=options)
     batch = padded_batch()["net_input"]
