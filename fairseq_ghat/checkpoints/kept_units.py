@@ -1,7 +1,9 @@
 """The record of a vote among the options of a model: what it left, so that a model of those shapes can be built."""
 
+import copy
 from typing import Any, Dict, List
 
+from fairseq import checkpoint_utils
 from torch import nn
 
 from fairseq_ghat.checkpoints.model_options import KEPT_HEADS
@@ -24,12 +26,31 @@ def record_kept(options: Any, kept: Kept) -> None:
     setattr(options, KEPT_NEURONS, neurons or None)
 
 
+def record_in_model(options: Any) -> Dict[str, Any]:
+    """The options of the record, where they hold something, with layers by their names in the model.
+
+    --encoder-layers-to-keep and --decoder-layers-to-keep leave out layers and number the others anew, in the model as
+    in the weights that are loaded into it.
+
+    Args:
+        options: of the model.
+    """
+    record = {}
+    for option in RECORD:
+        by_weight = {f"{layer}.weight": units for layer, units in (getattr(options, option, None) or {}).items()}
+        if by_weight:
+            renumbered = checkpoint_utils.prune_state_dict(by_weight, copy.copy(options))
+            record[option] = {name.rpartition(".")[0]: units for name, units in renumbered.items()}
+    return record
+
+
 def cut_to_record(model: nn.Module, options: Any) -> None:
     """Cuts a model that was just built down to the shapes of the record in its options, if there is one.
 
     Raises:
         ValueError: if the record does not fit the model; names the layer.
     """
-    remove_heads(model, getattr(options, KEPT_HEADS, None) or {})
-    neurons: KeptNeurons = getattr(options, KEPT_NEURONS, None) or {}
+    record = record_in_model(options)
+    remove_heads(model, record.get(KEPT_HEADS, {}))
+    neurons: KeptNeurons = record.get(KEPT_NEURONS, {})
     remove_neurons(model, {name: count for name, (count, _) in neurons.items()})

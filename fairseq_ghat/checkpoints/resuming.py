@@ -2,20 +2,24 @@
 
 import copy
 import logging
-import os
 from argparse import Namespace
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional
 
 import torch
+from fairseq.file_io import PathManager
+from torch import nn
 
+from fairseq_ghat.checkpoints.file_to_restore import file_to_restore
 from fairseq_ghat.checkpoints.files import CheckpointError, newest_whole_checkpoint, read_checkpoint
-from fairseq_ghat.checkpoints.kept_units import RECORD, cut_to_record
+from fairseq_ghat.checkpoints.kept_units import RECORD, cut_to_record, record_in_model
 from fairseq_ghat.checkpoints.model_options import KEPT_HEADS, NotGroupable, flat_options, is_stock
 from fairseq_ghat.checkpoints.stock_comparison import check_against_fairseq
 from fairseq_ghat.modules.feed_forward import feed_forwards
 from fairseq_ghat.modules.grouped_attention import grouped_attentions
 from fairseq_ghat.modules.grouping import Grouping, check_grouping_args
+from fairseq_ghat.modules.removable_layers import removable_layers
+from fairseq_ghat.modules.transformer_layers import name_dropouts_as_fairseq
 from fairseq_ghat.modules.unit_slices import SECOND_LINEAR
 
 logger = logging.getLogger(__name__)
@@ -38,6 +42,8 @@ class CheckpointedModel:
     """
 
     grouping: Grouping
+    # torch.jit.trace would compile the class of each attribute that it knows how to.
+    __jit_ignored_attributes__ = ["grouping"]
 
     @classmethod
     def hub_models(cls):
@@ -48,20 +54,29 @@ class CheckpointedModel:
         """Builds the model; slim if the checkpoint it will be loaded from is slim.
 
         Raises:
-            ValueError: for a group count, feature or distance that is not allowed; names the flag.
+            ValueError: for a group count, feature or distance, or another option, that is not allowed; names the flag.
             CheckpointError: if the checkpoint to restore from cannot be used; names the file.
         """
         check_grouping_args(args)
+        if getattr(args, "base_layers", 0):
+            raise ValueError(
+                f"--base-layers {args.base_layers}: not with grouped attention, of which every worker would write a "
+                "checkpoint of its own; allowed is 0"
+            )
+        _keep_layers_of_both_sides(args)
         # fairseq-train builds from the command line, which knows nothing of a slim file's shapes; a model
         # that comes from a checkpoint brings its own record.
-        restored = None
-        if not hasattr(args, KEPT_HEADS):
+        restored, trains = None, not hasattr(args, KEPT_HEADS)
+        if trains:
             restored = state_to_restore(args)
             trained = flat_options(restored) if restored else Namespace()
             vars(args).update({name: getattr(trained, name, None) for name in RECORD})
         model = super().build_model(args, task)
         model.grouping = Grouping.from_options(args)
+        name_dropouts_as_fairseq(model)
         cut_to_record(model, args)
+        if trains and (getattr(args, "quant_noise_pq", 0) or 0) > 0:
+            _check_noise_blocks(model, args.quant_noise_pq_block_size)
         if restored and is_stock(restored):
             model.check_restored(restored)
         return model
@@ -84,36 +99,37 @@ class CheckpointedModel:
 
     def load_state_dict(self, state_dict, strict=True, model_cfg=None, args=None):
         """As fairseq's, but says first which attention layers do not fit: the trainer hides the reason."""
+        record = record_in_model(model_cfg)
         try:
             check_tied_weights(self, state_dict)
-            return super().load_state_dict(state_dict, strict, model_cfg, args)
+            result = super().load_state_dict(state_dict, strict, model_cfg, args)
         except (RuntimeError, KeyError, CheckpointError) as error:
             for line in explain_mismatch(self, state_dict) or [str(error)]:
                 logger.error(line)
             raise
+        for name, kept in record.items():  # fairseq has taken the layers to keep out of the options
+            setattr(model_cfg, name, kept)
+        return result
 
 
-def checkpoint_to_restore(args: Namespace) -> Optional[str]:
-    """The file fairseq-train will load by its own rules, given the flat command line, or None.
+def _check_noise_blocks(model: nn.Module, block_size: int) -> None:
+    """Raises ValueError if what stays of the layers does not divide into the blocks of --quant-noise-pq."""
+    for name, layer in removable_layers(model).items():
+        features = layer.projection.weight.size(1)
+        if features % block_size:
+            raise ValueError(
+                f"--quant-noise-pq-block-size {block_size}: the vote left {name} {features} features; allowed are "
+                "their divisors, or --quant-noise-pq 0"
+            )
 
-    Raises:
-        CheckpointError: if a file that was named does not exist; names the flag.
-    """
-    save_dir = getattr(args, "save_dir", None)
-    restore_file = getattr(args, "restore_file", None)
-    if save_dir is None or restore_file is None:
-        return None
-    if restore_file != "checkpoint_last.pt":
-        if not os.path.isfile(restore_file):
-            raise CheckpointError(f"--restore-file {restore_file}: no such file")
-        return restore_file
-    last = os.path.join(save_dir, restore_file)
-    if os.path.isfile(last):
-        return last
-    start_from = getattr(args, "finetune_from_model", None)
-    if start_from is not None and not os.path.isfile(start_from):
-        raise CheckpointError(f"--finetune-from-model {start_from}: no such file")
-    return start_from
+
+def _keep_layers_of_both_sides(args: Namespace) -> None:
+    """Names all layers of a side whose layers to keep are not given; fairseq would load none of them."""
+    layers = {side: getattr(args, f"{side}_layers", None) for side in ("encoder", "decoder")}
+    if None not in layers.values() and any(getattr(args, f"{side}_layers_to_keep", None) for side in layers):
+        for side, count in layers.items():
+            kept = getattr(args, f"{side}_layers_to_keep", None) or ",".join(map(str, range(count)))
+            setattr(args, f"{side}_layers_to_keep", kept)
 
 
 def state_to_restore(args: Namespace) -> Optional[Dict[str, Any]]:
@@ -127,11 +143,12 @@ def state_to_restore(args: Namespace) -> Optional[Dict[str, Any]]:
             newest whole checkpoint of the same folder. Also if it was trained with another number of heads or
             another option that no shape shows, or with one that this fairseq does not know.
     """
-    path = checkpoint_to_restore(args)
-    if path is None:
+    file = file_to_restore(args)
+    if file is None:
         return None
+    path = file.path
     try:
-        state = read_checkpoint(path)
+        state = read_checkpoint(PathManager.get_local_path(path))
     except CheckpointError as error:
         whole = newest_whole_checkpoint(Path(path).parent, broken=Path(path))
         if whole is None:
@@ -157,11 +174,10 @@ def _check_shapeless(args: Namespace, trained: Mapping[str, Any], path: str) -> 
 
 def task_state_to_resume(args: Namespace) -> Dict[str, Any]:
     """State of the task in the checkpoint that fairseq-train will go on from; empty for a fresh start."""
-    path = checkpoint_to_restore(args)
-    fresh = path is None or path == getattr(args, "finetune_from_model", None)
-    if fresh or getattr(args, "reset_dataloader", False) or getattr(args, "reset_meters", False):
+    file = file_to_restore(args)
+    if file is None or not file.resumes:
         return {}
-    return read_checkpoint(path).get("task_state") or {}
+    return read_checkpoint(PathManager.get_local_path(file.path)).get("task_state") or {}
 
 
 def check_tied_weights(model, state_dict) -> None:

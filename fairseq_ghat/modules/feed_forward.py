@@ -1,6 +1,5 @@
 """The feed-forward layers of a model, fc2(activation(fc1(x))), whose neurons can be removed."""
 
-import re
 from dataclasses import dataclass
 from typing import Dict, Mapping, Sequence, cast
 
@@ -8,6 +7,7 @@ import torch
 from torch import nn
 
 from fairseq_ghat.modules.unit_slices import FIRST_LINEAR, SECOND_LINEAR, cut_projections
+from fairseq_ghat.modules.wrappers import name_inside
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class FeedForward:
 def feed_forwards(model: nn.Module) -> Dict[str, FeedForward]:
     """The feed-forward layers of a model by the name of their transformer layer, in a fixed order."""
     return {
-        re.sub(r"^(module\.)+", "", name): FeedForward(module)
+        name_inside(name): FeedForward(module)
         for name, module in model.named_modules()
         if isinstance(getattr(module, FIRST_LINEAR, None), nn.Linear)
         and isinstance(getattr(module, SECOND_LINEAR, None), nn.Linear)

@@ -1,6 +1,5 @@
 """Multi-head attention with grouped heads (GHA and GHA-PS of the paper)."""
 
-import re
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, cast
 
 import torch
@@ -27,6 +26,7 @@ from fairseq_ghat.modules.unit_slices import (
     cut_projections,
     kept_features,
 )
+from fairseq_ghat.modules.wrappers import name_inside, unwrapped
 
 HEAD_MASK = "head_mask"
 # Values of a head mask. Two tell that a vote has taken place, also where every head stays.
@@ -58,6 +58,11 @@ class GroupedAttention(MultiheadAttention):
 
     head_mask: Tensor
     _kept_features: Optional[Tensor]
+    # torch.jit.trace would compile all properties that are not named here.
+    __jit_unused_properties__ = [
+        *("heads_held", "heads_computed", "voted", "_projections"),
+        *("units", "unit_features", "holder", "projection"),
+    ]
 
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
@@ -152,6 +157,15 @@ class GroupedAttention(MultiheadAttention):
         cut_projections(self, (*INPUT_PROJECTIONS, OUTPUT_PROJECTION), kept_features(mask, self.head_dim))
         self.head_mask = torch.full_like(self.head_mask[: len(kept)], VOTED_TO_STAY)
         self._kept_features, self._voted = None, True
+
+    def _adaptive_prune_heads(self, reserve_head_index: List[Tuple[int, int]]) -> None:
+        """fairseq's AdaPrune: keeps the heads that own these features (first, one after the last)."""
+        self.remove_units(sorted(first // self.head_dim for first, _ in reserve_head_index))
+
+    def __prepare_scriptable__(self):
+        raise RuntimeError(
+            "torch.jit.script: not with grouped attention; allowed is torch.jit.trace, or ghat-export for serving"
+        )
 
     def _load_from_state_dict(self, state_dict, prefix, *args, **kwargs):
         # Checkpoints of a stock fairseq transformer have no mask: all their heads stay.
@@ -309,7 +323,8 @@ class GroupedAttention(MultiheadAttention):
         unused = sum(self._project_in(proj, key).sum() for proj in (self.k_proj, self.v_proj))
         out = self._project_out(self._project_in(self.q_proj, query)) + unused
         if need_head_weights:
-            return out, query.new_zeros(0, query.size(1), query.size(0), key.size(0))
+            # As of one head: fairseq's decoder takes the mean over heads, which of none is not a number.
+            return out, query.new_zeros(1, query.size(1), query.size(0), key.size(0))
         return out, query.new_zeros(query.size(1), query.size(0), key.size(0)) if need_weights else None
 
 
@@ -319,13 +334,6 @@ def _unblended(mask: Tensor) -> Tensor:
     return NO_VOTE_YET + torch.where(change.abs() < 1e-6, 0.0, change).sign()
 
 
-def unwrapped(model: nn.Module) -> nn.Module:
-    """The model inside the wrappers of data-parallel training, whose forward pass expects a backward pass."""
-    while hasattr(model, "module"):
-        model = cast(nn.Module, model.module)
-    return model
-
-
 def grouping_of(model: nn.Module) -> Grouping:
     """How the heads of a model are grouped, also inside wrappers."""
     return cast(Grouping, unwrapped(model).grouping)
@@ -333,12 +341,7 @@ def grouping_of(model: nn.Module) -> Grouping:
 
 def grouped_attentions(model: nn.Module) -> Dict[str, GroupedAttention]:
     """The grouped attention layers of a model by name, in a fixed order; wrappers' prefixes removed."""
-    # fairseq's data-parallel training wraps a model once or twice, each time as `module`.
-    return {
-        re.sub(r"^(module\.)+", "", name): module
-        for name, module in model.named_modules()
-        if isinstance(module, GroupedAttention)
-    }
+    return {name_inside(name): module for name, module in model.named_modules() if isinstance(module, GroupedAttention)}
 
 
 def record_features(model: nn.Module, target_padding: Optional[Tensor] = None, **wanted: Any) -> RecordedFeatures:

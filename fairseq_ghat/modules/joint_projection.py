@@ -37,9 +37,10 @@ def _addresses(projections: Sequence[nn.Linear]) -> List[int]:
 
 
 def can_be_joined(projections: Sequence[nn.Module]) -> bool:
-    """Whether projections may be computed together: plain, of one size, nobody listening, no autocast.
+    """Whether projections may be computed together: plain, of one size, nobody listening, no autocast, no tracing.
 
-    Hooks, as those of quantization noise, act on calls of a projection; autocast chooses the type within them.
+    Hooks, as those of quantization noise, act on calls of a projection; autocast chooses the type within them;
+    torch.jit.trace cannot write down a function of our own.
     """
     first = projections[0]
     alike = all(
@@ -49,7 +50,7 @@ def can_be_joined(projections: Sequence[nn.Module]) -> bool:
         and not (projection._forward_pre_hooks or projection._forward_hooks or projection._backward_hooks)
         for projection in projections
     )
-    return alike and not _autocast_on(cast(nn.Linear, first).weight.device.type)
+    return alike and not torch.jit.is_tracing() and not _autocast_on(cast(nn.Linear, first).weight.device.type)
 
 
 def _autocast_on(device: str) -> bool:

@@ -1,12 +1,12 @@
 """fairseq's transformer stacks and layers with grouped attention, and without attention weights that nobody uses."""
 
-from typing import Optional
-
+import torch
 from fairseq.distributed import fsdp_wrap
 from fairseq.models.transformer import TransformerDecoderBase, TransformerEncoderBase
-from fairseq.modules import transformer_layer
+from fairseq.modules import MultiheadAttention, transformer_layer
 from fairseq.modules.checkpoint_activations import checkpoint_wrapper
-from torch import Tensor, nn
+from fairseq.modules.fairseq_dropout import FairseqDropout
+from torch import nn
 
 from fairseq_ghat.modules.attention_masks import as_causal
 from fairseq_ghat.modules.grouped_attention import GroupedAttention
@@ -25,15 +25,16 @@ class GroupedEncoder(TransformerEncoderBase):
 class GroupedDecoder(TransformerDecoderBase):
     """Decoder of grouped layers."""
 
-    _causal_mask: Optional[Tensor] = None
+    _causal_mask = torch.empty(0, 0)
 
     def build_decoder_layer(self, cfg, no_encoder_attn=False):
         return _wrapped(GroupedDecoderLayer(cfg, no_encoder_attn), cfg)
 
     def buffered_future_mask(self, tensor):
         """As fairseq's; one mask for all layers, known as causal."""
-        future = super().buffered_future_mask(tensor) if self._causal_mask is None else self._causal_mask
-        if future.shape[0] != tensor.size(0) or future.device != tensor.device or future.dtype != tensor.dtype:
+        future = self._causal_mask
+        fits = future.shape[0] == tensor.size(0) and future.device == tensor.device and future.dtype == tensor.dtype
+        if torch.jit.is_tracing() or not fits:  # a mask from before would be a constant of what is traced
             future = super().buffered_future_mask(tensor)
         self._causal_mask = as_causal(future)
         return self._causal_mask
@@ -47,6 +48,13 @@ class GroupedDecoder(TransformerDecoderBase):
         for module in self.modules():
             if isinstance(module, GroupedAttention):
                 module.step_weights = wanted
+
+
+def name_dropouts_as_fairseq(model: nn.Module) -> None:
+    """Gives dropouts the names that --retain-dropout-modules knows them by: those of the classes that ours replace."""
+    for module in model.modules():
+        if isinstance(module, FairseqDropout):
+            module.module_name = _NAMES_IN_FAIRSEQ.get(module.module_name, module.module_name)
 
 
 def _wrapped(layer: nn.Module, cfg) -> nn.Module:
@@ -120,3 +128,12 @@ class GroupedDecoderLayer(transformer_layer.TransformerDecoderLayerBase):
     def build_encoder_attention(self, embed_dim, cfg):
         width = cfg.encoder.embed_dim
         return _attention(self, embed_dim, cfg, cfg.decoder, kdim=width, vdim=width, encoder_decoder_attention=True)
+
+
+_NAMES_IN_FAIRSEQ = {
+    GroupedEncoder.__name__: "TransformerEncoder",
+    GroupedDecoder.__name__: "TransformerDecoder",
+    GroupedEncoderLayer.__name__: transformer_layer.TransformerEncoderLayerBase.__name__,
+    GroupedDecoderLayer.__name__: transformer_layer.TransformerDecoderLayerBase.__name__,
+    GroupedAttention.__name__: MultiheadAttention.__name__,
+}

@@ -12,10 +12,10 @@ from fairseq_ghat.modules.grouped_attention import (
     grouped_attentions,
     heads_per_layer,
     is_voted,
-    unwrapped,
 )
 from fairseq_ghat.modules.grouping import Grouping
 from fairseq_ghat.modules.removable_layers import KeptUnits, removable_layers, remove_units
+from fairseq_ghat.modules.wrappers import unwrapped
 from fairseq_ghat.pruning.calibration import calibration_of
 from fairseq_ghat.pruning.importance.base import way_of_heads
 from fairseq_ghat.pruning.vote import vote
@@ -91,10 +91,13 @@ class VotingToStayMixin:
             ValueError: if the arch has no grouped attention, or a vote could remove no head.
         """
         cfg = as_command_line(cfg)
-        for_training = not hasattr(cfg, KEPT_HEADS)  # a model of a checkpoint brings its own record
+        # A model of a checkpoint brings its own record, and need not be ours in an ensemble.
+        for_training = not (from_checkpoint or hasattr(cfg, KEPT_HEADS))
         model = super().build_model(cfg, from_checkpoint)
         attentions = grouped_attentions(model)
         if not attentions:
+            if from_checkpoint:
+                return model
             arch = getattr(cfg, "arch", None) or getattr(cfg, "_name", type(model).__name__)
             raise ValueError(
                 f"--arch {arch} has no grouped attention, which --task {type(self).__name__} needs: "
@@ -107,6 +110,11 @@ class VotingToStayMixin:
             raise ValueError(
                 f"--checkpoint-activations: not with --keep-heads {way_of_heads(self.cfg)}, whose gates are not "
                 "reached in a forward pass that is run again; vote afterwards with ghat-vote"
+            )
+        if for_training and votes(self.cfg) and self.cfg.ema_seed_model is not None:
+            raise ValueError(
+                f"--ema-seed-model {self.cfg.ema_seed_model}: not with a vote; fairseq reads it again whenever a run "
+                "goes on, and it has all heads. Vote after training with ghat-vote"
             )
         if votes(self.cfg) and (getattr(cfg, "quant_noise_pq", 0) or 0) > 0:
             raise ValueError(

@@ -57,10 +57,12 @@ class VotingToStayConfig(VoteOptions):
     seed: int = II("common.seed")
     store_ema: bool = II("ema.store_ema")
     ema_fp32: bool = II("ema.ema_fp32")
+    ema_seed_model: Optional[str] = II("ema.ema_seed_model")
     ddp_backend: str = II("distributed_training.ddp_backend")
     ddp_comm_hook: str = II("distributed_training.ddp_comm_hook")
     zero_sharding: str = II("distributed_training.zero_sharding")
     use_bmuf: bool = II("optimization.use_bmuf")
+    quantization_config_path: Optional[str] = II("common.quantization_config_path")
 
 
 def votes(cfg: VotingToStayConfig) -> bool:
@@ -125,6 +127,11 @@ def check_schedule(cfg: VotingToStayConfig) -> None:
         raise ValueError(
             "--ddp-backend slowmo: not with a vote, which removes parameters that SlowMo keeps copies of; allowed is "
             f"pytorch_ddp (c10d) or legacy_ddp (no_c10d), or {later}"
+        )
+    if cfg.quantization_config_path is not None:
+        raise ValueError(
+            f"--quantization-config-path {cfg.quantization_config_path}: not with a vote, which cannot remove heads "
+            "from weights that are quantized; vote first, then quantize with --finetune-from-model"
         )
     for flag, used in (("--use-bmuf", cfg.use_bmuf), ("--zero-sharding os", cfg.zero_sharding == "os")):
         if used:

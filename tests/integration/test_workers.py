@@ -14,8 +14,9 @@ from torch.nn.parallel import DistributedDataParallel
 
 from fairseq_ghat.checkpoints.files import read_checkpoint
 from fairseq_ghat.criterions.group_constrained import GroupConstrainedCrossEntropy
-from fairseq_ghat.modules.grouped_attention import grouped_attentions, remove_heads, unwrapped
+from fairseq_ghat.modules.grouped_attention import grouped_attentions, remove_heads
 from fairseq_ghat.modules.removable_layers import KeptUnits
+from fairseq_ghat.modules.wrappers import unwrapped
 from fairseq_ghat.pruning.slimming import kept_heads_in_checkpoint
 from fairseq_ghat.training.distributed import (
     add_up_over_workers,

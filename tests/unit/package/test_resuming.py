@@ -5,23 +5,19 @@ import argparse
 import pytest
 import torch
 from commands import same_weights
-from tiny_models import TinyTask, build_grouped, build_stock, tiny_args
+from tiny_models import TinyTask, build_grouped, build_stock, padded_batch, tiny_args
 
+from fairseq_ghat.checkpoints.file_to_restore import file_to_restore
 from fairseq_ghat.checkpoints.files import CheckpointError, write_checkpoint
 from fairseq_ghat.checkpoints.model_options import KEPT_HEADS, flat_options
-from fairseq_ghat.checkpoints.resuming import (
-    checkpoint_to_restore,
-    explain_mismatch,
-    state_to_restore,
-    task_state_to_resume,
-)
+from fairseq_ghat.checkpoints.resuming import explain_mismatch, state_to_restore, task_state_to_resume
 from fairseq_ghat.models.ghat_transformer import GHATTransformerModel
+from fairseq_ghat.modules.feed_forward import remove_neurons
+from fairseq_ghat.modules.grouped_attention import grouped_attentions, heads_per_layer, remove_heads
 
 
-def command_line(tmp_path, restore_file="checkpoint_last.pt", finetune_from_model=None):
-    return argparse.Namespace(
-        save_dir=str(tmp_path), restore_file=restore_file, finetune_from_model=finetune_from_model
-    )
+def command_line(tmp_path, restore_file="checkpoint_last.pt", **options):
+    return argparse.Namespace(save_dir=str(tmp_path), restore_file=restore_file, **options)
 
 
 def saved(path, **options):
@@ -29,28 +25,64 @@ def saved(path, **options):
     return str(path)
 
 
-def test_last_checkpoint_goes_before_the_model_to_start_from(tmp_path):
+# What exists, what is asked for, and the file that fairseq then loads; "+" where the run goes on as it was saved.
+CHOICES = [
+    ("", {}, None),
+    ("checkpoint_last", {}, "checkpoint_last+"),
+    ("start", {"finetune_from_model": "start"}, "start"),
+    ("start checkpoint_last", {"finetune_from_model": "start"}, "checkpoint_last+"),
+    ("start", {"continue_once": "start"}, "start+"),
+    ("start checkpoint_last", {"continue_once": "start"}, "checkpoint_last+"),
+    ("start other", {"continue_once": "start", "finetune_from_model": "other"}, "start+"),
+    ("start checkpoint_last", {"restore_file": "start"}, "start+"),
+    ("start", {"restore_file": "start", "reset_dataloader": True}, "start"),
+    ("start", {"continue_once": "start", "reset_meters": True}, "start"),
+    ("start", {"continue_once": "start", "reset_optimizer": True}, "start+"),
+    ("checkpoint_last checkpoint_lastB", {"checkpoint_suffix": "B"}, "checkpoint_lastB+"),
+    ("checkpoint_last", {"checkpoint_suffix": "B"}, None),
+    ("start startB", {"restore_file": "start", "checkpoint_suffix": "B"}, "startB+"),
+    ("start startB", {"continue_once": "start", "checkpoint_suffix": "B"}, "start+"),
+]
+
+
+@pytest.mark.parametrize("existing,options,expected", CHOICES)
+def test_the_file_that_fairseq_loads(tmp_path, existing, options, expected):
+    files = {name: saved(tmp_path / f"{name}.pt", arch="x") for name in existing.split()}
+    here = command_line(tmp_path)
+    vars(here).update({name: files.get(value, value) for name, value in options.items()})
+    chosen = file_to_restore(here)
+    if expected is None:
+        assert chosen is None
+    else:
+        assert (chosen.path, chosen.resumes) == (files[expected.rstrip("+")], expected.endswith("+"))
+
+
+def test_options_that_do_not_go_together_are_refused_by_fairseq(tmp_path):
     start = saved(tmp_path / "start.pt", arch="x")
-    assert checkpoint_to_restore(command_line(tmp_path)) is None
-    assert checkpoint_to_restore(command_line(tmp_path, finetune_from_model=start)) == start
-    last = saved(tmp_path / "checkpoint_last.pt", arch="x")
-    assert checkpoint_to_restore(command_line(tmp_path, finetune_from_model=start)) == last
-
-
-def test_restore_file_is_taken_as_given(tmp_path):
-    saved(tmp_path / "checkpoint_last.pt", arch="x")
-    other = saved(tmp_path / "other.pt", arch="x")
-    assert checkpoint_to_restore(command_line(tmp_path, restore_file=other)) == other
+    with pytest.raises(ValueError, match="--finetune-from-model and --restore-file .* can not be specified together"):
+        file_to_restore(command_line(tmp_path, restore_file=start, finetune_from_model=start))
 
 
 def test_outside_training_there_is_nothing_to_restore():
-    assert checkpoint_to_restore(argparse.Namespace()) is None
+    assert file_to_restore(argparse.Namespace()) is None
 
 
-@pytest.mark.parametrize("flag", ["restore_file", "finetune_from_model"])
+@pytest.mark.parametrize("flag", ["restore_file", "finetune_from_model", "continue_once"])
 def test_missing_file_is_named_with_its_flag(tmp_path, flag):
     with pytest.raises(CheckpointError, match=f"--{flag.replace('_', '-')} gone.pt: no such file"):
-        checkpoint_to_restore(command_line(tmp_path, **{flag: "gone.pt"}))
+        file_to_restore(command_line(tmp_path, **{flag: "gone.pt"}))
+
+
+def test_names_that_only_fairseq_can_resolve(tmp_path, monkeypatch):
+    """As iopath's store://; fairseq asks it for a file of this machine."""
+
+    class Store:
+        exists = isfile = staticmethod(lambda path: path == "store://start.pt")
+        get_local_path = staticmethod(lambda path: path.replace("store:/", str(tmp_path)))
+
+    monkeypatch.setattr("fairseq.file_io.IOPathManager", Store)
+    saved(tmp_path / "start.pt", arch="x")
+    assert state_to_restore(command_line(tmp_path, finetune_from_model="store://start.pt"))["args"].arch == "x"
 
 
 def test_heads_of_slim_full_and_stock_checkpoints(tmp_path):
@@ -113,6 +145,47 @@ def test_weights_that_differ_are_not_loaded_into_one(caplog):
     assert not torch.equal(tied.encoder.embed_tokens.weight, separate.decoder.embed_tokens.weight)
     separate.load_state_dict(tied.state_dict())
     assert same_weights(separate.state_dict(), tied.state_dict())
+
+
+KEPT_OF_THREE = {  # heads that stay in each attention of a model of 3 + 3 layers
+    **{f"encoder.layers.{n}.self_attn": kept for n, kept in enumerate(([0, 4], [7], [1, 2, 3]))},
+    **{f"decoder.layers.{n}.self_attn": kept for n, kept in enumerate(([6], [0, 1], [2, 5, 6, 7]))},
+    **{f"decoder.layers.{n}.encoder_attn": kept for n, kept in enumerate(([3, 5], [4], [0, 1, 2]))},
+}
+
+NEURONS_OF_THREE = {"encoder.layers.1": 20, "decoder.layers.2": 40}
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("encoder,decoder", [(None, "0,2"), ("1,2", "0,2"), ("2", None), (None, None)])
+def test_layers_to_keep_bring_their_heads_and_neurons(encoder, decoder):
+    """The layers of a slim model, against those of the model with all of them where the others are masked."""
+    sizes = {"encoder_layers": 3, "decoder_layers": 3, "arch": "ghat_transformer"}
+    masked = build_grouped(**sizes)
+    state = masked.state_dict()
+    for name, layer in grouped_attentions(masked).items():
+        layer.set_head_mask(torch.tensor([head in KEPT_OF_THREE[name] for head in range(8)]))
+    for name, count in NEURONS_OF_THREE.items():
+        masked.get_submodule(name).fc2.weight[:, count:] = 0
+    for side, kept in (("encoder", encoder), ("decoder", decoder)):
+        stack = getattr(masked, side)
+        stack.layers = torch.nn.ModuleList(stack.layers[int(number)] for number in (kept or "0,1,2").split(","))
+
+    slim = build_grouped(**sizes)
+    slim.load_state_dict(state)
+    remove_heads(slim, KEPT_OF_THREE)
+    remove_neurons(slim, NEURONS_OF_THREE)
+    options = tiny_args(**sizes, encoder_layers_to_keep=encoder, decoder_layers_to_keep=decoder)
+    options.kept_heads = KEPT_OF_THREE
+    options.kept_neurons = {name: [count, 0] for name, count in NEURONS_OF_THREE.items()}
+    model = GHATTransformerModel.build_model(options, TinyTask())
+    model.load_state_dict(slim.state_dict(), model_cfg=options)
+    batch = padded_batch()["net_input"]
+    torch.testing.assert_close(model.eval()(**batch)[0], masked.eval()(**batch)[0], rtol=1e-5, atol=1e-5)
+
+    again = GHATTransformerModel.build_model(options, TinyTask())  # as from a checkpoint that is saved now
+    again.load_state_dict(model.state_dict(), model_cfg=options)
+    assert heads_per_layer(again) == heads_per_layer(masked)
 
 
 def test_mismatch_names_missing_layers_and_head_counts():

@@ -9,7 +9,7 @@ from fairseq_ghat.training.schedule import VotingToStayConfig, check_removable, 
 def schedule(**options):
     """Options of the vote with their defaults, as fairseq fills them in."""
     from_fairseq = {"max_epoch": 0, "ddp_backend": "pytorch_ddp", "store_ema": False, "ema_fp32": False}
-    from_fairseq.update(zero_sharding="none", use_bmuf=False)
+    from_fairseq.update(zero_sharding="none", use_bmuf=False, quantization_config_path=None)
     return VotingToStayConfig(**{**from_fairseq, **options})
 
 
@@ -44,6 +44,10 @@ def test_possible_schedules(vote_epoch, max_epoch):
         ({"vote_epoch": 2, "ddp_backend": "slowmo"}, "--ddp-backend slowmo: not with a vote"),
         ({"vote_epoch": 2, "zero_sharding": "os"}, "--zero-sharding os: not with a vote"),
         ({"vote_epoch": 2, "use_bmuf": True}, "--use-bmuf: not with a vote"),
+        (
+            {"vote_epoch": 2, "quantization_config_path": "pq.yaml"},
+            "--quantization-config-path pq.yaml: not with a vote",
+        ),
     ],
 )
 def test_options_that_cannot_work_are_refused_by_name(options, message):
