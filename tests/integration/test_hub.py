@@ -13,6 +13,7 @@ from experiments.corpora.subwords import Line
 
 from fairseq_ghat import load
 from fairseq_ghat.checkpoints.files import CheckpointError
+from fairseq_ghat.cli.loading import InputError, check_data
 from fairseq_ghat.data.prepared import read_prepared
 from fairseq_ghat.models.ghat_transformer import GHATTransformerModel
 
@@ -93,6 +94,8 @@ def test_separators_of_ensembles(corpus, voted_run, slim_file, tmp_path):
     shutil.copytree(corpus, folder / "bin")
     with pytest.raises(ValueError, match="a:b/bin: fairseq would take its path apart at :"):
         load(path, folder / "bin")
+    with pytest.raises(InputError, match="DATA .*a:b/bin: fairseq takes its path apart at :"):
+        check_data(str(folder / "bin"))
 
 
 def test_pieces_only_where_they_are_asked_for(prepared, prepared_checkpoint, tmp_path):
