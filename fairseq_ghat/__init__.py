@@ -5,6 +5,11 @@ commands with --user-dir and by the ghat- commands. Importing the package, which
 models, criteria and tasks, and lets torch's safe loading read fairseq checkpoints.
 """
 
+# A relative import: in a folder of another name, the package is not fairseq_ghat yet.
+from .user_dir import claim
+
+__path__ = claim(__name__, __path__)
+
 from fairseq_ghat.checkpoints.safe_loading import allow_checkpoint_classes
 
 allow_checkpoint_classes()

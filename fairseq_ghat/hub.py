@@ -1,58 +1,104 @@
 """Models from Python: `load(CHECKPOINT, DATA).translate([...])`."""
 
+import os
+from argparse import Namespace
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Dict, List, Union
+from tempfile import TemporaryDirectory
+from typing import Any, Dict, List, Optional, Tuple, Union
 
-from fairseq import hub_utils
+from fairseq.data import encoders
 
 from fairseq_ghat.checkpoints.files import read_checkpoint
-from fairseq_ghat.data.prepared import NAME, read_prepared
+from fairseq_ghat.data.prepared import NAME, Prepared, read_prepared
+from fairseq_ghat.models.ghat_transformer import GHATTransformerModel
+from fairseq_ghat.models.translator import Translator
 
 # By what prepared.json calls them: option of fairseq that names the file, and the file that prepare_data.py wrote.
 _SUBWORDS = {"sentencepiece": ("sentencepiece_model", "spm.model"), "subword_nmt": ("bpe_codes", "bpe.codes")}
-
-
-class Translator(hub_utils.GeneratorHubInterface):
-    """fairseq's interface to a model and its data: `translate(sentences, beam=5)` takes plain text and returns it."""
-
-    lowercase = False  # whether the model was trained on lower-cased text, so that what it is given is lower-cased too
-
-    def tokenize(self, sentence: str) -> str:
-        return super().tokenize(sentence.lower() if self.lowercase else sentence)
-
-    def translate(self, sentences: Union[str, List[str]], beam: int = 5, **options: Any) -> Union[str, List[str]]:
-        """Translations of plain sentences, in their order; of one sentence, one. Options are those of fairseq's
-        generation (max_len_b=20, lenpen=0.6)."""
-        return super().translate(sentences, beam, **options)
 
 
 def load(checkpoint: Union[str, Path], data: Union[str, Path], **options: Any) -> Translator:
     """A trained translation model: fairseq's own transformer or ours, slim or not.
 
     Args:
-        checkpoint: its file.
-        data: folder that scripts/prepare_data.py made, whose subwords, tokenization and case are followed; or one
-            that fairseq-preprocess made.
-        options: of fairseq, over those of the checkpoint: bpe="sentencepiece", sentencepiece_model="spm.model" for
-            text of one's own.
+        checkpoint: its file; several of an ensemble with os.pathsep (a colon) between them.
+        data: folder that scripts/prepare_data.py made (or bin in it), whose subwords, tokenization and case are
+            followed; or one that fairseq-preprocess made.
+        options: of fairseq's from_pretrained, over those of the checkpoint: bpe="sentencepiece",
+            sentencepiece_model="spm.model" for text of one's own; bpe=None takes and gives pieces.
 
     Raises:
         CheckpointError: if the checkpoint cannot be read; names it and says what to do.
-        ValueError: if the folder holds no dictionary, or its prepared.json is damaged; names it.
+        ValueError: if the folder holds no dictionary, if its prepared.json is damaged, or if its dictionary is one of
+            subwords and neither prepared.json nor bpe says which.
     """
-    checkpoint, folder = Path(checkpoint).resolve(), Path(data).resolve()
-    read_checkpoint(checkpoint)
-    prepared = read_prepared(folder) if (folder / NAME).exists() else None
-    bin_folder = folder / "bin" if prepared else folder
-    if not any(bin_folder.glob("dict.*.txt")):
+    paths = [Path(path).resolve() for path in _checkpoints(checkpoint)]
+    for path in paths:
+        read_checkpoint(path)
+    folder, prepared = _prepared(Path(data).resolve())
+    if not any(folder.glob("dict.*.txt")):
         raise ValueError(f"{data}: has no dict.LANG.txt; give a folder of fairseq-preprocess or of prepare_data.py")
+    if os.pathsep in str(folder):
+        raise ValueError(f"{data}: fairseq would take its path apart at {os.pathsep}; give a link without one")
     known: Dict[str, Any] = {}
     if prepared and prepared.subwords:
         option, name = _SUBWORDS[prepared.subwords]
-        known = {"bpe": prepared.subwords, option: str(folder / "pieces" / name)}
-    if prepared and prepared.tokenizer:
-        known["tokenizer"] = prepared.tokenizer
-    loaded = hub_utils.from_pretrained(str(checkpoint.parent), checkpoint.name, str(bin_folder), **{**known, **options})
-    translator = Translator(loaded["args"], loaded["task"], loaded["models"])
+        known = {"bpe": prepared.subwords, option: str(folder.parent / "pieces" / name)}
+    with ExitStack() as stack:
+        if os.pathsep in paths[0].name:  # fairseq would take it for two files
+            link = Path(stack.enter_context(TemporaryDirectory())) / "checkpoint.pt"
+            link.symlink_to(paths[0])
+            paths = [link]
+        names = os.pathsep.join(map(str, paths))
+        translator = GHATTransformerModel.from_pretrained(
+            str(paths[0].parent), names, str(folder), **{**known, **options}
+        )
+    if translator.bpe is None and "bpe" not in options:
+        _check_words(translator, data)
+    if prepared and prepared.tokenizer and "tokenizer" not in options:
+        translator.tokenizer = _tokenizer(prepared, translator)
     translator.lowercase = prepared is not None and prepared.lowercase
     return translator.eval()
+
+
+def _checkpoints(checkpoint: Union[str, Path]) -> List[str]:
+    """The files that are meant; a file whose name has fairseq's separator is one."""
+    return [str(checkpoint)] if Path(checkpoint).exists() else str(checkpoint).split(os.pathsep)
+
+
+def _prepared(data: Path) -> Tuple[Path, Optional[Prepared]]:
+    """The folder of fairseq-preprocess, and what prepared.json says of it, if there is one."""
+    if (data / NAME).exists():
+        return data / "bin", read_prepared(data)
+    if data.name == "bin" and (data.parent / NAME).exists():
+        return data, read_prepared(data.parent)
+    return data, None
+
+
+def _check_words(translator: Translator, data: Union[str, Path]) -> None:
+    """Raises ValueError if the types of the dictionaries are subwords: plain text would become unknown words."""
+    types = [*translator.src_dict.symbols, *translator.tgt_dict.symbols]
+    kinds = {
+        "sentencepiece": any(one.startswith("\u2581") for one in types),
+        "subword_nmt": any(one.endswith("@@") for one in types),
+    }
+    for kind, (option, name) in _SUBWORDS.items():
+        if kinds[kind]:
+            reading = f'bpe="{kind}", {option}="{name}"'
+            told = f"its dictionary is of subwords, and there is no {NAME} that says which"
+            raise ValueError(f"{data}: {told}; give {reading}, its file, or bpe=None to give and get pieces")
+
+
+def _tokenizer(prepared: Prepared, translator: Translator) -> Any:
+    """The tokenizer of the data, for the languages of the model; summaries are of English."""
+    source, target = translator.task.cfg.source_lang, translator.task.cfg.target_lang
+    english = prepared.task == "summarization"
+    options = Namespace(
+        tokenizer=prepared.tokenizer,
+        source_lang="en" if english else source,
+        target_lang="en" if english else target,
+        moses_no_dash_splits=not prepared.splits_dashes,
+        moses_no_escape=False,
+    )
+    return encoders.build_tokenizer(options)

@@ -3,6 +3,7 @@
     python scripts/prepare_data.py multi30k.de-en OUT
     python scripts/prepare_data.py iwslt14.de-en OUT --source ARCHIVES --subwords moses-bpe
     python scripts/prepare_data.py own OUT --source FOLDER --languages de en --vocab 8000
+    python scripts/prepare_data.py own OUT --source FOLDER --languages en --subwords none    a language model of words
     python scripts/prepare_data.py demo.de-en OUT      sentences of a grammar, and demo-lm, English that Python ships
 
 Writes OUT/download (the archives, unless --source is a folder), OUT/raw ({train,valid,test} in plain text and original
@@ -48,7 +49,8 @@ def parsed(arguments: Optional[Sequence[str]] = None) -> Plan:
     add("set", metavar="SET", choices=[*CORPORA, "own"], help=f"one of {', '.join(CORPORA)}, own")
     add("out", metavar="OUT", type=folder_name, help="folder to write into")
     add("--source", metavar="DIR|URL", help="folder that has the files, or the address to fetch all from")
-    add("--subwords", choices=("sentencepiece", "moses-bpe"), help="how text is cut (default: sentencepiece)")
+    cut = "how text is cut (default: sentencepiece); none: words, as they are, of own text"
+    add("--subwords", choices=("sentencepiece", "moses-bpe", "none"), help=cut)
     add("--vocab", metavar="N", type=positive, help="pieces, or merges with moses-bpe; joint for both sides")
     add("--workers", metavar="N", type=positive, default=1, help="processes (default: 1)")
     add("--until", choices=("raw", "subwords", "bin"), default="bin", help="last stage (default: bin)")

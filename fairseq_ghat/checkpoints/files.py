@@ -57,12 +57,16 @@ def read_checkpoint(path: Union[str, Path]) -> Dict[str, Any]:
     """A fairseq checkpoint, on the CPU.
 
     Raises:
-        CheckpointError: if the file is missing, truncated, not a fairseq checkpoint, or holds a class
-            beyond those fairseq checkpoints hold.
+        CheckpointError: if the file is missing, may not be read, is truncated, not a fairseq checkpoint, or holds a
+            class beyond those fairseq checkpoints hold.
     """
     path = Path(path)
-    if not path.is_file():
-        raise CheckpointError(f"{path}: no such checkpoint file")
+    try:
+        if not path.is_file():
+            raise CheckpointError(f"{path}: no such checkpoint file")
+        open(path, "rb").close()
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read ({error.strerror}); allow access to it") from error
     if hasattr(torch.serialization, "add_safe_globals"):
         kwargs = {"weights_only": True}
         if zipfile.is_zipfile(path):

@@ -1,5 +1,6 @@
 """Loads checkpoints, tasks, models and data for the commands."""
 
+import os
 from argparse import Namespace
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Tuple, Union
@@ -117,6 +118,8 @@ def check_data(data: str) -> None:
     """Raises InputError unless every folder of fairseq's DATA argument exists."""
     for folder in utils.split_paths(data):
         if not Path(folder).is_dir():
+            if Path(data).is_dir():
+                raise InputError(f"DATA {data}: fairseq takes its path apart at {os.pathsep}; give a link without one")
             raise InputError(f"DATA {folder}: no such folder")
 
 

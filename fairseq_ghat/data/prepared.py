@@ -47,6 +47,11 @@ class Prepared:
     references: Dict[str, str]
     sha256: Dict[str, str]
 
+    @property
+    def splits_dashes(self) -> bool:
+        """Whether the tokenizer splits dashes off everywhere, as fairseq prepares WMT'14."""
+        return self.set.startswith("wmt14.")
+
     def write(self, folder: Path) -> None:
         """Writes FOLDER/prepared.json, whole or not at all."""
         record: Dict[str, Any] = {}

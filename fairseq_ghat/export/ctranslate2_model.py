@@ -66,7 +66,10 @@ def _save(model: GHATTransformerModel, task: FairseqTask, folder: str, quantizat
 
 def first_pairs(dataset: LanguagePairDataset, count: int) -> List[Pair]:
     """The first sentence pairs of a dataset, or as many as it has."""
-    items = [dataset[index] for index in range(min(count, len(dataset)))]
+    numbers = range(min(count, len(dataset)))
+    if dataset.supports_prefetch:  # data of fairseq before 0.9
+        dataset.prefetch(numbers)
+    items = [dataset[number] for number in numbers]
     return [(item["source"], item["target"]) for item in items]
 
 

@@ -9,6 +9,7 @@ from fairseq.models.transformer import (
 )
 
 from fairseq_ghat.checkpoints.resuming import CheckpointedModel
+from fairseq_ghat.models.translator import Translator
 from fairseq_ghat.modules.grouping import add_grouping_args, set_defaults, set_grouping_defaults
 from fairseq_ghat.modules.transformer_layers import GroupedDecoder, GroupedEncoder
 from fairseq_ghat.training.bfloat16 import keep_off_tpu
@@ -46,11 +47,9 @@ class GHATTransformerModel(CheckpointedModel, TransformerModel):
 
     @classmethod
     def from_pretrained(cls, *args, **kwargs):
-        """As fairseq's: an interface whose calls may ask for alignments that the checkpoint's options do not."""
+        """As fairseq's, with a Translator."""
         interface = super().from_pretrained(*args, **kwargs)
-        for model in interface.models:
-            model.decoder.set_step_weights(True)
-        return interface
+        return Translator(interface.cfg, interface.task, interface.models)
 
     def prepare_for_inference_(self, cfg):
         """As fairseq's; decoding steps then compute attention weights only if an option of generation uses them."""

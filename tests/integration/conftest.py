@@ -1,5 +1,6 @@
 """A toy corpus, runs on it and a toy text, made once through fairseq's own commands; a web server of archives."""
 
+import prepare_data
 import pytest
 from commands import MODEL, TRAIN, preprocess_toy_corpus, preprocess_toy_text, run, train
 from corpus_server import serving
@@ -47,6 +48,24 @@ def stock_checkpoint(corpus, tmp_path_factory):
         f"fairseq-train {corpus} --save-dir {save_dir} --task translation --arch transformer "
         f"--criterion label_smoothed_cross_entropy --max-epoch 2 --no-epoch-checkpoints {MODEL} {TRAIN}"
     )
+    return save_dir / "checkpoint_last.pt"
+
+
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory):
+    """A small demo.de-en, as prepare_data.py makes it."""
+    folder = tmp_path_factory.mktemp("prepared")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("experiments.corpora.demo.sentences.SIZES", {"valid": 20, "test": 20, "train": 300})
+        assert prepare_data.main(["demo.de-en", str(folder), "--vocab", "300"]) == 0
+    return folder
+
+
+@pytest.fixture(scope="session")
+def prepared_checkpoint(prepared, tmp_path_factory):
+    """A checkpoint of our model, trained on the prepared demo.de-en."""
+    save_dir = tmp_path_factory.mktemp("of_prepared")
+    train(prepared / "bin", save_dir, "--max-epoch 5 --no-epoch-checkpoints")
     return save_dir / "checkpoint_last.pt"
 
 

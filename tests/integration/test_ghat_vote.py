@@ -66,6 +66,12 @@ def test_random_heads_follow_the_seed(corpus, stock_checkpoint, tmp_path):
     assert kept[0] == kept[1] != kept[2]
 
 
+def test_a_colon_in_the_name_of_a_file(corpus, stock_checkpoint, tmp_path):
+    shutil.copy(stock_checkpoint, tmp_path / "a:b.pt")
+    run(f"ghat-vote {tmp_path}/a:b.pt {corpus} {tmp_path}/c:d.pt --keep-heads l1 --vote-heads 3 --cpu")
+    run(f"ghat-bench {corpus} {tmp_path}/c:d.pt --repeats 1 --sentences 4 --cpu")
+
+
 @pytest.mark.parametrize(
     "arguments,message",
     [

@@ -175,6 +175,22 @@ def test_own_text_of_two_languages(tmp_path):
     assert len(sentencepiece.SentencePieceProcessor(model_file=str(out / "pieces" / "spm.model"))) == 60
 
 
+def test_own_text_for_a_language_model_of_words(tmp_path):
+    texts = {split: [" a <unk> b-b ", "", f"{split} a"] for split in SPLITS}
+    for split, lines in texts.items():
+        (tmp_path / f"{split}.en").write_bytes(miniature_archives.text(lines))
+    out = tmp_path / "out"
+    assert (
+        prepare_data.main(["own", str(out), "--source", str(tmp_path), "--languages", "en", "--subwords", "none"]) == 0
+    )
+    prepared = json.loads((out / "prepared.json").read_text())
+    assert (prepared["task"], prepared["subwords"], prepared["vocab"]) == ("language_modeling", None, None)
+    assert {split: read(out / "raw" / f"{split}.en") for split in SPLITS} == texts and not (out / "pieces").exists()
+    words = Dictionary.load(str(out / "bin" / "dict.txt"))
+    test = data_utils.load_indexed_dataset(str(out / "bin" / "test"), words)
+    assert [words.string(sentence) for sentence in test] == ["a <unk> b-b", "", "<unk> a"]
+
+
 def test_sentences_of_the_grammar_are_made_and_not_downloaded(tmp_path, monkeypatch):
     monkeypatch.setattr("experiments.corpora.demo.sentences.SIZES", {"valid": 9, "test": 8, "train": 300})
     out = tmp_path / "out"

@@ -201,8 +201,8 @@ _ALL = (
 CORPORA: Dict[str, Corpus] = {corpus.name: corpus for corpus in _ALL}
 
 
-def own_corpus(languages: Sequence[str], vocab: int) -> Corpus:
-    """Text of one's own: of two languages to translate, of one for a language model."""
+def own_corpus(languages: Sequence[str], vocab: Optional[int]) -> Corpus:
+    """Text of one's own: of two languages to translate, of one for a language model; without vocab, of whole words."""
     return Corpus(
         name="own",
         task="translation" if len(languages) == 2 else "language_modeling",

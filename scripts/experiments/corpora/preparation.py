@@ -92,21 +92,25 @@ def _corpus(args: argparse.Namespace) -> Corpus:
         if args.languages:
             raise CorpusError(f"argument --languages: {' '.join(args.languages)}: only with own, not with {args.set}")
         return CORPORA[args.set]
-    for option in ("languages", "vocab", "source"):
+    whole_words = args.subwords == "none"
+    for option in ("languages", *(() if whole_words else ("vocab",)), "source"):
         if getattr(args, option) is None:
             raise CorpusError(f"argument --{option}: is needed with own")
     if len(args.languages) > 2 or len(set(args.languages)) < len(args.languages):
         raise CorpusError(f"argument --languages: {' '.join(args.languages)}: give one, or two that differ")
-    return own_corpus(args.languages, args.vocab)
+    return own_corpus(args.languages, None if whole_words else args.vocab)
 
 
 def _encoder(args: argparse.Namespace, corpus: Corpus) -> Optional[Encoder]:
     if corpus.vocab is None:
+        whole = "--subwords none" if corpus.name == "own" else args.set
         for option in ("subwords", "vocab"):
             value = getattr(args, option)
-            if value is not None:
-                raise CorpusError(f"argument --{option}: {value}: not with {args.set}, which is of whole words")
+            if value not in (None, "none"):
+                raise CorpusError(f"argument --{option}: {value}: not with {whole}, which is of whole words")
         return None
+    if args.subwords == "none":
+        raise CorpusError(f"argument --subwords: none: only with own, not with {args.set}")
     if args.subwords == "moses-bpe":
         return MosesBpe(corpus.lowercase, corpus.moses_extra)
     return SentencePieces(corpus.lowercase)

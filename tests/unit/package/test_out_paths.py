@@ -10,12 +10,13 @@ from commands import refusal_of
 
 from fairseq_ghat.checkpoints import whole_file
 from fairseq_ghat.checkpoints.files import read_checkpoint, write_checkpoint
-from fairseq_ghat.cli import average, export, slim, vote
+from fairseq_ghat.cli import average, export, slim, translate, vote
 
 COMMANDS = {
     "ghat-slim": (slim.main, "{ckpt} {out}"),
     "ghat-vote": (vote.main, "{ckpt} {data} {out} --cpu"),
     "ghat-average": (average.main, "{ckpt} {other} --output {out}"),
+    "ghat-translate": (translate.main, "{ckpt} {data} {other} {out} --cpu"),
 }
 EXPORT = (export.main, "ctranslate2 {ckpt} {data} {out}")
 FLAGS = {"ghat-average": "--output"}

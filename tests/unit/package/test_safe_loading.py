@@ -2,6 +2,7 @@
 
 import argparse
 import collections
+import errno
 import fractions
 import os
 import re
@@ -11,6 +12,7 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
+from fairseq_ghat.checkpoints import files
 from fairseq_ghat.checkpoints.files import CheckpointError, read_checkpoint, write_checkpoint
 from fairseq_ghat.checkpoints.safe_loading import checkpoint_globals
 
@@ -116,6 +118,17 @@ def test_missing_parts_are_refused(tmp_path, entries):
     torch.save({k: v for k, v in state.items() if v is not None}, tmp_path / "c.pt")
     with pytest.raises(CheckpointError, match="c.pt: not a fairseq checkpoint"):
         read_checkpoint(tmp_path / "c.pt")
+
+
+def test_a_file_that_may_not_be_read_is_not_called_truncated(tmp_path, monkeypatch):
+    path = saved(tmp_path)
+
+    def denied(path, mode):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    monkeypatch.setattr(files, "open", denied, raising=False)  # root may read everything
+    with pytest.raises(CheckpointError, match=f"^{path}: cannot be read .Permission denied.; allow access to it$"):
+        read_checkpoint(path)
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_beside(tmp_path):

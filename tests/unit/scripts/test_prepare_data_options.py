@@ -35,6 +35,12 @@ def refused(capsys, *arguments):
         ("own out --languages en --vocab 9", "argument --source: is needed with own"),
         ("own out --source text --vocab 9", "argument --languages: is needed with own"),
         ("own out --source text --languages en", "argument --vocab: is needed with own"),
+        ("own out --source text --subwords none", "argument --languages: is needed with own"),
+        (
+            "own out --source text --languages en --vocab 9 --subwords none",
+            "argument --vocab: 9: not with --subwords none",
+        ),
+        ("scitldr out --subwords none", "argument --subwords: none: only with own, not with scitldr"),
         ("own out --source text --vocab 9 --languages a b c", "argument --languages: a b c: give one, or two"),
         ("own out --source text --vocab 9 --languages en en", "argument --languages: en en: give one, or two that"),
         ("own out --source text --vocab 9 --languages ../x", "argument --languages: '../x' is not allowed"),
