@@ -65,7 +65,7 @@ def _choose(calibration: Calibration, options: Any, importance: Importance) -> T
     layers = [] if options.ffn_neurons is None else calibration.feed_forwards
     refits_heads = options.refit != "none" and not isinstance(importance, AllHeads)
     calibration.expect_moments([*(calibration.layers if refits_heads else ()), *layers])
-    return importance.select(calibration), choose_neurons(calibration, layers, options)
+    return importance.select(calibration), choose_neurons(calibration, layers, options) if layers else {}
 
 
 @torch.no_grad()

@@ -24,7 +24,7 @@ from fairseq_ghat.modules.grouped_attention import GroupedAttention
 from fairseq_ghat.tasks.voting_to_stay import VotingToStayMixin
 
 ROOT = os.path.dirname(fairseq_ghat.__file__) + os.sep
-begin_epoch, remove_heads = VotingToStayMixin.begin_epoch, GroupedAttention.remove_heads
+begin_epoch, remove_units = VotingToStayMixin.begin_epoch, GroupedAttention.remove_units
 entered = []
 
 def files_above(frame):
@@ -48,10 +48,10 @@ def followed(task, epoch, model):
     sys.setprofile(None)
 
 def removed(*arguments, **options):
-    remove_heads(*arguments, **options)
+    remove_units(*arguments, **options)
     sys.setprofile(None)
 
-VotingToStayMixin.begin_epoch, GroupedAttention.remove_heads = followed, removed
+VotingToStayMixin.begin_epoch, GroupedAttention.remove_units = followed, removed
 cli_main()
 """
 
@@ -61,10 +61,13 @@ def test_tour_is_the_way_of_a_vote(corpus, tmp_path):
     command = [sys.executable, "-c", FOLLOWED, *arguments]
     done = subprocess.run(command, cwd=REPOSITORY, env=environment(), capture_output=True, text=True, check=True)
     tour = re.findall(r"^\d+\. `(.*?)`", TEXT, re.MULTILINE)
-    (forward,) = re.findall(r"^The forward passes (.*?)\n\n", TEXT, re.MULTILINE | re.DOTALL)
-    entered, attention = re.findall(r"^ENTERED (.*)", done.stdout, re.MULTILINE), set(re.findall("`(.*?)`", forward))
-    assert [file for file in entered if file not in attention] == tour and len(tour) <= 12
-    assert len(attention) == 4 and attention < set(entered)
+    beside = re.findall(r"^(?:The forward passes|Small questions) (.*?)\n\n", TEXT, re.MULTILINE | re.DOTALL)
+    entered, aside = (
+        re.findall(r"^ENTERED (.*)", done.stdout, re.MULTILINE),
+        set(re.findall("`(.*?)`", "".join(beside))),
+    )
+    assert [file for file in entered if file not in aside] == tour and len(tour) <= 12
+    assert len(aside) == 9 and aside < set(entered)
     assert "FROM BELOW" not in done.stdout
 
 
