@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 import torch
-from commands import GROUPED, MODEL, TRAIN, generated, hypotheses, same_weights, train
+from commands import GROUPED, MODEL, TRAIN, generated, hypotheses, same_weights, train, train_language_model
 from fairseq import checkpoint_utils, options, tasks
 from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 from fairseq.trainer import Trainer
@@ -109,6 +109,14 @@ def test_files_of_a_suffix_and_of_shards(corpus, paths, tmp_path, kind):
     for more in ({"suffix": "B"}, {"num_shards": 2, "strict": False}):
         (model,) = loaded_for_inference(corpus, [tmp_path / "given.pt"], **more)
         assert holds(model, state)
+
+
+def test_a_language_model_that_joins_in_the_search(text, tmp_path):
+    """As --lm-path loads it."""
+    train_language_model(text, tmp_path, "--max-epoch 1 --vote-epoch 1 --no-epoch-checkpoints")
+    path = tmp_path / "checkpoint_last.pt"
+    (model,), _ = checkpoint_utils.load_model_ensemble([str(path)], arg_overrides={"data": str(text)}, task=None)
+    assert holds(model, read_checkpoint(path)["model"]) and set(heads_per_layer(model).values()) == {2}
 
 
 @pytest.fixture(scope="module")

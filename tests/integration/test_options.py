@@ -47,6 +47,7 @@ OPTIONS = {
     "--no-epoch-checkpoints --keep-best-checkpoints 2": "works",
     "--checkpoint-activations": "--checkpoint-activations: not with the group constraint",
     "--checkpoint-activations --constrain-stage 2": "--checkpoint-activations: not with the group constraint",
+    "--offload-activations": "--checkpoint-activations: not with the group constraint",
     "--quant-noise-pq 0.1": "--quant-noise-pq 0.1: allowed is 0 with a vote",
     "--ddp-backend fully_sharded": "--ddp-backend fully_sharded: not with grouped attention",
     "--store-ema --ema-fp32": "--ema-fp32: not with a vote",

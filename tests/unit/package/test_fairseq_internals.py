@@ -182,6 +182,12 @@ def test_adaprune_cuts_as_in_fairseq():
     torch.testing.assert_close(*outputs, rtol=1e-5, atol=1e-5)
 
 
+def test_scores_before_the_softmax_are_refused():
+    x = torch.zeros(7, 3, 64)
+    with pytest.raises(ValueError, match="does not hand out scores before the softmax"):
+        build_grouped().encoder.layers[0].self_attn(x, x, x, before_softmax=True)
+
+
 def alignment(model, layer, heads):
     """What the decoder hands out as attention over the source, (B, T, S)."""
     batch = padded_batch()["net_input"]
