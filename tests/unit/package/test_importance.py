@@ -10,7 +10,7 @@ from tiny_models import PAD, TinyTask, build_grouped, features_of, kept_part, pa
 from torch.nn import functional as F
 
 from fairseq_ghat.modules.grouped_attention import grouped_attentions, heads_per_layer, is_voted
-from fairseq_ghat.modules.head_gates import HeadGates
+from fairseq_ghat.modules.unit_gates import UnitGates
 from fairseq_ghat.pruning.calibration import Calibration, token_loss
 from fairseq_ghat.pruning.importance.registry import IMPORTANCES, KEEP_HEADS, LEARNED_GATES
 from fairseq_ghat.pruning.importance.weights import RandomUnits
@@ -163,7 +163,7 @@ def by_slopes(model, samples, closed=()):
         return -(picked * sample["target"].ne(PAD)).sum(1)
 
     slopes = {name: torch.zeros(8, dtype=torch.float64) for name in layers}
-    with torch.no_grad(), HeadGates(model) as gated:
+    with torch.no_grad(), UnitGates(layers.values()) as gated:
         for name, layer in layers.items():
             for head in range(8):
                 for sample in samples:
