@@ -138,7 +138,12 @@ def test_l1_keeps_heads_whose_weights_were_made_larger():
 
 
 @pytest.mark.parametrize(
-    "keep,projections", [("l1", ["q_proj", "k_proj", "v_proj", "out_proj"]), ("reconstruction", ["out_proj"])]
+    "keep,projections",
+    [
+        ("l1", ["q_proj", "k_proj", "v_proj", "out_proj"]),
+        ("reconstruction", ["out_proj"]),
+        ("flap", ["out_proj"]),
+    ],
 )
 def test_budget_over_the_model_does_not_prefer_layers_of_large_weights(keep, projections):
     """The last attention of the model, so that its size changes nothing in the others."""
@@ -258,7 +263,7 @@ def model_of_four_useful_heads():
     return model
 
 
-@pytest.mark.parametrize("keep", ["gradient", "gradient-iterative", "reconstruction"])
+@pytest.mark.parametrize("keep", ["gradient", "gradient-iterative", "reconstruction", "flap", "fisher"])
 @pytest.mark.parametrize("over", ["layer", "model"])
 def test_heads_without_output_go_first(keep, over):
     kept = choose(keep, model_of_four_useful_heads(), vote_heads=4, vote_budget=over)
