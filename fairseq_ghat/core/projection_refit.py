@@ -59,6 +59,10 @@ class InputMoments:
         """Mean of x, (F,)."""
         return self.total / self.count
 
+    def variance(self) -> Tensor:
+        """Variance of each feature of x, (F,)."""
+        return (self.second.diagonal() / self.count - self.mean().square()).clamp_min(0)
+
     def covariance(self) -> Tensor:
         """Covariance of x, (F, F)."""
         mean = self.mean()

@@ -23,7 +23,7 @@ from fairseq_ghat.modules.removable_units import RemovableUnits
 
 logger = logging.getLogger(__name__)
 
-# Most memory for moments at a time, in bytes; those of 2,048 neurons are 32 MiB, of 4,096 are 128 MiB.
+# Most memory for square matrices at a time, in bytes; moments of 2,048 neurons are 32 MiB, of 4,096 are 128 MiB.
 MOST_BYTES = 2**30
 
 Layer = TypeVar("Layer", bound=RemovableUnits)
@@ -87,7 +87,7 @@ class Calibration:
             grams: whether feature Gram matrices are wanted.
             pooled: whether pooled features are wanted.
         """
-        parts = _parts([layer for layer in self._moments_expected if layer not in self._moments])
+        parts = in_parts([layer for layer in self._moments_expected if layer not in self._moments], _features)
         moments = _empty_moments(parts[0]) if len(parts) == 1 else {}
         for sample, padding in self._pass(moments):
             with RecordedFeatures(self._attentions, self.grouping, padding, grams, pooled) as features:
@@ -105,7 +105,7 @@ class Calibration:
             The moments of as many layers at a time as MOST_BYTES allow, by layer; each time of a pass of their own if
             need be. If those are all, they are kept, and the next call takes no pass.
         """
-        parts = _parts(list(layers))
+        parts = in_parts(list(layers), _features)
         for part in parts:
             missing = _empty_moments([layer for layer in part if layer not in self._moments])
             if missing:
@@ -171,12 +171,17 @@ class Calibration:
                 self._reduce(tensor)
 
 
-def _parts(layers: List[Layer]) -> List[List[Layer]]:
-    """The layers, in parts whose moments take at most MOST_BYTES; a layer that takes more is alone."""
+def in_parts(layers: List[Layer], width: Callable[[Layer], int]) -> List[List[Layer]]:
+    """The layers, in parts whose square matrices take at most MOST_BYTES; a layer that takes more is alone.
+
+    Args:
+        layers: each with a float64 matrix.
+        width: rows of the matrix of a layer.
+    """
     parts: List[List[Layer]] = []
     room = 0
     for layer in layers:
-        size = 8 * (layer.units * layer.unit_features) ** 2
+        size = 8 * width(layer) ** 2
         if size > room or not parts:
             parts.append([])
             room = MOST_BYTES
@@ -186,7 +191,12 @@ def _parts(layers: List[Layer]) -> List[List[Layer]]:
 
 
 def _empty_moments(layers: Iterable[RemovableUnits]) -> Dict[RemovableUnits, InputMoments]:
-    return {layer: InputMoments(layer.units * layer.unit_features, layer.projection.weight.device) for layer in layers}
+    return {layer: InputMoments(_features(layer), layer.projection.weight.device) for layer in layers}
+
+
+def _features(layer: RemovableUnits) -> int:
+    """U*D, input features of the projection."""
+    return layer.units * layer.unit_features
 
 
 @contextmanager

@@ -96,20 +96,21 @@ def choose_within_budget(calibration: Calibration, options: Any) -> Dict[Removab
         ValueError: if the data are none, or if the budget is less than what must stay.
     """
     layers = layers_of_budget(calibration, options)
-    rankings = IMPORTANCES[way_of_budget(options)](options).ranks(calibration, layers)
+    importance = IMPORTANCES[way_of_budget(options)](options)
+    rankings = importance.ranks(calibration, layers)
     groups = _groups(calibration, layers, options.ffn_per_layer)
     most = [_most(group[0], options.remove_sublayers) for group in groups]
     if options.max_error is not None:
         gone = [_within_error([rankings[layer] for layer in group], options.max_error) for group in groups]
         gone = [min(count, highest) for count, highest in zip(gone, most)]
     else:
-        gone = _within_budget(groups, rankings, most, options.budget)
-    masks = {}
+        gone = _within_budget(groups, rankings, most, options.budget, importance.errors_per_cost)
+    masks: Dict[RemovableUnits, Tensor] = {}
     for group, count in zip(groups, gone):
         for layer in group:
             order = rankings[layer].order[:count]
             masks[layer] = torch.ones(layer.units, dtype=torch.bool).index_fill_(0, order, False)
-    return masks
+    return importance.rearranged(calibration, masks)
 
 
 def layers_of_budget(calibration: Calibration, options: Any) -> List[RemovableUnits]:
@@ -145,7 +146,11 @@ def _within_error(rankings: Sequence[Ranking], largest: float) -> int:
 
 
 def _within_budget(
-    groups: Sequence[Group], rankings: Dict[RemovableUnits, Ranking], most: Sequence[int], asked: str
+    groups: Sequence[Group],
+    rankings: Dict[RemovableUnits, Ranking],
+    most: Sequence[int],
+    asked: str,
+    errors_per_cost: bool,
 ) -> List[int]:
     name, stays = read_budget(asked)
     cost = COSTS[name]
@@ -154,7 +159,7 @@ def _within_budget(
     for group, highest in zip(groups, most):
         errors = torch.zeros(highest + 1, dtype=torch.float64)
         for layer in group:
-            errors[1:] += rankings[layer].errors[:highest]
+            errors[1:] += rankings[layer].errors[:highest] * (cost(layer) if errors_per_cost else 1)
         saved = sum(map(cost, group)) * torch.arange(highest + 1, dtype=torch.float64)
         paths.append(RemovalPath(errors, saved))
     try:

@@ -46,9 +46,10 @@ def choose_neurons(calibration: Calibration, layers: Sequence[FeedForward], opti
     Raises:
         ValueError: if the data are none, or if no choice can be made from them.
     """
-    rankings = IMPORTANCES[str(options.keep_neurons)](options).ranks(calibration, layers)
-    masks = {}
+    importance = IMPORTANCES[str(options.keep_neurons)](options)
+    rankings = importance.ranks(calibration, layers)
+    masks: Dict[FeedForward, Tensor] = {}
     for layer in layers:
         gone = layer.units - neurons_to_keep(options.ffn_neurons, layer.units)
         masks[layer] = torch.ones(layer.units, dtype=torch.bool).index_fill_(0, rankings[layer].order[:gone], False)
-    return masks
+    return importance.rearranged(calibration, masks)

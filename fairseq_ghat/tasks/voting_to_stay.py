@@ -17,7 +17,6 @@ from fairseq_ghat.modules.grouping import Grouping
 from fairseq_ghat.modules.removable_layers import KeptUnits, removable_layers, remove_units
 from fairseq_ghat.modules.wrappers import unwrapped
 from fairseq_ghat.pruning.calibration import calibration_of
-from fairseq_ghat.pruning.importance.base import way_of_heads
 from fairseq_ghat.pruning.vote import vote
 from fairseq_ghat.training.distributed import (
     add_up_over_workers,
@@ -39,8 +38,8 @@ from fairseq_ghat.training.schedule import (
     check_neurons,
     check_removable,
     check_schedule,
+    choice_by_gradients,
     is_due,
-    needs_gradients,
     votes,
 )
 
@@ -106,10 +105,11 @@ class VotingToStayMixin:
         if not is_voted(model):
             check_removable(self.cfg, attentions, cfg.head_groups)
             check_neurons(self.cfg, model)
-        if needs_gradients(self.cfg) and getattr(cfg, "checkpoint_activations", False):
+        by_gradients = choice_by_gradients(self.cfg)
+        if by_gradients is not None and getattr(cfg, "checkpoint_activations", False):
             raise ValueError(
-                f"--checkpoint-activations: not with --keep-heads {way_of_heads(self.cfg)}, whose gates are not "
-                "reached in a forward pass that is run again; vote afterwards with ghat-vote"
+                f"--checkpoint-activations: not with {by_gradients}, whose gates are not reached in a forward pass "
+                "that is run again; vote afterwards with ghat-vote"
             )
         if for_training and votes(self.cfg) and self.cfg.ema_seed_model is not None:
             raise ValueError(

@@ -70,9 +70,12 @@ def votes(cfg: VotingToStayConfig) -> bool:
     return cfg.vote_epoch is not None or cfg.vote_tolerance is not None
 
 
-def needs_gradients(cfg: VotingToStayConfig) -> bool:
-    """Whether a vote is planned that takes gradients of the task's loss."""
-    return votes(cfg) and KEEP_HEADS[way_of_heads(cfg)].uses_loss
+def choice_by_gradients(cfg: VotingToStayConfig) -> Optional[str]:
+    """The flag, with its value, by which a vote that is planned takes gradients of the task's loss; None without."""
+    choices = [("--keep-heads", way_of_heads(cfg))] if votes(cfg) else []
+    if votes(cfg) and removes_neurons(cfg):
+        choices.append(("--keep-neurons", str(cfg.keep_neurons)))
+    return next((f"{flag} {way}" for flag, way in choices if KEEP_HEADS[way].uses_loss), None)
 
 
 def check_schedule(cfg: VotingToStayConfig) -> None:

@@ -28,6 +28,7 @@ def masks_of(path):
         "--keep-heads gradient",
         "--keep-heads l0 --vote-heads 3 --select-batches 8 --gate-lr 0.3",
         "--keep-heads reconstruction --vote-budget model --vote-heads 1 --remove-sublayers",
+        "--keep-heads fisher --vote-heads 5 --ffn-neurons 0.5 --keep-neurons flap",
     ],
 )
 def test_same_heads_in_training_and_after_the_fact(corpus, tmp_path, way):
@@ -38,7 +39,7 @@ def test_same_heads_in_training_and_after_the_fact(corpus, tmp_path, way):
     assert kept == masks_of(tmp_path / "checkpoint3.pt")
     heads = ",".join(str(len(of_layer)) for of_layer in kept.values())
     assert f"stage voted | heads {heads}" in log
-    assert sum(map(len, kept.values())) == {"gradient": 12, "l0": 18, "reconstruction": 6}[way.split()[1]]
+    assert sum(map(len, kept.values())) == {"gradient": 12, "l0": 18, "reconstruction": 6, "fisher": 30}[way.split()[1]]
 
 
 def test_emptied_attentions_slim_translate_and_train_on(corpus, stock_checkpoint, tmp_path):
@@ -95,5 +96,6 @@ def test_bad_choices_are_refused_before_any_work(corpus, stock_checkpoint, tmp_p
 
 
 def test_checkpoint_activations_with_gates_are_refused(corpus, tmp_path):
-    log = train(corpus, tmp_path, "--vote-epoch 2 --keep-heads l0 --checkpoint-activations", check=False)
-    assert "--checkpoint-activations: not with --keep-heads l0" in log
+    for way in ("--keep-heads l0", "--keep-neurons fisher"):
+        options = f"--vote-epoch 2 {way} --ffn-neurons 0.5 --checkpoint-activations"
+        assert f"--checkpoint-activations: not with {way}" in train(corpus, tmp_path, options, check=False)

@@ -10,7 +10,7 @@ from fairseq_ghat.core.head_budget import HeadBudget, top_heads
 from fairseq_ghat.modules.group_classifiers import GroupClassifiers
 from fairseq_ghat.modules.grouped_attention import GroupedAttention
 from fairseq_ghat.modules.removable_units import RemovableUnits
-from fairseq_ghat.pruning.calibration import Calibration
+from fairseq_ghat.pruning.calibration import Calibration, Layer
 
 if TYPE_CHECKING:  # its choices are the names of all importances
     from fairseq_ghat.pruning.options import VoteOptions
@@ -53,6 +53,8 @@ class Importance:
         one_per_group: whether one head of each group stays, so that the number of groups is the budget.
         uses_loss: whether it takes gradients of the task's loss.
         ranks_units: whether it ranks the units of any layer, neurons too (`ranks`).
+        errors_per_cost: whether the errors of its rankings are for each unit of what is saved, so that under a budget
+            units go by their scores alone, whatever they save.
     """
 
     options: "VoteOptions"
@@ -63,6 +65,7 @@ class Importance:
     one_per_group: ClassVar[bool] = False
     uses_loss: ClassVar[bool] = False
     ranks_units: ClassVar[bool] = False
+    errors_per_cost: ClassVar[bool] = False
 
     def select(self, calibration: Calibration) -> Masks:
         """The heads that stay in each attention layer: those with the highest scores within the budget.
@@ -90,6 +93,15 @@ class Importance:
             ValueError: if the data are none, or if no choice can be made from them.
         """
         raise NotImplementedError
+
+    def rearranged(self, calibration: Calibration, masks: Dict[Layer, Tensor]) -> Dict[Layer, Tensor]:
+        """Other units in the place of those that a ranking chose, as many in each layer; by default the same ones.
+
+        Args:
+            calibration: the model and the data to look at.
+            masks: units that stay, (U,) bool, by layer.
+        """
+        return masks
 
     def budget(self, calibration: Calibration) -> HeadBudget:
         """How many heads stay: --vote-heads, or as many as there are groups."""

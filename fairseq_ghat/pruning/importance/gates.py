@@ -8,7 +8,7 @@ from torch import Tensor
 
 from fairseq_ghat.core.head_budget import HeadBudget
 from fairseq_ghat.core.stochastic_gates import gumbel, hard_concrete, open_probability, relaxed_subset
-from fairseq_ghat.modules.head_gates import HeadGates
+from fairseq_ghat.modules.unit_gates import UnitGates
 from fairseq_ghat.pruning.calibration import Calibration, frozen_weights
 from fairseq_ghat.pruning.importance.base import Importance, way_of_heads
 
@@ -36,7 +36,7 @@ class LearnedGates(Importance):
         budget, updates = self.budget(calibration), calibration.updates_planned()
         logger.info("%s: %d updates of the gates", name, updates)
         learned = torch.zeros((), dtype=torch.float64, device=device)
-        with frozen_weights(calibration.model), HeadGates(calibration.model) as gated:
+        with frozen_weights(calibration.model), UnitGates(layers) as gated:
             for update, sample in enumerate(calibration.updates()):
                 noise = [torch.rand(layer.heads_held, generator=generator).to(device) for layer in layers]
                 gates = self.gates(location, noise, budget, update / updates)

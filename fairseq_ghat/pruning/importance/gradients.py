@@ -2,15 +2,15 @@
 
 import logging
 import math
-from typing import Dict, List
+from typing import Iterator, List, Mapping, Sequence
 
 import torch
 from torch import Tensor
 
 from fairseq_ghat.core.head_budget import remove_lowest
 from fairseq_ghat.modules.grouped_attention import GroupedAttention
-from fairseq_ghat.modules.head_gates import HeadGates
-from fairseq_ghat.pruning.calibration import Calibration, frozen_weights
+from fairseq_ghat.modules.unit_gates import UnitGates
+from fairseq_ghat.pruning.calibration import Calibration, Layer, frozen_weights
 from fairseq_ghat.pruning.importance.base import Importance, Masks
 
 logger = logging.getLogger(__name__)
@@ -52,36 +52,52 @@ class IterativeGradientImportance(Importance):
         return alive
 
 
-def _gate_gradients(calibration: Calibration, alive: Dict[GroupedAttention, Tensor]) -> List[Tensor]:
+def _gate_gradients(calibration: Calibration, alive: Mapping[GroupedAttention, Tensor]) -> List[Tensor]:
     """Importance of the heads of each layer (Michel et al., Eq. 2).
 
     Args:
         calibration: the model and the data.
-        alive: heads that are still there, (H,) bool, by layer; all of a layer that is missing.
+        alive: as in sentence_gradients.
 
     Returns:
         (H,) float64 of each layer, of L2 norm 1, on the CPU.
     """
     layers = calibration.layers
     device = layers[0].head_mask.device
-    sums = {layer: torch.zeros(layer.heads_held, dtype=torch.float64, device=device) for layer in layers}
+    sums = [torch.zeros(layer.heads_held, dtype=torch.float64, device=device) for layer in layers]
     sentences = torch.zeros((), dtype=torch.float64, device=device)
-    with frozen_weights(calibration.model), HeadGates(calibration.model) as gated:
+    for gradients in sentence_gradients(calibration, layers, alive):
+        for total, gradient in zip(sums, gradients):
+            total += gradient.double().abs().sum(0)
+        sentences += len(gradients[0])
+    calibration.add_up(sentences, *sums)
+    if not sentences:
+        raise ValueError("cannot choose by gradients: the pass saw no data")
+    return [(total / total.square().sum().sqrt().clamp_min(1e-30)).cpu() for total in sums]
+
+
+def sentence_gradients(
+    calibration: Calibration, layers: Sequence[Layer], alive: Mapping[Layer, Tensor]
+) -> Iterator[List[Tensor]]:
+    """Gradients of each sentence's summed loss by the gates of units that are at one, in one pass over the data.
+
+    Args:
+        calibration: the model and the data.
+        layers: with the units.
+        alive: units whose gates are at one, (U,) bool, by layer, others are at zero; all of a layer that is missing.
+
+    Yields:
+        (B, U) of each layer, for each batch of B sentences.
+    """
+    with frozen_weights(calibration.model), UnitGates(layers) as gated:
         for sample in calibration.samples():
             if not sample:
                 continue
             count = sample["net_input"]["src_tokens"].size(0)
             for layer in layers:
-                gate = torch.ones(count, layer.heads_held, device=device)
+                gate = torch.ones(count, layer.units, device=layer.projection.weight.device)
                 if layer in alive:
                     gate *= alive[layer].to(gate)
                 gated.gates[layer] = gate.requires_grad_()
             loss, _ = calibration.loss(calibration.model, sample)
-            gradients = torch.autograd.grad(loss, list(gated.gates.values()))
-            for layer, gradient in zip(gated.gates, gradients):
-                sums[layer] += gradient.double().abs().sum(0)
-            sentences += count
-    calibration.add_up(sentences, *sums.values())
-    if not sentences:
-        raise ValueError("cannot choose by gradients: the pass saw no data")
-    return [(total / total.square().sum().sqrt().clamp_min(1e-30)).cpu() for total in sums.values()]
+            yield list(torch.autograd.grad(loss, [gated.gates[layer] for layer in layers]))

@@ -4,6 +4,8 @@ from typing import Dict, Type
 
 from fairseq_ghat.pruning.importance.base import AllHeads, Importance
 from fairseq_ghat.pruning.importance.disagreement import Disagreement
+from fairseq_ghat.pruning.importance.fisher import FisherInformation
+from fairseq_ghat.pruning.importance.flap import Fluctuation
 from fairseq_ghat.pruning.importance.gates import DifferentiableSubset, LearnedGates, StochasticGates
 from fairseq_ghat.pruning.importance.gradients import GradientImportance, IterativeGradientImportance
 from fairseq_ghat.pruning.importance.reconstruction import Reconstruction
@@ -21,6 +23,8 @@ IMPORTANCES: Dict[str, Type[Importance]] = {
     "subset": DifferentiableSubset,
     "reconstruction": Reconstruction,
     "disagreement": Disagreement,
+    "flap": Fluctuation,
+    "fisher": FisherInformation,
 }
 
 # Ways that learn gates, with a learning rate.

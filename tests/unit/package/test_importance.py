@@ -10,7 +10,7 @@ from tiny_models import PAD, TinyTask, build_grouped, features_of, kept_part, pa
 from torch.nn import functional as F
 
 from fairseq_ghat.modules.grouped_attention import grouped_attentions, heads_per_layer, is_voted
-from fairseq_ghat.modules.head_gates import HeadGates
+from fairseq_ghat.modules.unit_gates import UnitGates
 from fairseq_ghat.pruning.calibration import Calibration, token_loss
 from fairseq_ghat.pruning.importance.registry import IMPORTANCES, KEEP_HEADS, LEARNED_GATES
 from fairseq_ghat.pruning.importance.weights import RandomUnits
@@ -138,7 +138,12 @@ def test_l1_keeps_heads_whose_weights_were_made_larger():
 
 
 @pytest.mark.parametrize(
-    "keep,projections", [("l1", ["q_proj", "k_proj", "v_proj", "out_proj"]), ("reconstruction", ["out_proj"])]
+    "keep,projections",
+    [
+        ("l1", ["q_proj", "k_proj", "v_proj", "out_proj"]),
+        ("reconstruction", ["out_proj"]),
+        ("flap", ["out_proj"]),
+    ],
 )
 def test_budget_over_the_model_does_not_prefer_layers_of_large_weights(keep, projections):
     """The last attention of the model, so that its size changes nothing in the others."""
@@ -163,7 +168,7 @@ def by_slopes(model, samples, closed=()):
         return -(picked * sample["target"].ne(PAD)).sum(1)
 
     slopes = {name: torch.zeros(8, dtype=torch.float64) for name in layers}
-    with torch.no_grad(), HeadGates(model) as gated:
+    with torch.no_grad(), UnitGates(layers.values()) as gated:
         for name, layer in layers.items():
             for head in range(8):
                 for sample in samples:
@@ -258,7 +263,7 @@ def model_of_four_useful_heads():
     return model
 
 
-@pytest.mark.parametrize("keep", ["gradient", "gradient-iterative", "reconstruction"])
+@pytest.mark.parametrize("keep", ["gradient", "gradient-iterative", "reconstruction", "flap", "fisher"])
 @pytest.mark.parametrize("over", ["layer", "model"])
 def test_heads_without_output_go_first(keep, over):
     kept = choose(keep, model_of_four_useful_heads(), vote_heads=4, vote_budget=over)

@@ -2,14 +2,14 @@
 
 import pytest
 import torch
-from tiny_models import PAD, build_grouped, padded_batches
+from tiny_models import PAD, TinyTask, build_grouped, padded_batches
 
 from fairseq_ghat.core.projection_refit import dropped_error, refitted_error
 from fairseq_ghat.modules.feed_forward import neurons_per_layer
 from fairseq_ghat.modules.grouped_attention import heads_per_layer
 from fairseq_ghat.modules.removable_layers import removable_layers
 from fairseq_ghat.modules.unit_slices import per_feature
-from fairseq_ghat.pruning.calibration import Calibration
+from fairseq_ghat.pruning.calibration import Calibration, token_loss
 from fairseq_ghat.pruning.costs import COSTS
 from fairseq_ghat.pruning.importance.registry import RANKS_UNITS
 from fairseq_ghat.pruning.model_budget import check_model_budget
@@ -19,9 +19,12 @@ from fairseq_ghat.pruning.vote import vote
 SAMPLES = padded_batches(30)
 
 
+def calibration_of(model):
+    return Calibration(model, lambda shuffle: SAMPLES, lambda: len(SAMPLES), PAD, loss=token_loss(TinyTask()))
+
+
 def cut(model, **options):
-    calibration = Calibration(model, lambda shuffle: SAMPLES, lambda: len(SAMPLES), PAD)
-    return vote(calibration, VoteOptions(**options))
+    return vote(calibration_of(model), VoteOptions(**options))
 
 
 def parameters(model):
@@ -92,8 +95,7 @@ def test_a_budget_over_one_kind_leaves_the_other():
 def test_fewest_units_hold_the_error(refit, largest):
     full = build_grouped()
     layers = removable_layers(full)
-    calibration = Calibration(full, lambda shuffle: SAMPLES, lambda: len(SAMPLES), PAD)
-    (moments,) = calibration.moments(layers.values())
+    (moments,) = calibration_of(full).moments(layers.values())
 
     def error(layer, units):
         stays = torch.zeros(layer.units, dtype=torch.bool)

@@ -13,7 +13,7 @@ from fairseq_ghat.checkpoints.stock_conversion import as_grouped_checkpoint, as_
 from fairseq_ghat.models.ghat_transformer_lm import GHATTransformerLanguageModel
 from fairseq_ghat.modules.feed_forward import feed_forwards, neurons_per_layer, remove_neurons
 from fairseq_ghat.modules.removable_layers import remove_units
-from fairseq_ghat.pruning.calibration import Calibration
+from fairseq_ghat.pruning.calibration import Calibration, token_loss
 from fairseq_ghat.pruning.neurons import neurons_to_keep
 from fairseq_ghat.pruning.options import VoteOptions
 from fairseq_ghat.pruning.vote import vote
@@ -24,7 +24,8 @@ ACTIVATIONS = ["relu", "gelu", "gelu_fast", "gelu_accurate", "tanh", "linear"]
 def cut(model, neurons="40", samples=None, **options):
     samples = samples or padded_batches(30)
     options = VoteOptions(**{"keep_heads": "all", "ffn_neurons": neurons, **options})
-    return vote(Calibration(model, lambda shuffle: samples, lambda: len(samples), PAD), options)
+    loss = token_loss(TinyTask())
+    return vote(Calibration(model, lambda shuffle: samples, lambda: len(samples), PAD, loss=loss), options)
 
 
 def activations(model, samples):
@@ -89,14 +90,15 @@ def test_plain_removal_changes_no_weight_that_stays(refit):
     assert changed == ({f"{name}.fc2.bias" for name in neurons} if refit == "bias" else set())
 
 
-def test_neurons_without_effect_go_first():
+@pytest.mark.parametrize("way", ["reconstruction", "flap", "fisher"])
+def test_neurons_without_effect_go_first(way):
     model = build_grouped()
     with torch.no_grad():
         for layer in feed_forwards(model).values():
             layer.projection.weight[:, 3::2] = 0
             layer.first.bias[1] = -1000.0  # never on
     for refit in ("none", "bias", "output"):
-        kept = cut(copy.deepcopy(model), "64", refit=refit)
+        kept = cut(copy.deepcopy(model), "64", refit=refit, keep_neurons=way)
         assert all(layer.units == list(range(0, 128, 2)) for layer in kept.neurons.values())
 
 
