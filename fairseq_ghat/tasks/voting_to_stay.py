@@ -35,6 +35,7 @@ from fairseq_ghat.training.group_training import GroupTraining, forget_constrain
 from fairseq_ghat.training.hidden_unit_history import HiddenUnitHistory
 from fairseq_ghat.training.optimizer_state import cut_optimizer, cuts_of
 from fairseq_ghat.training.schedule import (
+    check_latency_table,
     check_neurons,
     check_removable,
     check_schedule,
@@ -101,6 +102,7 @@ class VotingToStayMixin:
         if not is_voted(model):
             check_removable(self.cfg, attentions, cfg.head_groups)
             check_neurons(self.cfg, model)
+            check_latency_table(self.cfg, model)
         if needs_gradients(self.cfg) and getattr(cfg, "checkpoint_activations", False):
             raise ValueError(
                 f"--checkpoint-activations: not with --keep-heads {way_of_heads(self.cfg)}, whose gates are not "
