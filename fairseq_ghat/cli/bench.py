@@ -9,18 +9,24 @@ from typing import Any, Dict, List
 import torch
 from fairseq import utils
 from fairseq.dataclass.configs import GenerationConfig
+from fairseq.models import BaseFairseqModel
+from fairseq.tasks import FairseqTask
 from fairseq.tasks.translation import TranslationTask
 
 from fairseq_ghat.checkpoints.files import CheckpointError
+from fairseq_ghat.checkpoints.model_options import NotGroupable
 from fairseq_ghat.cli import console
 from fairseq_ghat.cli.loading import (
     InputError,
     check_data,
+    data_files,
     load_checkpoint,
     load_split,
     load_task_and_grouped_model,
     load_task_and_model,
 )
+from fairseq_ghat.modules.grouped_attention import is_voted
+from fairseq_ghat.profiling import latency
 from fairseq_ghat.profiling.interleaved_runs import describe_interval, ratios, run_by_turns, spread
 from fairseq_ghat.profiling.parameters import describe_counts, heads_in_checkpoint
 from fairseq_ghat.profiling.peak_memory import peak_bytes, resident_bytes
@@ -28,6 +34,7 @@ from fairseq_ghat.profiling.speed import Generation, TimedGenerator
 
 # The kind of a side that is a stock checkpoint's weights in our model.
 _AS_GROUPED = "ours, same weights"
+_ALLOWED = "translation(_v2s); ghat-perplexity tells the speed of language models"
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -50,6 +57,8 @@ def build_parser() -> argparse.ArgumentParser:
     add("--threads", type=int, metavar="N", help="of the CPU (default: torch's)")
     add("--fp16", action="store_true", help="half precision, on a GPU")
     add("--json", action="store_true", help="print the figures, unrounded, as JSON instead of a table")
+    saves = "measure what one CHECKPOINT saves where layers hold fewer heads or neurons, for --budget latency=SHARE of"
+    add("--latency-table", metavar="FILE", help=f"{saves} ghat-vote; every translation then has --max-len-b tokens")
     console.add_run_options(parser)
     return parser
 
@@ -63,12 +72,17 @@ def main(argv=None) -> int:
     console.check_minimum(parser, args, min_len=1, repeats=1, warm_up=0, threads=1)
     if args.min_len > args.max_len_b:
         parser.error(f"--min-len {args.min_len}: allowed is up to {args.max_len_b}, --max-len-b")
+    if args.latency_table is not None:
+        _check_latency_options(parser, args)
     if args.fp16 and device.type != "cuda":
         parser.error("--fp16: allowed on a GPU only; this would run on a CPU")
     try:
         check_data(args.data)
         if args.threads:
             torch.set_num_threads(args.threads)
+        if args.latency_table is not None:
+            _write_latency_table(parser, args, device)
+            return 0
         sides = _load_sides(args, device)
         figures = _measure(args, sides, _load_batches(args, sides, device), device)
     except (CheckpointError, InputError) as error:
@@ -85,13 +99,8 @@ def main(argv=None) -> int:
 class _Side:
     """One model to measure, and its generator."""
 
-    def __init__(self, path: str, state: Dict[str, Any], args, device: torch.device, kind: str):
-        self.path, self.kind = path, kind
-        self.heads = describe_counts(heads_in_checkpoint(state).values())
-        if kind == _AS_GROUPED:
-            self.task, model = load_task_and_grouped_model(path, state, args.data, {})
-        else:
-            self.task, model = load_task_and_model(path, state, args.data)
+    def __init__(self, path: str, kind: str, heads: str, task: FairseqTask, model: BaseFairseqModel, args, device):
+        self.path, self.kind, self.heads, self.task = path, kind, heads, task
         options = ("beam", "max_len_a", "max_len_b", "min_len")
         generation = GenerationConfig(**{name: getattr(args, name) for name in options})
         model.prepare_for_inference_(Namespace(generation=generation))
@@ -114,15 +123,17 @@ class _Side:
 
 def _load_sides(args, device: torch.device) -> List[_Side]:
     """The models to compare, on one device and of one language pair."""
-    allowed = "translation(_v2s); ghat-perplexity tells the speed of language models"
-    states = [(path, load_checkpoint(path, TranslationTask, allowed)) for path in args.checkpoints]
+    states = [(path, load_checkpoint(path, TranslationTask, _ALLOWED)) for path in args.checkpoints]
     sides = []
     for path, state in states:
         grouped = getattr(state["cfg"].model, "_name", "").startswith("ghat_")
-        sides.append(_Side(path, state, args, device, "ours" if grouped else "fairseq's"))
+        heads = describe_counts(heads_in_checkpoint(state).values())
+        loaded = load_task_and_model(path, state, args.data)
+        sides.append(_Side(path, "ours" if grouped else "fairseq's", heads, *loaded, args, device))
         if args.as_grouped and not grouped:
             try:
-                sides.append(_Side(path, state, args, device, _AS_GROUPED))
+                loaded = load_task_and_grouped_model(path, state, args.data, {})
+                sides.append(_Side(path, _AS_GROUPED, heads, *loaded, args, device))
             except ValueError as error:
                 raise InputError(f"CHECKPOINT {path}: --as-grouped: {error}") from error
     for side in sides[1:]:
@@ -190,6 +201,48 @@ def _measure(args, sides: List[_Side], batches, device: torch.device) -> List[Di
         }
         for side, runs, split_runs, peak in zip(sides, whole, split, peaks)
     ]
+
+
+def _check_latency_options(parser: argparse.ArgumentParser, args) -> None:
+    """Refuses options that do not go with --latency-table, and a file that cannot be written."""
+    if len(args.checkpoints) > 1:
+        parser.error(f"CHECKPOINT {args.checkpoints[1]}: allowed with --latency-table is one")
+    for flag, given in (("--as-grouped", args.as_grouped), ("--json", args.json)):
+        if given:
+            parser.error(f"{flag}: not with --latency-table, which measures our model and writes JSON")
+    if args.max_len_a or args.min_len not in (1, args.max_len_b):
+        parser.error("--latency-table: every translation has --max-len-b tokens; leave out --max-len-a and --min-len")
+    args.min_len = args.max_len_b
+    inputs = {"CHECKPOINT": args.checkpoints, "DATA": data_files(args.data)}
+    console.check_out(parser, args.latency_table, inputs, "--latency-table")
+
+
+def _write_latency_table(parser: argparse.ArgumentParser, args, device: torch.device) -> None:
+    """Measures the cut copies of a model, and writes and prints what they save."""
+    (path,) = args.checkpoints
+    state = load_checkpoint(path, TranslationTask, _ALLOWED)
+    try:
+        task, model = load_task_and_grouped_model(path, state, args.data, {})
+        if is_voted(model):
+            raise NotGroupable("it was voted on already; allowed is a whole model")
+        models = latency.cut_models(model)
+    except ValueError as error:
+        raise InputError(f"CHECKPOINT {path}: --latency-table: {error}") from error
+    whole = _Side(path, "ours", "", task, model, args, device)
+    cuts = {cut: _Side(path, "ours", "", task, copy, args, device) for cut, copy in models.items()}
+    batches = _load_batches(args, [whole], device)
+    seconds = latency.seconds_of_cuts(
+        {cut: lambda number, side=side: side.run([batches[number]], False).seconds for cut, side in cuts.items()},
+        lambda number: whole.run([batches[number]], False).seconds,
+        (len(batches), args.repeats, args.warm_up),
+        console.progress_line(args.no_progress_bar),
+    )
+    table = {
+        **_conditions(args, sum(batch["nsentences"] for batch in batches), device),
+        **latency.table_of(model, seconds),
+    }
+    console.write_json(parser, table, args.latency_table, "--latency-table")
+    print(table["setting"], table["machine"], console.table_of_records(latency.rows(table)), sep="\n")
 
 
 def _conditions(args, sentences: int, device: torch.device) -> Dict[str, Any]:

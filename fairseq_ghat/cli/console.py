@@ -1,5 +1,6 @@
 """Options, checks of options, progress and tables that several commands share."""
 
+import json
 import logging
 import math
 import os
@@ -14,7 +15,7 @@ import fairseq
 import torch
 
 from fairseq_ghat.checkpoints.files import write_checkpoint
-from fairseq_ghat.checkpoints.whole_file import AnyPath, NotWritten, check_file, check_place
+from fairseq_ghat.checkpoints.whole_file import AnyPath, NotWritten, check_file, check_place, whole_file
 
 # What a command says of a checkpoint that as_stock_checkpoint made.
 IS_STOCK = "; it is a checkpoint of fairseq's own model, which loads without this package"
@@ -82,6 +83,15 @@ def write_out(parser: ArgumentParser, state: Dict[str, Any], out: str, flag: str
     """Writes a checkpoint; ends the command with an error if that fails, as on a full disk."""
     try:
         write_checkpoint(state, out)
+    except NotWritten as error:
+        parser.error(f"{flag} {error}")
+
+
+def write_json(parser: ArgumentParser, content: Mapping[str, Any], out: str, flag: str = "OUT") -> None:
+    """Writes a JSON file; ends the command with an error if that fails, as on a full disk."""
+    try:
+        with whole_file(out) as file:
+            file.write((json.dumps(content, indent=1) + "\n").encode())
     except NotWritten as error:
         parser.error(f"{flag} {error}")
 

@@ -46,7 +46,13 @@ from fairseq_ghat.pruning.importance.registry import IMPORTANCES, KEEP_HEADS, RA
 from fairseq_ghat.pruning.model_budget import removes_neurons
 from fairseq_ghat.pruning.options import REFITS
 from fairseq_ghat.pruning.vote import vote
-from fairseq_ghat.training.schedule import VotingToStayConfig, check_neurons, check_removable, check_vote_options
+from fairseq_ghat.training.schedule import (
+    VotingToStayConfig,
+    check_latency_table,
+    check_neurons,
+    check_removable,
+    check_vote_options,
+)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -76,7 +82,8 @@ def build_parser() -> argparse.ArgumentParser:
     add("--ffn-neurons", metavar="N", help=share)
     add("--keep-neurons", choices=[*RANKS_UNITS, "all"], default="reconstruction", help="default: reconstruction")
     over_both = "share of the parameters or FLOPs of attention and feed-forward layers that stays, where it costs least"
-    add("--budget", metavar="COST=SHARE", help=f"such as parameters=0.6: {over_both}")
+    add("--budget", metavar="COST=SHARE", help=f"such as parameters=0.6: {over_both}; latency=0.7: of measured time")
+    add("--latency-table", metavar="FILE", help="with --budget latency=SHARE: what ghat-bench --latency-table wrote")
     fewest = "instead of numbers: each layer keeps the fewest units that hold the error of its output under a share"
     add("--max-error", type=float, metavar="SHARE", help=fewest)
     add("--ffn-per-layer", action="store_true", help="with those: layers of a side may keep other numbers of neurons")
@@ -98,7 +105,8 @@ def main(argv=None) -> int:
     args = parser.parse_args(argv)
     quiet_libraries(logging.INFO, sys.stdout)
     source, out = args.checkpoint, args.out
-    check_out(parser, out, {"CHECKPOINT": [source], "DATA": data_files(args.data)})
+    tables = [] if args.latency_table is None else [args.latency_table]
+    check_out(parser, out, {"CHECKPOINT": [source], "DATA": data_files(args.data), "--latency-table": tables})
     if args.keep_heads == "all" and not removes_neurons(args):
         parser.error("--keep-heads all: allowed only with --ffn-neurons, --budget or --max-error; nothing is removed")
     check_minimum(parser, args, vote_heads=1, max_tokens=1, batch_size=1, num_workers=0)
@@ -113,6 +121,7 @@ def main(argv=None) -> int:
             raise NotGroupable("it was voted on already")
         check_removable(batching, grouped_attentions(model), grouping_of(model).groups)
         check_neurons(batching, model)
+        check_latency_table(batching, model)
         _check_sizes(task, model, batching, args.subset)
     except (CheckpointError, InputError) as error:
         parser.error(str(error))

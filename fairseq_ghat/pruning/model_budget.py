@@ -10,7 +10,7 @@ from fairseq_ghat.core.joint_budget import RemovalPath, remove_within_budget
 from fairseq_ghat.modules.feed_forward import FeedForward
 from fairseq_ghat.modules.removable_units import RemovableUnits
 from fairseq_ghat.pruning.calibration import Calibration
-from fairseq_ghat.pruning.costs import COSTS
+from fairseq_ghat.pruning.costs import COSTS, LATENCY, Savings, latency_savings, linear_savings, table_of_model
 from fairseq_ghat.pruning.importance.base import Ranking, way_of_heads
 from fairseq_ghat.pruning.importance.registry import IMPORTANCES, RANKS_UNITS
 
@@ -31,10 +31,15 @@ def read_budget(asked: str) -> Tuple[str, float]:
         stays = float(share)
     except ValueError:
         stays = 0.0
-    if cost not in COSTS or not 0 < stays < 1:
-        allowed = " or ".join(f"{name}=0.6" for name in COSTS)
+    if cost not in (*COSTS, LATENCY) or not 0 < stays < 1:
+        allowed = " or ".join(f"{name}=0.6" for name in (*COSTS, LATENCY))
         raise ValueError(f"--budget {asked}: allowed is {allowed}, with a share between 0 and 1")
     return cost, stays
+
+
+def over_latency(options: Any) -> bool:
+    """Whether the budget is of measured time."""
+    return options.budget is not None and read_budget(options.budget)[0] == LATENCY
 
 
 def over_model(options: Any) -> bool:
@@ -54,6 +59,11 @@ def check_model_budget(options: Any) -> None:
         ValueError: names the flag, the value found and what is allowed.
     """
     heads, neurons = way_of_heads(options), str(options.keep_neurons)
+    if over_latency(options) and options.latency_table is None:
+        made = "a file that ghat-bench --latency-table wrote on the machine that is to translate"
+        raise ValueError(f"--budget {options.budget}: --latency-table is missing, {made}")
+    if options.latency_table is not None and not over_latency(options):
+        raise ValueError(f"--latency-table {options.latency_table}: allowed only with --budget {LATENCY}=SHARE")
     if not over_model(options):
         if options.ffn_per_layer:
             raise ValueError("--ffn-per-layer: allowed only with --budget or --max-error")
@@ -104,7 +114,8 @@ def choose_within_budget(calibration: Calibration, options: Any) -> Dict[Removab
         gone = [_within_error([rankings[layer] for layer in group], options.max_error) for group in groups]
         gone = [min(count, highest) for count, highest in zip(gone, most)]
     else:
-        gone = _within_budget(groups, rankings, most, options.budget, importance.errors_per_cost)
+        savings = _savings(calibration, layers, options)
+        gone = _within_budget(groups, rankings, most, savings, options.budget, importance.errors_per_cost)
     masks: Dict[RemovableUnits, Tensor] = {}
     for group, count in zip(groups, gone):
         for layer in group:
@@ -145,28 +156,40 @@ def _within_error(rankings: Sequence[Ranking], largest: float) -> int:
     return min(int((ranking.errors <= largest).sum()) for ranking in rankings)
 
 
+def _savings(calibration: Calibration, layers: Sequence[RemovableUnits], options: Any) -> Savings:
+    """What the layers save in the cost of --budget."""
+    if not over_latency(options):
+        return linear_savings(COSTS[read_budget(options.budget)[0]], layers)
+    table = table_of_model(options, calibration.model)
+    logger.info("vote: the time of %s", table.setting)
+    return latency_savings(table, calibration.model)
+
+
 def _within_budget(
     groups: Sequence[Group],
     rankings: Dict[RemovableUnits, Ranking],
     most: Sequence[int],
+    savings: Savings,
     asked: str,
     errors_per_cost: bool,
 ) -> List[int]:
     name, stays = read_budget(asked)
-    cost = COSTS[name]
-    whole = sum(cost(layer) * layer.units for group in groups for layer in group)
+    whole = savings.whole
     paths = []
     for group, highest in zip(groups, most):
         errors = torch.zeros(highest + 1, dtype=torch.float64)
         for layer in group:
-            errors[1:] += rankings[layer].errors[:highest] * (cost(layer) if errors_per_cost else 1)
-        saved = sum(map(cost, group)) * torch.arange(highest + 1, dtype=torch.float64)
+            added = rankings[layer].errors[:highest].diff(prepend=errors[:1])
+            if errors_per_cost:
+                added = added * savings.saved[layer][: highest + 1].diff().clamp_min(0)
+            errors[1:] += added.cumsum(0)
+        saved = torch.stack([savings.saved[layer][: highest + 1] for layer in group]).sum(0)
         paths.append(RemovalPath(errors, saved))
     try:
         gone = remove_within_budget(paths, (1 - stays) * whole)
     except ValueError:
-        least = 1 - sum(float(path.savings[-1]) for path in paths) / whole
+        least = 1 - sum(float(path.savings.max()) for path in paths) / whole
         raise ValueError(f"--budget {asked}: allowed is {name}={least:.3f} or more, where one unit is left") from None
     left = 1 - sum(float(path.savings[count]) for path, count in zip(paths, gone)) / whole
-    logger.info("vote: %.4f of the %s of the layers stay", left, name)
+    logger.info("vote: %.4f of the %s of the %s stay", left, name, "model" if name == LATENCY else "layers")
     return gone

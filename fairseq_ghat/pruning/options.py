@@ -60,8 +60,13 @@ class VoteOptions:
         default=None,
         metadata={
             "help": "share of the parameters or FLOPs of attention and feed-forward layers that stays, such as "
-            "parameters=0.6: heads and neurons go where that costs the outputs least (default: numbers are given)"
+            "parameters=0.6, or of the time that translation takes, such as latency=0.7: heads and neurons go where "
+            "that costs the outputs least (default: numbers are given)"
         },
+    )
+    latency_table: Optional[str] = field(
+        default=None,
+        metadata={"help": "with --budget latency=SHARE: the file that ghat-bench --latency-table wrote"},
     )
     max_error: Optional[float] = field(
         default=None,

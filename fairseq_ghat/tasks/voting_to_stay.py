@@ -35,6 +35,7 @@ from fairseq_ghat.training.hidden_unit_history import HiddenUnitHistory
 from fairseq_ghat.training.hydra_options import as_command_line
 from fairseq_ghat.training.optimizer_state import cut_optimizer, cuts_of
 from fairseq_ghat.training.schedule import (
+    check_latency_table,
     check_neurons,
     check_removable,
     check_schedule,
@@ -105,6 +106,7 @@ class VotingToStayMixin:
         if not is_voted(model):
             check_removable(self.cfg, attentions, cfg.head_groups)
             check_neurons(self.cfg, model)
+            check_latency_table(self.cfg, model)
         by_gradients = choice_by_gradients(self.cfg)
         if by_gradients is not None and getattr(cfg, "checkpoint_activations", False):
             raise ValueError(

@@ -118,7 +118,7 @@ def test_fewest_units_hold_the_error(refit, largest):
 
 
 REFUSED = [
-    ({"budget": "parameters"}, "--budget parameters: allowed is parameters=0.6 or flops=0.6"),
+    ({"budget": "parameters"}, "--budget parameters: allowed is parameters=0.6 or flops=0.6 or latency=0.6"),
     ({"budget": "parameters=1"}, "with a share between 0 and 1"),
     ({"budget": "watts=0.5"}, "--budget watts=0.5: allowed is"),
     ({"max_error": 0.0}, "--max-error 0.0: allowed is a number between 0 and 1"),

@@ -1,0 +1,107 @@
+"""Measures what translation saves where the layers of one kind hold fewer heads or neurons."""
+
+import copy
+from statistics import median
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple
+
+from torch import nn
+
+from fairseq_ghat.profiling.interleaved_runs import run_by_turns
+from fairseq_ghat.pruning.latency_table import layers_by_kind, layers_shape
+
+# Shares of the units that the layers of the measured models keep, one unit at least.
+SHARES = (0.75, 0.5, 0.25, 0.0625)
+_TOGETHER = "all layers"
+
+
+class Cut(NamedTuple):
+    """What was cut of a model. kind: None for all kinds together."""
+
+    kind: Optional[str]
+    share: float
+
+
+def units_left(units: int, share: float) -> int:
+    """Units that a layer keeps."""
+    return max(1, round(units * share))
+
+
+def cut_models(model: nn.Module) -> Dict[Cut, nn.Module]:
+    """Copies of a model of which layers are cut; what is not cut is shared with it."""
+    return {
+        Cut(kind, share): _cut_copy(model, kind, share) for kind in (*layers_by_kind(model), None) for share in SHARES
+    }
+
+
+def _cut_copy(model: nn.Module, kind: Optional[str], share: float) -> nn.Module:
+    goes = [layer for name, layers in layers_by_kind(model).items() if kind in (name, None) for layer in layers]
+    own = {id(parameter) for layer in goes for parameter in layer.holder.parameters()}
+    shared = {id(parameter): parameter for parameter in model.parameters() if id(parameter) not in own}
+    cut = copy.deepcopy(model, shared)
+    for name, layers in layers_by_kind(cut).items():
+        if kind in (name, None):
+            for layer in layers:
+                layer.remove_units(range(units_left(layer.units, share)))
+    return cut
+
+
+def seconds_of_cuts(
+    cuts: Mapping[Cut, Callable[[int], float]],
+    whole: Callable[[int], float],
+    counts: Tuple[int, int, int],
+    progress: Callable[[str], None],
+) -> Dict[Optional[Cut], float]:
+    """Seconds of all batches for each cut model and, by None, the whole one, as if the machine's speed had not changed.
+
+    In a round every model translates one batch. Its time is divided by the median of all models in the round, which
+    tells the speed of the machine; of the ratios of a batch the median counts. All that is saved is a difference to
+    the whole model, which is measured several times a round therefore.
+
+    Args:
+        cuts: functions that take the number of a batch, translate it and return the seconds.
+        whole: the same of the whole model.
+        counts: batches, rounds of each that count, rounds of each before them.
+        progress: as in run_by_turns.
+    """
+    batches, repeats, warm_up = counts
+    wholes = [f"whole model, {number}" for number in range(1, 1 + len(cuts) // len(SHARES))]
+    names = {f"{cut.kind or _TOGETHER}, {cut.share:g}": cut for cut in cuts}
+    sides = {**dict.fromkeys(wholes, whole), **{name: cuts[cut] for name, cut in names.items()}}
+    runs = {name: lambda number, run=run: run(number % batches) for name, run in sides.items()}
+    measured = run_by_turns(runs, repeats * batches, warm_up * batches, progress)
+    speed = [median(times) for times in zip(*measured.values())]
+
+    def of_all_batches(*sides: str) -> float:
+        seconds = 0.0
+        for batch in range(batches):
+            rounds = range(batch, len(speed), batches)
+            relative = median(measured[side][number] / speed[number] for side in sides for number in rounds)
+            seconds += relative * median(speed[number] for number in rounds)
+        return seconds
+
+    return {None: of_all_batches(*wholes), **{cut: of_all_batches(name) for name, cut in names.items()}}
+
+
+def table_of(model: nn.Module, seconds: Mapping[Optional[Cut], float]) -> Dict[str, Any]:
+    """What is measured of a model, as read_latency_table reads it. seconds: from seconds_of_cuts."""
+    whole, kinds = seconds[None], {}
+    for kind, layers in layers_by_kind(model).items():
+        units = layers[0].units
+        saved = {units_left(units, share): (whole - seconds[Cut(kind, share)]) / len(layers) for share in SHARES}
+        saved[units] = 0.0
+        left = sorted(saved, reverse=True)
+        kinds[kind] = {"shape": layers_shape(layers), "units": left, "saved": [saved[count] for count in left]}
+    together = [{"share": share, "saved": whole - seconds[Cut(None, share)]} for share in SHARES]
+    return {"seconds": whole, "kinds": kinds, "together": together}
+
+
+def rows(table: Mapping[str, Any]) -> List[Dict[str, str]]:
+    """A row of a table for each kind: title -> cell; the time that stays where its layers keep a share of units."""
+    whole = table["seconds"]
+    cells = []
+    for kind, figures in table["kinds"].items():
+        units, layers = figures["units"], figures["shape"]["layers"]
+        for left, saved in zip(units[1:], figures["saved"][1:]):
+            cells.append((f"{layers} x {kind}", f"{left} of {units[0]}", 1 - layers * saved / whole))
+    cells += [(_TOGETHER, f"{row['share']:.0%}", 1 - row["saved"] / whole) for row in table["together"]]
+    return [{"layers": layers, "stay": left, "time": f"{time:.3f}"} for layers, left, time in cells]
