@@ -3,7 +3,13 @@
 import pytest
 
 from fairseq_ghat.modules.grouped_attention import GroupedAttention
-from fairseq_ghat.training.schedule import VotingToStayConfig, check_removable, check_schedule, is_due, needs_gradients
+from fairseq_ghat.training.schedule import (
+    VotingToStayConfig,
+    check_removable,
+    check_schedule,
+    choice_by_gradients,
+    is_due,
+)
 
 
 def schedule(**options):
@@ -126,6 +132,8 @@ def test_budgets_that_fit():
 
 
 def test_gradients_are_asked_for_where_a_vote_needs_them():
-    assert needs_gradients(schedule(vote_epoch=2, keep_heads="gradient"))
-    assert not needs_gradients(schedule(keep_heads="gradient"))
-    assert not needs_gradients(schedule(vote_epoch=2)) and not needs_gradients(schedule(vote_epoch=2, keep_heads="all"))
+    assert choice_by_gradients(schedule(vote_epoch=2, keep_heads="gradient")) == "--keep-heads gradient"
+    neurons = {"keep_heads": "all", "ffn_neurons": "0.5", "keep_neurons": "fisher"}
+    assert choice_by_gradients(schedule(vote_epoch=2, **neurons)) == "--keep-neurons fisher"
+    for options in ({"keep_heads": "gradient"}, {"vote_epoch": 2}, {"vote_epoch": 2, "keep_heads": "all"}):
+        assert choice_by_gradients(schedule(**options)) is None
