@@ -10,7 +10,7 @@ from fairseq_ghat.core.interpolation import interpolate
 from fairseq_ghat.modules.feed_forward import neurons_per_layer
 from fairseq_ghat.modules.grouped_attention import heads_per_layer
 from fairseq_ghat.modules.removable_layers import removable_layers
-from fairseq_ghat.profiling.latency import SHARES, Cut, cut_models, seconds_of_cuts, table_of
+from fairseq_ghat.profiling.latency import SHARES, Cut, cut_models, fit_savings, seconds_of_cuts, table_of
 from fairseq_ghat.pruning.calibration import Calibration
 from fairseq_ghat.pruning.costs import latency_savings
 from fairseq_ghat.pruning.latency_table import MeasuredKind, layers_by_kind, read_latency_table
@@ -151,19 +151,33 @@ def test_copies_are_cut_and_the_model_is_not():
 def test_a_machine_whose_speed_changes_does_not_change_what_is_saved():
     """Batches of 2 and 1 seconds; in some rounds the machine is three times slower."""
     cuts = {Cut(kind, share): 0.5 + share / 2 for kind in (*KINDS, None) for share in SHARES}
-    calls = {cut: 0 for cut in [None, *cuts]}
+    times = {cut: 3 if cut is None or cut.kind is None else 1 for cut in (None, *cuts)}
+    calls = dict.fromkeys(times, 0)
 
-    def run(cut, times, number):
+    def run(cut, number):
+        slow = 3 if calls[cut] // times[cut] % 7 == 2 else 1
         calls[cut] += 1
-        slow = 3 if calls[cut] // times % 7 == 2 else 1
         return (2.0, 1.0)[number] * slow * cuts.get(cut, 1.0)
 
     seconds = seconds_of_cuts(
-        {cut: lambda number, cut=cut: run(cut, 1, number) for cut in cuts},
-        lambda number: run(None, 6, number),
+        {cut: lambda number, cut=cut: run(cut, number) for cut in cuts},
+        lambda number: run(None, number),
         (2, 5, 1),
         lambda text: None,
     )
     assert seconds[None] == pytest.approx(3)
     assert all(seconds[cut] == pytest.approx(3 * relative) for cut, relative in cuts.items())
-    assert calls[None] == 6 * 12 and calls[Cut(None, 0.25)] == 12
+    assert all(calls[cut] == 12 * times[cut] for cut in calls)
+
+
+def test_savings_add_up_to_what_all_cuts_save_together():
+    """Of 10 seconds each kind saves 0.5 at every share; the whole model was measured 1 second too slow."""
+    truth = {None: 10.0}
+    for share in SHARES:
+        truth.update({Cut(kind, share): 9.5 for kind in KINDS})
+        truth[Cut(None, share)] = 7.5
+    whole, saved = fit_savings(truth)
+    assert whole == pytest.approx(10) and list(saved.values()) == pytest.approx([0.5] * 20)
+    # With whole = 10 + d and savings of 0.5 + e, 3 (1 - d)^2 + 4 (5 (d - e)^2 + 3 (d - 5 e)^2) is least: e = d / 4.
+    whole, saved = fit_savings({**truth, None: 11.0})
+    assert whole == pytest.approx(10.2) and list(saved.values()) == pytest.approx([0.55] * 20)
