@@ -64,24 +64,24 @@ def test_savings_of_a_side_are_divided_among_its_layers(tmp_path):
     whole, saved = latency_savings(read_latency_table(str(tmp_path / "t.json")), build_grouped())
     layers = removable_layers(build_grouped())
     by_name = dict(zip(layers, saved.values()))
-    assert whole == 10
+    assert whole == pytest.approx(10)
     # A quarter stays: 4 x 0.75 seconds, by two layers.
-    assert by_name["decoder.layers.1.encoder_attn"][6] == 1.5
-    assert by_name["decoder.layers.0.self_attn"].sum() == 0
+    assert by_name["decoder.layers.1.encoder_attn"][6] == pytest.approx(1.5)
+    assert by_name["decoder.layers.0.self_attn"].abs().sum() < 1e-9
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_budget_goes_to_the_layers_that_save_time(kind, tmp_path):
     write_table(tmp_path / "t.json", [kind])
-    model = cut(tmp_path / "t.json")
+    model = cut(tmp_path / "t.json", "latency=0.81")
     left = {**heads_per_layer(model), **neurons_per_layer(model)}
     whole = {**heads_per_layer(build_grouped()), **neurons_per_layer(build_grouped())}
     goes = {name for name in left if left[name] < whole[name]}
     layers = removable_layers(model)
     names = {id(layer.projection): name for name, layer in layers.items()}
     assert goes == {names[id(layer.projection)] for layer in layers_by_kind(model)[kind]}
-    # 2 of 10 seconds are to go; all units save 4, so half of the units stays.
-    assert sum(left[name] for name in goes) * 2 == sum(whole[name] for name in goes)
+    # 1.9 of 10 seconds are to go, and all units save 4: 7.6 of 16 heads, 60.8 of the 128 neurons of each layer.
+    assert sum(left[name] for name in goes) == (2 * (128 - 61) if "feed" in kind else 16 - 8)
 
 
 def test_a_share_that_cannot_be_reached_is_refused_with_the_least(tmp_path):
