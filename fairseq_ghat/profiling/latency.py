@@ -4,6 +4,7 @@ import copy
 from statistics import median
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
+import torch
 from torch import nn
 
 from fairseq_ghat.profiling.interleaved_runs import run_by_turns
@@ -12,6 +13,8 @@ from fairseq_ghat.pruning.latency_table import layers_by_kind, layers_shape
 # Shares of the units that the layers of the measured models keep, one unit at least.
 SHARES = (0.75, 0.5, 0.25, 0.0625)
 _TOGETHER = "all layers"
+# How often a round measures the whole model, and each cut of all kinds together: every figure rests on them.
+_TIMES = 3
 
 
 class Cut(NamedTuple):
@@ -54,8 +57,7 @@ def seconds_of_cuts(
     """Seconds of all batches for each cut model and, by None, the whole one, as if the machine's speed had not changed.
 
     In a round every model translates one batch. Its time is divided by the median of all models in the round, which
-    tells the speed of the machine; of the ratios of a batch the median counts. All that is saved is a difference to
-    the whole model, which is measured several times a round therefore.
+    tells the speed of the machine; of the ratios of a batch the median counts.
 
     Args:
         cuts: functions that take the number of a batch, translate it and return the seconds.
@@ -64,14 +66,16 @@ def seconds_of_cuts(
         progress: as in run_by_turns.
     """
     batches, repeats, warm_up = counts
-    wholes = [f"whole model, {number}" for number in range(1, 1 + len(cuts) // len(SHARES))]
-    names = {f"{cut.kind or _TOGETHER}, {cut.share:g}": cut for cut in cuts}
-    sides = {**dict.fromkeys(wholes, whole), **{name: cuts[cut] for name, cut in names.items()}}
-    runs = {name: lambda number, run=run: run(number % batches) for name, run in sides.items()}
+    names: Dict[Optional[Cut], List[str]] = {None: [f"whole model, {time}" for time in range(1, 1 + _TIMES)]}
+    for cut in cuts:
+        times = _times(cut)
+        names[cut] = [f"{cut.kind or _TOGETHER}, {cut.share:g}, {time}" for time in range(1, 1 + times)]
+    turns = [(name, cuts[cut] if cut else whole) for cut, several in names.items() for name in several]
+    runs = {name: lambda number, run=run: run(number % batches) for name, run in turns}
     measured = run_by_turns(runs, repeats * batches, warm_up * batches, progress)
     speed = [median(times) for times in zip(*measured.values())]
 
-    def of_all_batches(*sides: str) -> float:
+    def of_all_batches(sides: List[str]) -> float:
         seconds = 0.0
         for batch in range(batches):
             rounds = range(batch, len(speed), batches)
@@ -79,19 +83,45 @@ def seconds_of_cuts(
             seconds += relative * median(speed[number] for number in rounds)
         return seconds
 
-    return {None: of_all_batches(*wholes), **{cut: of_all_batches(name) for name, cut in names.items()}}
+    return {cut: of_all_batches(several) for cut, several in names.items()}
+
+
+def _times(cut: Optional[Cut]) -> int:
+    return _TIMES if cut is None or cut.kind is None else 1
+
+
+def fit_savings(seconds: Mapping[Optional[Cut], float]) -> Tuple[float, Dict[Cut, float]]:
+    """The whole model's seconds and what each cut of one kind saves, so that savings of several kinds add up.
+
+    Each cut alone is a small difference of two measured times, and an error in the time of the whole model is in all of
+    them. The cuts of all kinds together say what the sum is. So all times are fitted at once, by least squares weighted
+    with how often each was measured.
+
+    Args:
+        seconds: from seconds_of_cuts.
+    """
+    single = [cut for cut in seconds if cut is not None and cut.kind is not None]
+    system = [
+        [1.0] + [-float(cut is not None and cut in (one, Cut(None, one.share))) for one in single] for cut in seconds
+    ]
+    weights = torch.tensor([_times(cut) for cut in seconds], dtype=torch.float64).sqrt()
+    measured = torch.tensor(list(seconds.values()), dtype=torch.float64)
+    weighted = torch.tensor(system, dtype=torch.float64) * weights[:, None]
+    whole, *saved = torch.linalg.lstsq(weighted, measured * weights).solution.tolist()
+    return whole, dict(zip(single, saved))
 
 
 def table_of(model: nn.Module, seconds: Mapping[Optional[Cut], float]) -> Dict[str, Any]:
     """What is measured of a model, as read_latency_table reads it. seconds: from seconds_of_cuts."""
-    whole, kinds = seconds[None], {}
+    whole, savings = fit_savings(seconds)
+    kinds = {}
     for kind, layers in layers_by_kind(model).items():
         units = layers[0].units
-        saved = {units_left(units, share): (whole - seconds[Cut(kind, share)]) / len(layers) for share in SHARES}
+        saved = {units_left(units, share): savings[Cut(kind, share)] / len(layers) for share in SHARES}
         saved[units] = 0.0
         left = sorted(saved, reverse=True)
         kinds[kind] = {"shape": layers_shape(layers), "units": left, "saved": [saved[count] for count in left]}
-    together = [{"share": share, "saved": whole - seconds[Cut(None, share)]} for share in SHARES]
+    together = [{"share": share, "saved": seconds[None] - seconds[Cut(None, share)]} for share in SHARES]
     return {"seconds": whole, "kinds": kinds, "together": together}
 
 
