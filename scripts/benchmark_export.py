@@ -20,6 +20,7 @@ from experiments.runner import BadInput, check_least
 from fairseq_ghat.checkpoints.files import CheckpointError
 from fairseq_ghat.cli.console import quiet_libraries
 from fairseq_ghat.data.prepared import read_prepared
+from fairseq_ghat.evaluation.bleu import BadTokenizer, bleu_metric
 from fairseq_ghat.evaluation.generation_log import read_lines
 from fairseq_ghat.export.ctranslate2_model import ExportMismatch
 
@@ -45,7 +46,8 @@ def main(argv=None) -> int:
         check_least(args, beam=1, batch_size=1, max_len=1, repeats=1, sentences=1)
         prepared = read_prepared(args.data)
         references = read_lines(args.data / prepared.references["test"])
-    except BadInput as error:
+        bleu = bleu_metric([references], prepared.lowercase, target_lang=prepared.languages[-1])
+    except (BadInput, BadTokenizer) as error:
         parser.error(str(error))
     except (OSError, KeyError, ValueError) as error:
         parser.error(f"DATA {args.data}: is not a folder of prepare_data.py ({error})")
@@ -54,7 +56,7 @@ def main(argv=None) -> int:
             sides = [side for name, path in named for side in sides_of(name, path, args, Path(folder))]
         except (CheckpointError, ExportMismatch, ValueError) as error:
             parser.error(str(error))
-        measured = measure(sides, args, references, prepared)
+        measured = measure(sides, args, references, prepared, bleu)
     print(json.dumps(measured, indent=1, default=vars) if args.json else described(measured))
     return 0
 

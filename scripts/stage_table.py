@@ -4,8 +4,9 @@
     python scripts/stage_table.py --perplexity perplexity.json --stage plain plain.pt --stage slim slim.pt
 
 Of translations, each --stage takes a name, the log of fairseq-generate, and the checkpoint that generated it; BLEU is
-sacreBLEU on detokenised text against the raw reference. Of language models, a name and the checkpoint, as it was given
-to `ghat-perplexity ... --json > perplexity.json`, which measured all under one window.
+sacreBLEU on detokenised text against the raw reference, with the tokenizer of the target language that the logs tell.
+Of language models, a name and the checkpoint, as it was given to `ghat-perplexity ... --json > perplexity.json`, which
+measured all under one window.
 """
 
 import argparse
@@ -14,11 +15,10 @@ import sys
 from pathlib import Path
 from typing import Any, Dict, List, Sequence, Tuple
 
-from sacrebleu.metrics import BLEU
-
 from fairseq_ghat.checkpoints.files import CheckpointError, read_checkpoint
 from fairseq_ghat.cli.console import markdown_table
-from fairseq_ghat.evaluation.generation_log import read_generation_log, read_lines
+from fairseq_ghat.evaluation.bleu import bleu_metric
+from fairseq_ghat.evaluation.generation_log import GenerationLog, common_target_lang, read_generation_log, read_lines
 from fairseq_ghat.profiling.parameters import describe_counts, heads_in_checkpoint, non_embedding_parameters
 
 Table = Tuple[List[str], List[List[str]], List[str]]  # titles of the last columns, rows, and lines below the table
@@ -52,7 +52,8 @@ def _translations(reference: Path, stages: Sequence[Sequence[str]]) -> Table:
     if not reference.is_file():
         raise ValueError(f"--reference {reference}: no such file")
     references = read_lines(reference)
-    bleu, rows, texts = BLEU(), [], {}
+    logs: List[Tuple[str, GenerationLog]] = []
+    rows = []
     for name, log_path, checkpoint in stages:
         try:
             log, state = read_generation_log(log_path, with_speed=True), read_checkpoint(checkpoint)
@@ -61,12 +62,16 @@ def _translations(reference: Path, stages: Sequence[Sequence[str]]) -> Table:
         if len(log.hypotheses) != len(references):
             sizes = f"{log_path} has {len(log.hypotheses)} sentences, {reference} {len(references)}"
             raise ValueError(f"--stage {name}: {sizes}")
-        score = bleu.corpus_score(log.hypotheses, [references]).score
+        logs.append((name, log))
         heads = describe_counts(heads_in_checkpoint(state).values())
         parameters = non_embedding_parameters(state["model"])
-        rows.append([name, heads, f"{parameters:,}", f"{score:.1f}", f"{log.sentences_per_second:.1f}"])
-        texts[name] = log.hypotheses
+        rows.append([name, heads, f"{parameters:,}"])
+    bleu = bleu_metric([references], target_lang=common_target_lang(dict(logs)))
+    for row, (_, log) in zip(rows, logs):
+        score = bleu.corpus_score(log.hypotheses, [references]).score
+        row += [f"{score:.1f}", f"{log.sentences_per_second:.1f}"]
     notes = [f"sacreBLEU {bleu.get_signature()}"]
+    texts = {name: log.hypotheses for name, log in logs}
     if "voted" in texts and "slim" in texts:
         differing = sum(a != b for a, b in zip(texts["voted"], texts["slim"]))
         same = "identical" if differing == 0 else f"different in {differing} of {len(references)} sentences"

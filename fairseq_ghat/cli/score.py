@@ -1,26 +1,42 @@
-"""`ghat-score REFERENCES SYSTEM...`: BLEU or ROUGE of fairseq-generate logs, side by side, with significance."""
+"""`ghat-score REFERENCES SYSTEM...`: BLEU or ROUGE of logs of fairseq-generate or -interactive, with significance."""
 
 import argparse
 import json
 from pathlib import Path
-from typing import Dict, List, Optional, Tuple
+from typing import Dict, List, Optional
+
+from sacrebleu.metrics import BLEU
 
 from fairseq_ghat.cli.console import check_minimum, markdown_table, quiet_libraries
-from fairseq_ghat.evaluation.generation_log import is_generation_log, read_generation_log, read_lines
+from fairseq_ghat.data.prepared import NAME, read_prepared
+from fairseq_ghat.evaluation.generation_log import (
+    GenerationLog,
+    common_target_lang,
+    is_generation_log,
+    read_generation_log,
+    read_lines,
+)
 from fairseq_ghat.evaluation.scoring import METRICS, SystemScore, read_references, score_systems
 
 
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="ghat-score", description=__doc__.split("`: ")[1])
     add = parser.add_argument
-    add("references", metavar="REFERENCES", help="raw text, a line each; .jsonl: a list of texts a line")
-    kinds = "log of fairseq-generate, whole or its pasted lines H- and D-, or a text file with a hypothesis a line"
+    listed = "a list of texts a line, whose sentences newlines may separate"
+    add("references", metavar="REFERENCES", help=f"raw text, a line each; .jsonl: {listed}")
+    logs = "log of fairseq-generate or fairseq-interactive, whole or its pasted lines H- and D-"
     first = "the first is what the others are tested against"
-    add("systems", metavar="SYSTEM", nargs="+", help=f"{kinds}; {first}")
+    add("systems", metavar="SYSTEM", nargs="+", help=f"{logs}, or a text file with a hypothesis a line; {first}")
     add("--metric", choices=METRICS, default="bleu", help="default: bleu, by sacrebleu")
     add("--lowercase", action="store_true", help="BLEU without case")
-    add("--tokenize", help="sacrebleu's tokenizer for BLEU (default: sacrebleu's, 13a)")
+    known = "(default: as the logs say, or the prepared.json of a folder whose raw/ has REFERENCES)"
+    add("--target-lang", metavar="LANG", help=f"of BLEU's tokenizer: ja, ko and zh have their own {known}")
+    add("--tokenize", metavar="NAME", help=f"one for any language, instead: {', '.join(BLEU.TOKENIZERS)}")
     add("--detokenize", metavar="LANG", help="undo Moses tokenization of this language (sacremoses)")
+    unmarked = "texts that do not mark them, by <q> or, in .jsonl, by newlines"
+    add(
+        "--split-sentences", action="store_true", help=f"for ROUGE-L, find the sentences of {unmarked} (pysbd, English)"
+    )
     add("--resamples", type=int, default=1000, metavar="N", help="of the bootstrap (default: 1000)")
     add("--json", action="store_true", help="print the figures, unrounded, as JSON instead of a table")
     return parser
@@ -35,33 +51,50 @@ def main(argv=None) -> int:
             parser.error(f"{role} {path}: no such file")
     if len(set(args.systems)) < len(args.systems):
         parser.error("SYSTEM: one of them is given twice")
+    for given, flag, metric in (
+        (args.target_lang, "--target-lang", "bleu"),
+        (args.split_sentences, "--split-sentences", "rouge"),
+    ):
+        if given and args.metric != metric:
+            parser.error(f"{flag}: only with --metric {metric}")
     check_minimum(parser, args, resamples=1)
+    conditions = {name: getattr(args, name) for name in ("references", "metric", "lowercase", "tokenize")}
     try:
         references = read_references(args.references)
-        systems, speeds = {}, {}
-        for path in args.systems:
-            systems[path], speeds[path] = _hypotheses(path)
+        logs = {path: _read_system(path) for path in args.systems}
+        systems = {path: log.hypotheses for path, log in logs.items()}
         if args.detokenize:
             systems = {path: _detokenized(texts, args.detokenize) for path, texts in systems.items()}
-        scores = score_systems(systems, references, args.metric, args.lowercase, args.tokenize, args.resamples)
+        conditions["split_sentences"] = args.split_sentences
+        conditions["target_lang"] = _target_lang(args, logs) if args.metric == "bleu" else None
+        options = {name: value for name, value in conditions.items() if name != "references"}
+        scores = score_systems(systems, references, resamples=args.resamples, **options)
     except ImportError as error:
-        parser.error(f"{error.name} is not installed: pip install rouge-score sacremoses")
+        parser.error(f"{error.name} is not installed: pip install rouge-score pysbd sacremoses")
     except ValueError as error:
         parser.error(str(error))
     if args.json:
-        conditions = {"references": args.references, "metric": args.metric, "lowercase": args.lowercase}
+        speeds = {path: log.sentences_per_second for path, log in logs.items()}
         print(json.dumps({**conditions, "scores": scores, "sentences_per_second": speeds}, indent=1, default=vars))
     else:
         print(_table(scores))
     return 0
 
 
-def _hypotheses(path: str) -> Tuple[List[str], Optional[float]]:
-    """Hypotheses of a log or of a text file, and sentences per second if the log tells them."""
-    if is_generation_log(path):
-        log = read_generation_log(path)
-        return log.hypotheses, log.sentences_per_second
-    return read_lines(path), None
+def _read_system(path: str) -> GenerationLog:
+    """What a log says; of a text file, its hypotheses."""
+    return read_generation_log(path) if is_generation_log(path) else GenerationLog(read_lines(path), None)
+
+
+def _target_lang(args: argparse.Namespace, logs: Dict[str, GenerationLog]) -> Optional[str]:
+    """The language that BLEU's tokenizer is for, as far as it is known."""
+    if args.target_lang or args.tokenize:
+        return args.target_lang
+    told, folder = common_target_lang(logs), Path(args.references).resolve().parent
+    if told is None and folder.name == "raw" and (folder.parent / NAME).is_file():
+        prepared = read_prepared(folder.parent)
+        told = prepared.languages[-1] if prepared.task == "translation" else None
+    return told
 
 
 def _detokenized(texts: List[str], language: str) -> List[str]:
@@ -72,6 +105,7 @@ def _detokenized(texts: List[str], language: str) -> List[str]:
 
 
 def _table(scores: Dict[str, Dict[str, SystemScore]]) -> str:
+    """A row for each system; BLEU with what it is made of, in sacrebleu's words."""
     titles, rows, signatures = ["system"], {path: [path] for path in next(iter(scores.values()))}, []
     for metric, systems in scores.items():
         titles += [metric, "p"]
@@ -79,4 +113,12 @@ def _table(scores: Dict[str, Dict[str, SystemScore]]) -> str:
             p = "" if system.p_value is None else f"{system.p_value:.3f}"
             rows[path] += [f"{system.score:.2f} ± {system.interval:.2f}", p]
         signatures.append(f"{metric} {system.signature}")
+    if "BLEU" in scores:
+        titles += ["precisions", "BP", "ratio", "hyp_len", "ref_len"]
+        for path, system in scores["BLEU"].items():
+            parts = system.parts
+            ratio = parts.hypothesis_length / parts.reference_length if parts.reference_length else 0
+            rows[path] += ["/".join(f"{precision:.1f}" for precision in parts.precisions)]
+            rows[path] += [f"{parts.brevity_penalty:.3f}", f"{ratio:.3f}"]
+            rows[path] += [str(parts.hypothesis_length), str(parts.reference_length)]
     return "\n".join([markdown_table(titles, list(rows.values())), *signatures])

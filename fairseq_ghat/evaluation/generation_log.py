@@ -1,13 +1,18 @@
-"""Reads hypotheses and speed from logs of fairseq-generate."""
+"""Reads hypotheses, speed and target language from logs of fairseq-generate and fairseq-interactive."""
 
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, List, Optional, Union
+from typing import Dict, List, Mapping, Optional, Union
 
 _HYPOTHESIS = re.compile(r"^([HD])-(\d+)\t(\S+)\t(.*)$")
+_OF_A_SENTENCE = re.compile(r"^[A-Z]-\d+\t")
 _SPEED = re.compile(r"Translated [\d,]+ sentences .*\(([\d.]+) sentences/s")
-# fairseq's warning in the log of a run under --skip-invalid-size-inputs-valid-test.
+# In the options that open a log, of any version; None where fairseq took the language from the names of the data,
+# which the lines about the two dictionaries then tell.
+_TARGET_LANG = re.compile(r"\btarget_lang'?[:=] ?'([^']+)'")
+_DICTIONARY = re.compile(r"\[([^\]]+)\] dictionary: [\d,]+ types")
+# fairseq's warning in the log of a run under --skip-invalid-size-inputs-valid-test; interactive warns of each buffer.
 _SKIPPED = re.compile(r"([\d,]+) samples have invalid sizes and will be skipped")
 _CONVERT = "convert it, as by iconv -f UTF-16 -t UTF-8"
 # Marks that subwords keep unless fairseq-generate joins them, and the value of --remove-bpe that joins them.
@@ -30,10 +35,12 @@ class GenerationLog:
         hypotheses: best hypothesis of each sentence, in the order of the test set; detokenised if fairseq-generate
             knew the tokenizer.
         sentences_per_second: speed of decoding, without loading, as fairseq measured it; None if the log lacks it.
+        target_lang: code of the language that was translated into; None if the log lacks it.
     """
 
     hypotheses: List[str]
     sentences_per_second: Optional[float]
+    target_lang: Optional[str] = None
 
 
 def read_lines(path: Union[str, Path]) -> List[str]:
@@ -55,49 +62,74 @@ def read_lines(path: Union[str, Path]) -> List[str]:
 
 
 def read_generation_log(path: Union[str, Path], with_speed: bool = False) -> GenerationLog:
-    """Parses a log of fairseq-generate, or lines H- and D- pasted from one.
+    """Parses a log of fairseq-generate or fairseq-interactive, or lines H- and D- pasted from one.
 
     Args:
         path: file of the log.
-        with_speed: refuse a log without the line that tells the speed, which ends a whole log.
+        with_speed: refuse a log without the line that tells the speed, which ends a whole log of fairseq-generate.
 
     Returns:
         Hypotheses of lines D- (detokenised) where the log has them, else of lines H-.
 
     Raises:
         TextError: if it cannot be read, or is not UTF-8.
-        GenerationLogError: if the log is cut off or holds no hypotheses, or if marks of subwords are left in them
-            (facebookresearch/fairseq#331), which would lower BLEU.
+        GenerationLogError: if the log is cut off or holds no hypotheses, if sentences were skipped, or if marks of
+            subwords are left in them (facebookresearch/fairseq#331), which would lower BLEU.
     """
     best: Dict[str, Dict[int, str]] = {"H": {}, "D": {}}
-    speed = skipped = None
+    speed, target_lang, dictionaries, skipped = None, None, [], 0
     for line in read_lines(path):
-        hypothesis, timing = _HYPOTHESIS.match(line), _SPEED.search(line)
-        skipped = skipped or _SKIPPED.search(line)
+        hypothesis = _HYPOTHESIS.match(line)
         if hypothesis:
             # With --nbest, the best comes first.
             best[hypothesis.group(1)].setdefault(int(hypothesis.group(2)), hypothesis.group(4))
-        elif timing:
-            speed = float(timing.group(1))
+        if _OF_A_SENTENCE.match(line):
+            continue
+        timing, language, warning = _SPEED.search(line), _TARGET_LANG.search(line), _SKIPPED.search(line)
+        dictionaries += _DICTIONARY.findall(line)
+        speed = float(timing.group(1)) if timing else speed
+        target_lang = target_lang or (language and language.group(1))
+        skipped += int(warning.group(1).replace(",", "")) if warning else 0
     hypotheses = {**best["H"], **best["D"]}
-    cut_off = f"{path}: not the whole log of a fairseq-generate run"
-    if not hypotheses or (with_speed and speed is None):
-        raise GenerationLogError(cut_off)
+    if skipped:
+        longer = "generate without --skip-invalid-size-inputs-valid-test, or with larger --max-source-positions"
+        raise GenerationLogError(f"{path}: fairseq skipped {skipped:,} sentences that are too long: {longer}")
+    cut_off = f"{path}: not the whole log of fairseq-generate or fairseq-interactive"
+    if not hypotheses:
+        raise GenerationLogError(f"{cut_off}, lines H- are missing")
+    if with_speed and speed is None:
+        raise GenerationLogError(
+            f"{path}: not the whole log of fairseq-generate, its last line (Translated) is missing"
+        )
     if best["D"] and best["H"].keys() - best["D"].keys():  # only some sentences would be scored detokenised
         raise GenerationLogError(f"{cut_off}, lines D- are missing")
     missing = sorted(set(range(max(hypotheses) + 1)) - set(hypotheses))
     if missing:
-        reason = "some versions of fairseq leave out the last ones unless given --required-batch-size-multiple 1"
-        if skipped:
-            longer = "generate without --skip-invalid-size-inputs-valid-test, or with larger --max-source-positions"
-            reason = f"fairseq-generate skipped {skipped.group(1)} that are too long: {longer}"
+        # Some environments lose fairseq's warning, or print it on stderr.
+        reason = "some versions of fairseq leave out the last ones unless given --required-batch-size-multiple 1, and "
+        reason += "--skip-invalid-size-inputs-valid-test leaves out long ones"
         raise GenerationLogError(f"{cut_off}, sentences {missing[:5]} are missing; {reason}")
+    if target_lang is None and len(dictionaries) == 2:
+        target_lang = dictionaries[1]
     texts = [hypotheses[number] for number in sorted(hypotheses)]
     for mark, subwords in _SUBWORD_MARKS.items():
         if any(mark in text for text in texts):
             told = f"{subwords}'s marker {mark.strip()} is left in the hypotheses"
             raise GenerationLogError(f"{path}: {told}; generate with --remove-bpe {subwords}")
-    return GenerationLog(texts, speed)
+    return GenerationLog(texts, speed, target_lang)
+
+
+def common_target_lang(logs: Mapping[str, GenerationLog]) -> Optional[str]:
+    """The target language that logs tell, by their names; None if none does.
+
+    Raises:
+        GenerationLogError: if they tell different ones.
+    """
+    told = {log.target_lang: name for name, log in logs.items() if log.target_lang}
+    if len(told) > 1:
+        listed = ", ".join(f"{name}: {language}" for language, name in told.items())
+        raise GenerationLogError(f"the logs are of different target languages ({listed})")
+    return next(iter(told), None)
 
 
 def is_generation_log(path: Union[str, Path]) -> bool:

@@ -6,12 +6,12 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Dict, List, Optional, Sequence, Union
 
-from sacrebleu.metrics import BLEU
 from sacrebleu.metrics.base import Metric
 from sacrebleu.significance import PairedTest, Result
 
+from fairseq_ghat.evaluation.bleu import BleuParts, bleu_metric
 from fairseq_ghat.evaluation.generation_log import read_lines
-from fairseq_ghat.evaluation.rouge import KINDS, Rouge
+from fairseq_ghat.evaluation.rouge import KINDS, Rouge, check_sentences
 
 METRICS = ("bleu", "rouge")
 
@@ -29,19 +29,22 @@ class SystemScore:
         interval: half the width of the bootstrap's 95 % interval.
         p_value: p-value of the difference to the first system (paired bootstrap); None for the first system.
         signature: settings of the metric, as sacrebleu writes them.
+        parts: of BLEU, what it is made of; None of another metric.
     """
 
     score: float
     interval: float
     p_value: Optional[float]
     signature: str
+    parts: Optional[BleuParts] = None
 
 
 def read_references(path: Union[str, Path]) -> List[List[Optional[str]]]:
     """Reads references in the form that sacrebleu takes.
 
     Args:
-        path: text file with one reference a line, or .jsonl file with a list of references a line.
+        path: text file with one reference a line, or .jsonl file with a list of references a line, whose sentences
+            newlines may separate.
 
     Returns:
         R lists of N texts, for N sentences with up to R references; None where a sentence has fewer.
@@ -73,6 +76,8 @@ def score_systems(
     lowercase: bool = False,
     tokenize: Optional[str] = None,
     resamples: int = 1000,
+    target_lang: Optional[str] = None,
+    split_sentences: bool = False,
 ) -> Dict[str, Dict[str, SystemScore]]:
     """Scores every system, and tests its difference to the first one by paired bootstrap.
 
@@ -81,26 +86,36 @@ def score_systems(
         references: R lists of N references.
         metric: one of METRICS.
         lowercase: compute BLEU without case; ROUGE always ignores case.
-        tokenize: sacrebleu's tokenizer for BLEU (default: 13a).
+        tokenize: sacrebleu's tokenizer for BLEU (default: that of the target language).
         resamples: number of resamples of the bootstrap, whose seed is sacrebleu's (SACREBLEU_SEED, 12345).
+        target_lang: code of the language that is translated into, for BLEU.
+        split_sentences: for ROUGE, find the sentences of texts that do not mark them.
 
     Returns:
         Name of the metric ("BLEU", or "ROUGE-1" to "ROUGE-L") -> name of the system -> score.
 
     Raises:
-        ValueError: if a system does not have N hypotheses; names it.
-        ImportError: if ROUGE is asked for and rouge-score is not installed.
+        ValueError: if a system does not have N hypotheses, or marks no sentences where the references do; names it.
+        BadTokenizer: if BLEU's tokenizer cannot be used.
+        ImportError: if a package that ROUGE needs is not installed.
     """
     for name, hypotheses in systems.items():
         if len(hypotheses) != len(references[0]):
             raise ValueError(f"{name} has {len(hypotheses)} sentences, the references have {len(references[0])}")
     if metric == "bleu":
-        metrics: Dict[str, Metric] = {"BLEU": BLEU(lowercase=lowercase, tokenize=tokenize)}
+        bleu = bleu_metric(references, lowercase, tokenize, target_lang)
+        metrics: Dict[str, Metric] = {"BLEU": bleu}
     else:
-        metrics = {name: Rouge(name) for name in KINDS}
+        if not split_sentences:
+            check_sentences(systems, references)
+        metrics = {name: Rouge(name, split_sentences) for name in KINDS}
     test = PairedTest(list(systems.items()), metrics, references, test_type="bs", n_samples=resamples)
     signatures, results = test()
-    return {name: dict(zip(systems, _scores(results[name], str(signatures[name])))) for name in metrics}
+    by_metric = {name: dict(zip(systems, _scores(results[name], str(signatures[name])))) for name in metrics}
+    for name, system in by_metric.get("BLEU", {}).items():
+        whole = bleu.corpus_score(systems[name], references)
+        system.parts = BleuParts(whole.precisions, whole.bp, whole.sys_len, whole.ref_len)
+    return by_metric
 
 
 def _scores(results: Sequence[Result], signature: str) -> List[SystemScore]:

@@ -83,7 +83,7 @@ def sides_of(name: str, path: str, args: Namespace, folder: Path) -> List[Union[
     return [fairseq, *(CTranslate2Side(fairseq, quantization, folder) for quantization in ("float32", "int8"))]
 
 
-def measure(sides: Sequence[Any], args: Namespace, references: Sequence[str], prepared: Prepared):
+def measure(sides: Sequence[Any], args: Namespace, references: Sequence[str], prepared: Prepared, bleu: BLEU):
     """Speeds by turns, BLEU of the translations, and how many greedy ones are those of fairseq.
 
     Args:
@@ -91,6 +91,7 @@ def measure(sides: Sequence[Any], args: Namespace, references: Sequence[str], pr
         args: of benchmark_export.py.
         references: raw text of the test set.
         prepared: what the data are.
+        bleu: the metric.
 
     Returns:
         Plain data, but for the spreads: setting, machine, signature and rows, a row for each side.
@@ -106,7 +107,7 @@ def measure(sides: Sequence[Any], args: Namespace, references: Sequence[str], pr
 
     turns = {f"{side.engine}, {side.name}, {index}": partial(timed, index) for index, side in enumerate(sides)}
     seconds = list(run_by_turns(turns, args.repeats, 1, progress_line()).values())
-    rows, bleu = [], BLEU(lowercase=prepared.lowercase)
+    rows = []
     for index, side in enumerate(sides):
         texts = [text_of(translations[index][number], prepared) for number in numbers]
         greedy = side.translate(batches, 1)

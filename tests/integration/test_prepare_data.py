@@ -145,7 +145,10 @@ def test_cnn_dailymail_becomes_a_data_set_of_summaries(tmp_path, server, miniatu
     assert rows(out / "raw", ("source", "target")) == expected
     assert "1 stories without text or summary left out" in capsys.readouterr().out
     assert prepared["task"] == "summarization" and prepared["sentences"] == sizes(expected)
-    assert prepared["references"] == {"valid": "raw/valid.target", "test": "raw/test.target"}
+    for split in ("valid", "test"):
+        references = [json.loads(line) for line in read(out / prepared["references"][split])]
+        assert [one.replace("\n", " ") for (one,) in references] == [summary for _, summary in expected[split]]
+        assert all(one.count("\n") == 1 for (one,) in references)  # two highlights
     check_data(out, prepared)
 
 

@@ -21,6 +21,7 @@ from fairseq_ghat.checkpoints.resuming import CheckpointedModel
 from fairseq_ghat.checkpoints.stock_conversion import as_grouped_checkpoint
 from fairseq_ghat.cli.loading import check_data, load_checkpoint
 from fairseq_ghat.criterions.group_constrained import GroupConstraintMixin
+from fairseq_ghat.evaluation.bleu import bleu_metric
 from fairseq_ghat.evaluation.scoring import read_references
 from fairseq_ghat.profiling.parameters import heads_in_checkpoint
 
@@ -59,7 +60,7 @@ def read_comparison(args: argparse.Namespace) -> Comparison:
 
 
 def check_fits(comparison: Comparison) -> None:
-    """Budgets, split and references beside the checkpoint and the data. Raises BadInput."""
+    """Budgets, split, language and references beside the checkpoint and the data. Raises ValueError, most by name."""
     fewest, most = comparison.fewest_heads or comparison.heads, comparison.heads
     for keep in comparison.keep:
         if keep >= fewest:
@@ -76,6 +77,7 @@ def check_fits(comparison: Comparison) -> None:
             if given:
                 raise BadInput(f"{flag}: allowed for translation, CHECKPOINT is a language model")
         return
+    bleu_metric([], target_lang=comparison.languages[1])  # raises ValueError if it lacks its tokenizer
     sentences = _sentences(comparison)
     if comparison.reference is not None:
         lines = len(read_references(comparison.reference)[0])

@@ -13,7 +13,7 @@ from experiments.comparison.plan import METHODS, Comparison, ScoredModel, Vote, 
 from experiments.runner import write_json
 from fairseq_ghat.checkpoints.files import read_checkpoint
 from fairseq_ghat.evaluation.generation_log import GenerationLogError, read_generation_log, read_lines
-from fairseq_ghat.evaluation.scoring import read_references, score_systems
+from fairseq_ghat.evaluation.scoring import SystemScore, read_references, score_systems
 from fairseq_ghat.profiling.parameters import describe_counts, heads_in_checkpoint
 
 _REFERENCE = re.compile(r"^T-(\d+)\t(.*)$")
@@ -155,9 +155,16 @@ def versions() -> Dict[str, str]:
 def _bleu(comparison: Comparison, model: ScoredModel) -> Dict[str, Any]:
     texts = hypotheses(model)
     systems, expected = {str(model.output): texts}, references(comparison, model.output)
-    (bleu,) = score_systems(systems, expected, "bleu", comparison.lowercase)["BLEU"].values()
+    (bleu,) = _scores(comparison, systems, expected).values()
     figures = {"score": bleu.score, "interval": bleu.interval, "signature": bleu.signature}
     return {"metric": "BLEU", **figures, "sentences": len(texts)}
+
+
+def _scores(
+    comparison: Comparison, systems: Dict[str, List[str]], expected: List[List[Optional[str]]]
+) -> Dict[str, SystemScore]:
+    target_lang = comparison.languages[1]
+    return score_systems(systems, expected, "bleu", comparison.lowercase, target_lang=target_lang)["BLEU"]
 
 
 def _perplexity(comparison: Comparison, model: ScoredModel) -> Dict[str, Any]:
@@ -205,6 +212,6 @@ def _p_values(comparison: Comparison, by_row: Dict[Tuple, List[Vote]]) -> Dict[T
         for title in titles:
             models = [vote.tuned if comparison.epochs else vote.voted for vote in by_row[(*budget, title)]]
             systems[title] = [text for model in models for text in hypotheses(model)]
-        scores = score_systems(systems, repeated, "bleu", comparison.lowercase)["BLEU"]
+        scores = _scores(comparison, systems, repeated)
         p_values.update(((*budget, title), score.p_value) for title, score in scores.items())
     return p_values

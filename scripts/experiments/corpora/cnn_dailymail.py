@@ -5,8 +5,9 @@ read once, in their own order, and nothing of them is unpacked to disk.
 """
 
 import hashlib
+import json
 from pathlib import Path, PurePosixPath
-from typing import Dict, Iterable, Iterator, Mapping, Tuple
+from typing import Dict, Iterable, Iterator, List, Mapping, Tuple
 
 from experiments.corpora.archives import members
 from experiments.corpora.catalogue import Corpus, check_count
@@ -24,28 +25,32 @@ def story_name(address: str) -> str:
     return f"{hashlib.sha1(address.encode()).hexdigest()}.story"
 
 
-def article_and_summary(lines: Iterable[str]) -> Tuple[str, str]:
+def article_and_summary(lines: Iterable[str]) -> Tuple[str, List[str]]:
     """Article and summary of a story.
 
     Args:
         lines: those of its file.
 
     Returns:
-        The lines of the article and those marked as highlights, each joined by spaces. A line that ends in no end mark
-        (captions, mostly) gets a full stop, as See et al. have it.
+        The lines of the article, joined by spaces, and those marked as highlights, the sentences of the summary. A line
+        that ends in no end mark (captions, mostly) gets a full stop, as See et al. have it.
     """
-    article, summary = [], []
+    article: List[str] = []
+    summary: List[str] = []
     part = article
     for line in map(tidy, lines):
         if line.startswith(_HIGHLIGHT):
             part = summary
         elif line:
             part.append(line if line.endswith(_ENDS) else f"{line}.")
-    return " ".join(article), " ".join(summary)
+    return " ".join(article), summary
 
 
 def build(corpus: Corpus, files: Mapping[str, Path], raw: Path, words: Words) -> Dict[str, int]:
     """Writes articles and summaries; stories without one or the other are left out.
+
+    The summaries are there a second time, in raw/SPLIT.references.jsonl, for ROUGE-L needs their sentences: each a list
+    of one string in JSON, with newlines between the sentences.
 
     Raises:
         CorpusError: if a list has another number of addresses than published, or a listed story is in no archive.
@@ -57,20 +62,21 @@ def build(corpus: Corpus, files: Mapping[str, Path], raw: Path, words: Words) ->
         splits.update((story_name(address), split) for address in addresses)
     left_out = 0
 
-    def rows() -> Iterator[Tuple[str, Tuple[str, str]]]:
+    def rows() -> Iterator[Tuple[str, Tuple[str, str, str]]]:
         nonlocal left_out
         for archive in (files[name] for name in ARCHIVES):
             for member, stream in progress(members(archive), archive.name, " stories"):
                 split = splits.pop(PurePosixPath(member).name, None)
                 if split is None:
                     continue
-                pair = article_and_summary(lines_of(stream, f"{archive}: {member}"))
-                if all(pair):
-                    yield split, pair
+                article, summary = article_and_summary(lines_of(stream, f"{archive}: {member}"))
+                if article and summary:
+                    reference = json.dumps(["\n".join(summary)], ensure_ascii=False)
+                    yield split, (article, " ".join(summary), reference)
                 else:
                     left_out += 1
 
-    counts = write_splits(raw, corpus.suffixes, rows())
+    counts = write_splits(raw, (*corpus.suffixes, "references.jsonl"), rows())
     if splits:
         raise CorpusError(
             f"{' and '.join(str(files[name]) for name in ARCHIVES)}: {len(splits):,} listed stories are in neither, "

@@ -189,7 +189,7 @@ def prepare(plan: Plan) -> "Prepared":
             rows = encode_splits(corpus, out / "raw", pieces, encoder, plan.workers, rows)
     if plan.until == "bin":
         binarise(corpus, text, out, plan.workers)
-    end = "references.jsonl" if corpus.name == "scitldr" else corpus.suffixes[-1]
+    end = "references.jsonl" if corpus.task == "summarization" else corpus.suffixes[-1]
     prepared = Prepared(
         set=corpus.name,
         task=corpus.task,

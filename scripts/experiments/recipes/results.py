@@ -18,6 +18,7 @@ TABLES = {
     "summarization": ("Summarisation (the paper's Table 4)", "sentences/s", "flops", 2),
     "language_modeling": ("Language modelling (the paper's Table 6)", "tokens/s", "flops_without_output_layer", 2),
 }
+_SCORING = ("metric", "lowercase", "tokenize", "target_lang", "split_sentences")  # of ghat-score, in its JSON
 Scores = Dict[str, SystemScore]
 
 
@@ -86,15 +87,16 @@ def tables(results: Sequence[Result]) -> List[str]:
 
 def _scores(folders: Sequence[Path]) -> Tuple[Dict[Path, Scores], List[str]]:
     """BLEU or ROUGE of the runs on one data set, the first one being the baseline; and the signatures."""
-    scored, keys = {}, ("references", "metric", "lowercase")
+    scored = {}
     for path in (folder / "score.json" for folder in folders):
-        content = _json(path, *keys)
-        scored[path] = tuple(content[key] for key in keys)
-    references, metric, lowercase = _the_same(scored, "not scored alike")
+        content = _json(path, "references", "metric", "lowercase")
+        # The first version wrote no more than those.
+        scored[path] = tuple(content.get(key) for key in ("references", *_SCORING))
+    references, *options = _the_same(scored, "not scored alike")
     if not Path(references).is_file():
         raise BadInput(f"{folders[0] / 'score.json'}: its references {references} are not there (from this folder)")
     systems = {str(folder): read_generation_log(folder / "generate.log").hypotheses for folder in folders}
-    by_metric = score_systems(systems, read_references(references), metric, lowercase)
+    by_metric = score_systems(systems, read_references(references), **dict(zip(_SCORING, options)))
     signatures = [f"{name} {next(iter(scores.values())).signature}" for name, scores in by_metric.items()]
     return {path: {name: scores[str(path)] for name, scores in by_metric.items()} for path in folders}, signatures
 
@@ -115,7 +117,7 @@ def _perplexities(folders: Sequence[Path]) -> Tuple[Dict[Path, Scores], List[str
 
 def _the_same(conditions: Dict[Path, Any], otherwise: str) -> Any:
     """What all files say they were made under. Raises BadInput if they do not say the same."""
-    different = sorted(set(conditions.values()))
+    different = sorted(set(conditions.values()), key=str)
     if len(different) > 1:
         raise BadInput(f"{', '.join(map(str, conditions))}: {otherwise}: {different}")
     return different[0]

@@ -59,7 +59,8 @@ class Recipe:
         self.evaluation, self.lowercase = base[KINDS[self.kind]], base.get("lowercase", False)
         pair = tuple(name.rpartition(".")[2].split("-"))
         self.languages = {"translation": pair, "summarization": ("source", "target")}.get(self.kind)
-        self.references = base.get("references", self.languages and f"raw/test.{self.languages[1]}")
+        end = "references.jsonl" if self.kind == "summarization" else pair[-1]
+        self.references = self.languages and f"raw/test.{end}"
 
     @property
     def grouped(self) -> bool:
@@ -85,7 +86,7 @@ def read_settings(path: Path = SETTINGS_FILE) -> Dict[str, Any]:
         if options.get("kind") not in KINDS:
             raise BadInput(f"{path}: recipes: {name}: kind is {options.get('kind')}; allowed is {', '.join(KINDS)}")
         required = ("kind", "task", "average", KINDS[options["kind"]], *_OF_RECIPE)
-        _check_keys(f"{path}: recipes: {name}", options, required, allowed=(*required, "lowercase", "references"))
+        _check_keys(f"{path}: recipes: {name}", options, required, allowed=(*required, "lowercase"))
     for name, options in content["sets"].items():
         _check_keys(f"{path}: sets: {name}", options, required=("recipe",), allowed=("recipe", *content["systems"]))
         if options["recipe"] not in content["recipes"]:

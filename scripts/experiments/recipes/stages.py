@@ -84,10 +84,13 @@ class Run:
             raise BadInput(str(error)) from error
         subwords = SUBWORDS[self.subwords] if self.recipe.kind != "language_modeling" else None
         wanted = {"set": self.recipe.set, "until": "bin", "subwords": subwords, "lowercase": self.recipe.lowercase}
+        there = {name: getattr(prepared, name) for name in wanted}
+        if self.recipe.references:
+            wanted["references"], there["references"] = self.recipe.references, prepared.references.get("test")
         for name, value in wanted.items():
-            if getattr(prepared, name) != value:
+            if there[name] != value:
                 raise BadInput(
-                    f"{self.data / NAME}: {name} is {getattr(prepared, name)}, wanted is {value}; "
+                    f"{self.data / NAME}: {name} is {there[name]}, wanted is {value}; "
                     "give another folder of data (--data)"
                 )
 
@@ -124,7 +127,7 @@ def begin(runs: Sequence[Run], args: Namespace, wanted: Sequence[Command]) -> No
     first = runs[0]
     packages = {"sacremoses": "sacremoses", "subword_nmt": "subword-nmt"} if first.subwords == "moses-bpe" else {}
     if first.recipe.kind == "summarization" and {"evaluate", "table"} & set(args.stages):
-        packages["rouge_score"] = "rouge-score"
+        packages.update(rouge_score="rouge-score", pysbd="pysbd")
     check_tools(packages)
     check_commands(wanted)
     if (first.data / NAME).exists():
@@ -209,7 +212,7 @@ def evaluate(run: Run) -> List[Command]:
         text["tokenizer"] = "moses"
     options = {"model": generation, "search": recipe.evaluation, "text": text}
     options[""] = ["--no-progress-bar", *run.machine]
-    scoring = ["--metric", "bleu" if recipe.kind == "translation" else "rouge"]
+    scoring = ["--metric", "bleu"] if recipe.kind == "translation" else ["--metric", "rouge", "--split-sentences"]
     scoring += ["--lowercase", "--json"] if recipe.lowercase else ["--json"]
     score = ["ghat-score", str(run.data / recipe.references), str(log)]
     return [

@@ -10,8 +10,10 @@ from sacrebleu.metrics import BLEU
 
 from fairseq_ghat.checkpoints.files import write_checkpoint
 from fairseq_ghat.evaluation.generation_log import (
+    GenerationLog,
     GenerationLogError,
     TextError,
+    common_target_lang,
     is_generation_log,
     read_generation_log,
     read_lines,
@@ -64,16 +66,49 @@ SKIPPED = "2026 | WARNING | 13 samples have invalid sizes and will be skipped, m
 
 
 @pytest.mark.parametrize(
-    "warning,message",
+    "warnings,missing,message",
     [
-        (SKIPPED, "skipped 13 that are too long: generate without --skip-invalid-size-inputs-valid-test"),
-        ("", "some versions of fairseq leave out the last ones unless given --required-batch-size-multiple 1"),
+        (SKIPPED, 1, "fairseq skipped 13 sentences that are too long: generate without --skip-invalid-size-inputs"),
+        (SKIPPED, 2, "fairseq skipped 13 sentences"),
+        (f"{SKIPPED}\n{SKIPPED.replace('13', '1,000')}", 1, "fairseq skipped 1,013 sentences"),
+        (
+            "",
+            1,
+            r"sentences \[1\] are missing; .*--required-batch-size-multiple 1, and --skip-invalid-size.* long ones",
+        ),
     ],
+    ids=["inner", "last", "of several buffers", "unknown"],
 )
-def test_missing_sentences_are_laid_to_what_the_log_says(tmp_path, warning, message):
-    text = f"{warning}\n{LOG.replace('H-1', 'X-1').replace('D-1', 'X-1')}"
-    with pytest.raises(GenerationLogError, match=rf"sentences \[1\] are missing; .*{message}"):
+def test_missing_sentences_are_laid_to_what_the_log_says(tmp_path, warnings, missing, message):
+    text = f"{warnings}\n{LOG.replace(f'H-{missing}', 'X-0').replace(f'D-{missing}', 'X-0')}"
+    with pytest.raises(GenerationLogError, match=message):
         read_generation_log(write(tmp_path, text))
+
+
+OPTIONS = "2026 | INFO | fairseq_cli.generate | {'task': {'source_lang': %s, 'target_lang': %s, 'truncate': False}}\n"
+DICTIONARIES = "2026 | INFO | [en] dictionary: 8 types\n2026 | INFO | [ja] dictionary: 9 types\n"
+
+
+@pytest.mark.parametrize(
+    "text,language",
+    [
+        (OPTIONS % ("'de'", "'zh_CN'") + DICTIONARIES + LOG, "zh_CN"),
+        (OPTIONS % ("None", "None") + DICTIONARIES + LOG, "ja"),
+        (f"Namespace(source_lang='en', target_lang='ja', task='translation')\n{LOG}", "ja"),
+        (OPTIONS % ("None", "None") + 2 * DICTIONARIES + LOG, None),
+        (LOG.replace("ein Hund", "target_lang='ja' 2 samples have invalid sizes and will be skipped"), None),
+    ],
+    ids=["options", "dictionaries", "older fairseq", "many languages", "in a sentence"],
+)
+def test_target_language_is_that_of_the_options(tmp_path, text, language):
+    assert read_generation_log(write(tmp_path, text)).target_lang == language
+
+
+def test_logs_of_different_languages_are_refused():
+    logs = {name: GenerationLog([], None, language) for name, language in (("a", "ja"), ("b", None), ("c", "ja"))}
+    assert common_target_lang(logs) == "ja" and common_target_lang({"b": logs["b"]}) is None
+    with pytest.raises(GenerationLogError, match="different target languages .a: ja, d: zh"):
+        common_target_lang({"a": logs["a"], "d": GenerationLog([], None, "zh")})
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "latin-1"])
@@ -145,6 +180,11 @@ def test_table_of_stages(tmp_path, capsys):
     ]
     assert "sacreBLEU nrefs:1" in printed
     assert "voted and the slim model: identical" in printed
+
+
+def test_table_has_the_tokenizer_of_the_language_in_the_logs(tmp_path, capsys):
+    printed = table(tmp_path, capsys, OPTIONS % ("'en'", "'zh'") + LOG)
+    assert "|tok:zh|" in printed
 
 
 def test_table_says_when_slim_translates_otherwise(tmp_path, capsys):

@@ -75,6 +75,12 @@ def test_disagreement_is_regularised_where_all_attentions_have_as_many_heads(dat
         check_fits(comparison(data, continue_epochs=1, fewest_heads=4))
 
 
+def test_bleu_can_be_computed_in_the_end(data, monkeypatch):
+    monkeypatch.setattr("sacrebleu.tokenizers.tokenizer_ja_mecab.MeCab", None)
+    with pytest.raises(ValueError, match="--tokenize ja-mecab .of target language ja.: cannot be used"):
+        check_fits(comparison(data, languages=("de", "ja")))
+
+
 @pytest.mark.parametrize(
     "given,flag", [({"reference": Path("test.en")}, "--reference"), ({"lowercase": True}, "--lower")]
 )

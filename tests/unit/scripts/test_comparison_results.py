@@ -54,6 +54,12 @@ def test_bleu_is_that_of_sacrebleu(tmp_path):
     assert (made["metric"], made["sentences"]) == ("BLEU", 2) and "case:mixed" in made["signature"]
 
 
+def test_tokenizer_is_that_of_the_target_language(tmp_path):
+    translated = model(tmp_path)
+    write_score(Comparison("bin", "trained.pt", tmp_path, "translation", 8, ["l1"], languages=("de", "zh")), translated)
+    assert "|tok:zh|" in read_score(translated)["signature"]
+
+
 def test_bleu_is_that_of_ghat_score_against_the_same_references(tmp_path, capsys):
     translated = model(tmp_path)
     raw = tmp_path / "test.en"

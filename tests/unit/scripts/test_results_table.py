@@ -27,10 +27,10 @@ def run_folder(tmp_path, name, system, kind="translation", heads=(8, 8), seed=1)
     return folder
 
 
-def translated(tmp_path, name, system, hypotheses, metric="bleu", **more):
+def translated(tmp_path, name, system, hypotheses, metric="bleu", scoring=(), references=REFERENCES, **more):
     folder = run_folder(tmp_path, name, system, **more)
-    references = write(tmp_path / "test.en", "\n".join(REFERENCES) + "\n")
-    write(folder / "score.json", {"references": str(references), "metric": metric, "lowercase": False})
+    path = write(tmp_path / "test.en", "\n".join(references) + "\n")
+    write(folder / "score.json", {"references": str(path), "metric": metric, "lowercase": False, **dict(scoring)})
     write(folder / "generate.log", "".join(f"H-{i}\t-1\t{line}\n" for i, line in enumerate(hypotheses)))
     return folder
 
@@ -90,6 +90,23 @@ def test_table_4_has_three_rouge_scores(tmp_path, capsys):
     assert rows["ght-ps"][titles[7]].startswith(f"{100 * 10 / 12:.2f}")
 
 
+def test_bleu_is_computed_again_as_ghat_score_was_told(tmp_path, capsys):
+    """The first version's JSON had neither."""
+    for scoring, tokenizer in (({}, "13a"), ({"target_lang": "zh"}, "zh"), ({"tokenize": "char"}, "char")):
+        folder = translated(tmp_path, "own", "ght", BETTER, scoring=scoring)
+        assert f"|tok:{tokenizer}|" in printed(capsys, folder)[2]
+
+
+def test_sentences_are_found_again_as_ghat_score_was_told(tmp_path, capsys):
+    pytest.importorskip("pysbd", reason="pysbd is not installed: pip install pysbd")
+    pytest.importorskip("rouge_score", reason="rouge-score is not installed: pip install rouge-score")
+    for split, score, signature in ((False, "60.00", "marked|"), (True, "100.00", "marked+pysbd")):
+        more = {"scoring": {"split_sentences": split}, "metric": "rouge", "kind": "summarization"}
+        summaries = {"hypotheses": ["No dogs. A man ran."] * 4, "references": ["A man ran. No dogs."] * 4}
+        _, rows, out = printed(capsys, translated(tmp_path, "own", "ght", **summaries, **more))
+        assert rows["ght"]["own ROUGE-L"].startswith(score) and f"sentences:{signature}" in out  # 3 of 5 in order
+
+
 def language_model(tmp_path, system, window="blocks of 8", subwords=None):
     folder = run_folder(tmp_path, "wikitext-103", system, kind="language_modeling")
     subsets = {
@@ -134,8 +151,10 @@ def test_what_is_missing_is_named(tmp_path, capsys):
 
 def test_runs_that_were_not_scored_alike_are_refused(tmp_path, capsys):
     one, two = (translated(tmp_path, "multi30k.de-en", system, BETTER) for system in ("ght", "ght-ps"))
-    write(two / "score.json", {**json.loads((two / "score.json").read_text()), "lowercase": True})
-    assert "not scored alike" in refused(capsys, one, two)
+    content = json.loads((two / "score.json").read_text())
+    for changed in ({"lowercase": True}, {"target_lang": "ja"}, {"tokenize": "char"}, {"split_sentences": True}):
+        write(two / "score.json", {**content, **changed})
+        assert "not scored alike" in refused(capsys, one, two)
     three, four = (language_model(tmp_path, system, window=system) for system in ("ght", "ght-ps"))
     assert "other windows: ['ght', 'ght-ps']" in refused(capsys, three, four)
 

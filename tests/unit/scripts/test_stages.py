@@ -13,6 +13,7 @@ from fairseq import tasks
 from fairseq.models import ARCH_MODEL_REGISTRY
 
 from fairseq_ghat.checkpoints.dictionary_task import DictionaryTask
+from fairseq_ghat.data.prepared import Prepared
 from fairseq_ghat.modules.grouped_attention import grouped_attentions, remove_heads
 from fairseq_ghat.profiling.parameters import non_embedding_parameters
 
@@ -148,6 +149,21 @@ def test_prepared_data_and_task_agree_with_the_script():
         recipe = Recipe(SETTINGS, name, "ght")
         assert recipe.kind == CORPORA[name].task and recipe.lowercase == CORPORA[name].lowercase
         assert recipe.languages is None or recipe.languages == CORPORA[name].suffixes
+
+
+def test_summaries_prepared_without_their_sentences_are_refused(tmp_path):
+    """As the first version prepared them."""
+    run = stages.Run(Recipe(SETTINGS, "cnn-dailymail", "ght"), tmp_path, tmp_path)
+    pair, of_set = ("source", "target"), {"subwords": "sentencepiece", "tokenizer": None, "lowercase": False}
+    of_set.update(vocab=9, joined_dictionary=True, sentences={}, sha256={})
+    for end in ("references.jsonl", "target"):
+        references = {split: f"raw/{split}.{end}" for split in ("valid", "test")}
+        Prepared("cnn-dailymail", "summarization", pair, "bin", references=references, **of_set).write(tmp_path)
+        if end == "target":
+            with pytest.raises(BadInput, match="references is raw/test.target, wanted is raw/test.references.jsonl"):
+                run.check_data()
+        else:
+            run.check_data()
 
 
 @pytest.mark.parametrize(
