@@ -69,7 +69,8 @@ def main(argv=None) -> int:
     if not args.reference:
         print(f"{args.out}: {len(translations)} translations")
         return 0
-    return score.main([args.reference, args.out, *(["--lowercase"] if translator.lowercase else [])])
+    language = ["--target-lang", translator.task.cfg.target_lang]
+    return score.main([args.reference, args.out, *language, *(["--lowercase"] if translator.lowercase else [])])
 
 
 def _check_references(args, sentences: int) -> None:
