@@ -189,7 +189,8 @@ def _within_budget(
         gone = remove_within_budget(paths, (1 - stays) * whole)
     except ValueError:
         least = 1 - sum(float(path.savings.max()) for path in paths) / whole
-        raise ValueError(f"--budget {asked}: allowed is {name}={least:.3f} or more, where one unit is left") from None
+        where = "the least time that the table knows of" if name == LATENCY else "where one unit is left"
+        raise ValueError(f"--budget {asked}: allowed is {name}={least:.3f} or more, {where}") from None
     left = 1 - sum(float(path.savings[count]) for path, count in zip(paths, gone)) / whole
     logger.info("vote: %.4f of the %s of the %s stay", left, name, "model" if name == LATENCY else "layers")
     return gone
