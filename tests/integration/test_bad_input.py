@@ -143,11 +143,11 @@ class MakesFolder:
         (lambda d: f"ghat-slim {d}/checkpoint4.pt {d}/no/out.pt", "does not exist"),
         (
             lambda d: f"ghat-average {d}/checkpoint2.pt {d}/checkpoint3.pt --output {d}/out.pt",
-            "voted and unvoted checkpoints, or ones that keep other heads, cannot be averaged",
+            "voted and unvoted checkpoints, or ones that keep other heads or neurons, cannot be averaged",
         ),
         (
             lambda d: f"ghat-average {d}/checkpoint2.pt {d}/slim.pt --output {d}/out.pt",
-            "voted and unvoted checkpoints, or ones that keep other heads, cannot be averaged",
+            "voted and unvoted checkpoints, or ones that keep other heads or neurons, cannot be averaged",
         ),
     ],
 )
