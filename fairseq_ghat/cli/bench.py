@@ -4,6 +4,7 @@ import argparse
 import json
 from argparse import Namespace
 from functools import partial
+from time import process_time
 from typing import Any, Dict, List
 
 import torch
@@ -120,6 +121,13 @@ class _Side:
         except RuntimeError as error:
             raise InputError(f"CHECKPOINT {self.path}: fairseq does not generate with it: {error}") from error
 
+    def seconds(self, batch: Dict[str, Any]) -> float:
+        """Time of one batch; of one thread of a CPU its own time, which other programs do not lengthen."""
+        alone = self.generator.model.device.type == "cpu" and torch.get_num_threads() == 1
+        start = process_time()
+        seconds = self.run([batch], False).seconds
+        return process_time() - start if alone else seconds
+
 
 def _load_sides(args, device: torch.device) -> List[_Side]:
     """The models to compare, on one device and of one language pair."""
@@ -232,8 +240,8 @@ def _write_latency_table(parser: argparse.ArgumentParser, args, device: torch.de
     cuts = {cut: _Side(path, "ours", "", task, copy, args, device) for cut, copy in models.items()}
     batches = _load_batches(args, [whole], device)
     seconds = latency.seconds_of_cuts(
-        {cut: lambda number, side=side: side.run([batches[number]], False).seconds for cut, side in cuts.items()},
-        lambda number: whole.run([batches[number]], False).seconds,
+        {cut: lambda number, side=side: side.seconds(batches[number]) for cut, side in cuts.items()},
+        lambda number: whole.seconds(batches[number]),
         (len(batches), args.repeats, args.warm_up),
         console.progress_line(args.no_progress_bar),
     )
