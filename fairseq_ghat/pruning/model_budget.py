@@ -114,7 +114,7 @@ def choose_within_budget(calibration: Calibration, options: Any) -> Dict[Removab
         gone = [_within_error([rankings[layer] for layer in group], options.max_error) for group in groups]
         gone = [min(count, highest) for count, highest in zip(gone, most)]
     else:
-        savings = _savings(calibration, layers, options)
+        savings = _savings(calibration, options)
         gone = _within_budget(groups, rankings, most, savings, options.budget, importance.errors_per_cost)
     masks: Dict[RemovableUnits, Tensor] = {}
     for group, count in zip(groups, gone):
@@ -156,10 +156,10 @@ def _within_error(rankings: Sequence[Ranking], largest: float) -> int:
     return min(int((ranking.errors <= largest).sum()) for ranking in rankings)
 
 
-def _savings(calibration: Calibration, layers: Sequence[RemovableUnits], options: Any) -> Savings:
-    """What the layers save in the cost of --budget."""
+def _savings(calibration: Calibration, options: Any) -> Savings:
+    """What the layers save in the cost of --budget. The share is of all layers, also where one kind stays as it is."""
     if not over_latency(options):
-        return linear_savings(COSTS[read_budget(options.budget)[0]], layers)
+        return linear_savings(COSTS[read_budget(options.budget)[0]], [*calibration.layers, *calibration.feed_forwards])
     table = table_of_model(options, calibration.model)
     logger.info("vote: the time of %s", table.setting)
     return latency_savings(table, calibration.model)
