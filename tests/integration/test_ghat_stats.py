@@ -19,11 +19,11 @@ def test_voted_and_slim_compute_and_hold_the_same(voted_run, slim_file):
     voted, slim = f"{voted_run[0]}/checkpoint4.pt", str(slim_file[0])
     printed = run(f"ghat-stats {voted_run[0]}/checkpoint1.pt {voted} {slim}")
     rows = cells(printed)
-    assert [row[0] for row in rows.values()] == ["6 x 8", "6 x 2", "6 x 2"]
-    assert rows[voted][4:6] == rows[slim][4:6]  # FLOPs
+    assert [row[:2] for row in rows.values()] == [["6 x 8", "4 x 64"], ["6 x 2", "4 x 64"], ["6 x 2", "4 x 64"]]
+    assert rows[voted][5:7] == rows[slim][5:7]  # FLOPs
     held = re.search(r"parameters without embeddings\s+([\d,]+) -> ([\d,]+)", slim_file[1]).groups()
-    assert (rows[voted][2], rows[slim][2]) == held
-    assert rows[slim][6] == f"{slim_file[0].stat().st_size / 1e6:.1f}"
+    assert (rows[voted][3], rows[slim][3]) == held
+    assert rows[slim][7] == f"{slim_file[0].stat().st_size / 1e6:.1f}"
     figures = json.loads(run(f"ghat-stats {slim} --json"))[slim]
     assert figures["file_bytes"] == slim_file[0].stat().st_size
     assert set(figures["heads"].values()) == {2} and len(figures["heads"]) == 6
@@ -46,7 +46,16 @@ def test_arch_without_a_checkpoint():
     """By hand: 29,961,984 parameters and three embeddings (source, target, output) of 42,672 x 512."""
     printed = run("ghat-stats --arch ghat_transformer --vocab 42672 --keep 2")
     assert cells(printed) == {
-        "ghat_transformer, 2 heads": ["18 x 2", "95,506,176", "29,961,984", "4,718,592", "1,558.4M", "903.0M", ""]
+        "ghat_transformer, 2 heads": [
+            "18 x 2",
+            "12 x 2048",
+            "95,506,176",
+            "29,961,984",
+            "4,718,592",
+            "1,558.4M",
+            "903.0M",
+            "",
+        ]
     }
 
 
