@@ -148,7 +148,8 @@ def test_fairseqs_own_model_takes_what_lost_only_neurons():
     stock = models.build_model(copy.deepcopy(state["args"]), TinyTask())
     assert type(stock) is TransformerModel
     stock.load_state_dict(state["model"], strict=True)
-    torch.testing.assert_close(stock.eval()(**sample)[0], model.eval()(**sample)[0], rtol=1e-5, atol=1e-5)
+    # In training mode, without dropout: the fused kernel of fairseq 0.12.2 fails on padding (fairseq#4858).
+    torch.testing.assert_close(stock.train()(**sample)[0], model.eval()(**sample)[0], rtol=1e-5, atol=1e-5)
     again = as_grouped_checkpoint(state)["args"]
     assert again.encoder_ffn_embed_dim == again.decoder_ffn_embed_dim == 40 and getattr(again, KEPT_NEURONS) is None
 
