@@ -34,11 +34,11 @@ def vote(calibration: Calibration, options: Any, classifiers: Optional[GroupClas
     """
     importance = KEEP_HEADS[way_of_heads(options)](options, classifiers)
     heads, neurons = _choose(calibration, options, importance)
+    for layer, mask in heads.items():
+        layer.check_head_mask(mask, may_be_empty=options.remove_sublayers)
     masks: Dict[RemovableUnits, Tensor] = dict([*heads.items(), *neurons.items()])
     if options.refit != "none":
         refit_projections({layer: mask for layer, mask in masks.items() if not mask.all()}, calibration, options.refit)
-    for layer, mask in heads.items():
-        layer.check_head_mask(mask, may_be_empty=options.remove_sublayers)
 
     kept = Kept({}, {})
     for layer, mask in heads.items():
