@@ -1,7 +1,7 @@
 """Units from which the output of their layer is reconstructed with the least error (He et al. 2017)."""
 
 from functools import partial
-from typing import Callable, Dict, List, Sequence
+from typing import Callable, Dict, Iterator, List, Sequence, Tuple
 
 import torch
 from torch import Tensor
@@ -11,7 +11,7 @@ from fairseq_ghat.core.projection_refit import RIDGE, InputMoments, SingularRefi
 from fairseq_ghat.core.subset_search import best_subset, eliminate
 from fairseq_ghat.modules.removable_units import RemovableUnits
 from fairseq_ghat.modules.unit_slices import per_feature
-from fairseq_ghat.pruning.calibration import Calibration
+from fairseq_ghat.pruning.calibration import Calibration, Layer
 from fairseq_ghat.pruning.importance.base import Importance, Masks, Ranking
 
 # Most neurons of a layer that are eliminated one by one with the refit; the time grows with their third power.
@@ -37,9 +37,7 @@ class Reconstruction(Importance):
         heads = self.budget(calibration).heads
         return {
             layer: best_subset(layer.heads_held, heads, partial(self._cost, layer, moments, calibration.names[layer]))
-            for part in calibration.moments(calibration.layers)
-            for layer, moments in part.items()
-            if self._has_data(moments)
+            for layer, moments in _moments(calibration, calibration.layers)
         }
 
     def scores(self, calibration: Calibration) -> List[Tensor]:
@@ -50,25 +48,18 @@ class Reconstruction(Importance):
 
     def ranks(self, calibration: Calibration, layers: Sequence[RemovableUnits]) -> Dict[RemovableUnits, Ranking]:
         rankings = {}
-        for part in calibration.moments(layers):
-            for layer, moments in part.items():
-                self._has_data(moments)
-                name = calibration.names[layer]
-                if layer.unit_features == 1:
-                    order, errors = self._eliminate_neurons(layer, moments, name)
-                else:
-                    gone, costs = eliminate(layer.units, partial(self._cost, layer, moments, name), down_to=0)
-                    order, errors = torch.tensor(gone), torch.tensor(costs, dtype=torch.float64)
-                errors = errors.cummax(0).values
-                if errors[-1] > 0:  # without any unit
-                    errors = errors / errors[-1]
-                rankings[layer] = Ranking(order.cpu(), errors.cpu())
+        for layer, moments in _moments(calibration, layers):
+            name = calibration.names[layer]
+            if layer.unit_features == 1:
+                order, errors = self._eliminate_neurons(layer, moments, name)
+            else:
+                gone, costs = eliminate(layer.units, partial(self._cost, layer, moments, name), down_to=0)
+                order, errors = torch.tensor(gone), torch.tensor(costs, dtype=torch.float64)
+            errors = errors.cummax(0).values
+            if errors[-1] > 0:  # without any unit
+                errors = errors / errors[-1]
+            rankings[layer] = Ranking(order.cpu(), errors.cpu())
         return rankings
-
-    def _has_data(self, moments: InputMoments) -> bool:
-        if not moments.count:
-            raise ValueError("cannot choose by reconstruction: the pass saw no data")
-        return True
 
     def _cost(self, layer: RemovableUnits, moments: InputMoments, name: str, kept: Tensor) -> float:
         weight = layer.projection.weight.detach()
@@ -95,3 +86,12 @@ class Reconstruction(Importance):
 
     def _refused(self, name: str, error: SingularRefit) -> ValueError:
         return ValueError(f"--refit {self.options.refit}: {name}: {error}; use --refit none")
+
+
+def _moments(calibration: Calibration, layers: Sequence[Layer]) -> Iterator[Tuple[Layer, InputMoments]]:
+    """Each layer with its moments. Raises ValueError if the data are none."""
+    for part in calibration.moments(layers):
+        for layer, moments in part.items():
+            if not moments.count:
+                raise ValueError("cannot choose by reconstruction: the pass saw no data")
+            yield layer, moments
