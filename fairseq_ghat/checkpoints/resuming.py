@@ -71,6 +71,7 @@ class CheckpointedModel:
             restored = state_to_restore(args)
             trained = flat_options(restored) if restored else Namespace()
             vars(args).update({name: getattr(trained, name, None) for name in RECORD})
+            _take_narrower_layers(args, trained)
         model = super().build_model(args, task)
         model.grouping = Grouping.from_options(args)
         name_dropouts_as_fairseq(model)
@@ -110,6 +111,15 @@ class CheckpointedModel:
         for name, kept in record.items():  # fairseq has taken the layers to keep out of the options
             setattr(model_cfg, name, kept)
         return result
+
+
+def _take_narrower_layers(args: Namespace, trained: Namespace) -> None:
+    """Gives feed-forward layers the width in the checkpoint where it is less: that of a vote leaves no other record."""
+    for name in ("encoder_ffn_embed_dim", "decoder_ffn_embed_dim"):
+        there, here = getattr(trained, name, None), getattr(args, name, None)
+        if there and here and there < here:
+            logger.info(f"--{name.replace('_', '-')}: {there} as in the checkpoint to go on from, not {here}")
+            setattr(args, name, there)
 
 
 def _check_noise_blocks(model: nn.Module, block_size: int) -> None:

@@ -80,8 +80,11 @@ def test_it_trains_on_as_fairseqs_and_as_ours(corpus, neurons_only, tmp_path):
     command = f"fairseq-train {corpus} --max-epoch 1 --no-epoch-checkpoints {TRAIN} --finetune-from-model {path}"
     small = MODEL.replace("embed-dim 64", "embed-dim 24")
     run(f"{command} --save-dir {tmp_path}/theirs --task translation --arch transformer {small}", **UNSAFE)
-    log = train(corpus, tmp_path / "ours", f"--max-epoch 2 --vote-epoch 2 --finetune-from-model {path}", small)
-    assert "keeps heads" in log
+    # Ours takes the width from the checkpoint, at a restart too.
+    for epoch in (2, 3):
+        log = train(corpus, tmp_path / "ours", f"--max-epoch {epoch} --vote-epoch 2 --finetune-from-model {path}")
+        assert "--encoder-ffn-embed-dim: 24 as in the checkpoint to go on from, not 64" in log
+        assert ("keeps heads" in log) == (epoch == 2) and ("training epoch 2" in log) == (epoch == 2)
     assert widths(tmp_path / "theirs" / "checkpoint_last.pt") == widths(tmp_path / "ours" / "checkpoint_last.pt")
 
 

@@ -19,6 +19,7 @@ class RandomUnits(Importance):
     paper = "Ni et al. 2023, Table 3"
     summary = "chance"
     ranks_units = True
+    errors_per_cost = True
 
     def scores(self, calibration: Calibration) -> List[Tensor]:
         generator = torch.Generator().manual_seed(self.options.seed)
@@ -30,13 +31,11 @@ class RandomUnits(Importance):
 
     def ranks(self, calibration: Calibration, layers: Sequence[RemovableUnits]) -> Dict[RemovableUnits, Ranking]:
         generator = torch.Generator().manual_seed(self.options.seed)
-        return {
-            layer: Ranking(
-                torch.randperm(layer.units, generator=generator),
-                torch.arange(1, layer.units + 1, dtype=torch.float64) / layer.units,
-            )
-            for layer in layers
-        }
+        rankings = {}
+        for layer in layers:
+            draws, order = torch.rand(layer.units, generator=generator, dtype=torch.float64).sort(stable=True)
+            rankings[layer] = Ranking(order, draws.cumsum(0))
+        return rankings
 
 
 class ProjectionNorm(Importance):
@@ -45,6 +44,7 @@ class ProjectionNorm(Importance):
     paper = "Li et al. 2017, section 3.1"
     summary = "L1 norm of the weights"
     ranks_units = True
+    errors_per_cost = True
 
     def scores(self, calibration: Calibration) -> List[Tensor]:
         return [_l1_norms(layer) for layer in calibration.layers]

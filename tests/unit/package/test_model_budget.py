@@ -68,6 +68,13 @@ def test_budget_is_met_and_not_by_more_than_the_last_unit(way, cost, share):
     assert min(heads_per_layer(model).values()) >= 1 and min(neurons_per_layer(model).values()) >= 1
 
 
+def test_chance_takes_the_same_share_of_every_layer():
+    model = build_grouped()
+    cut(model, budget="parameters=0.5", keep_heads="random", keep_neurons="random", ffn_per_layer=True)
+    assert all(128 * 0.35 < neurons < 128 * 0.65 for neurons in neurons_per_layer(model).values())
+    assert 6 * 8 * 0.3 < sum(heads_per_layer(model).values()) < 6 * 8 * 0.7
+
+
 @pytest.mark.parametrize("per_layer", [False, True])
 def test_sides_have_one_width_unless_layers_may_differ(per_layer):
     model = build_grouped()
