@@ -21,6 +21,8 @@ from torch import Tensor
 RIDGE = 1e-3
 # Features up to which products of a batch are taken in float64. A wide layer would spend most of the pass on them.
 EXACT_FEATURES = 1024
+# Rows of a matrix of moments that are added at a time, from the diagonal on: below it are the same numbers.
+_ROWS = 256
 
 
 class SingularRefit(ValueError):
@@ -39,7 +41,8 @@ class InputMoments:
     def __init__(self, features: int, device: Optional[torch.device] = None):
         self.count = torch.zeros((), dtype=torch.float64, device=device)
         self.total = torch.zeros(features, dtype=torch.float64, device=device)
-        self.second = torch.zeros(features, features, dtype=torch.float64, device=device)
+        self._second = torch.zeros(features, features, dtype=torch.float64, device=device)
+        self._half = False  # whether numbers far below the diagonal are out of date
 
     def add(self, inputs: Tensor) -> None:
         """Adds N positions, without padding, (N, F)."""
@@ -49,7 +52,19 @@ class InputMoments:
             inputs = inputs.float()
         self.count += inputs.size(0)
         self.total += inputs.sum(0, dtype=torch.float64)
-        self.second += inputs.transpose(0, 1) @ inputs
+        for first in range(0, inputs.size(1), _ROWS):
+            self._second[first : first + _ROWS, first:] += inputs[:, first : first + _ROWS].T @ inputs[:, first:]
+        self._half = True
+
+    @property
+    def second(self) -> Tensor:
+        """As the attribute."""
+        if self._half:
+            for first in range(_ROWS, self._second.size(0), _ROWS):
+                rows = slice(first, first + _ROWS)
+                self._second[rows, :first] = self._second[:first, rows].T
+            self._half = False
+        return self._second
 
     def sums(self) -> List[Tensor]:
         """The tensors that add up over workers, to be reduced in place."""

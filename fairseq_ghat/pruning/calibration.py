@@ -91,7 +91,7 @@ class Calibration:
         moments = _empty_moments(parts[0]) if len(parts) == 1 else {}
         for sample, padding in self._pass(moments):
             with RecordedFeatures(self._attentions, self.grouping, padding, grams, pooled) as features:
-                self.model(**sample["net_input"])
+                self.model(**sample["net_input"], features_only=True)
             yield features
         self._moments.update(moments)
 
@@ -110,7 +110,7 @@ class Calibration:
             missing = _empty_moments([layer for layer in part if layer not in self._moments])
             if missing:
                 for sample, _ in self._pass(missing):
-                    self.model(**sample["net_input"])
+                    self.model(**sample["net_input"], features_only=True)
             held = {layer: (missing if layer in missing else self._moments)[layer] for layer in part}
             if len(parts) == 1:
                 self._moments.update(held)

@@ -156,3 +156,13 @@ def test_sums_of_a_wide_projection_are_float64_though_a_batch_is_multiplied_in_f
     assert moments.second.dtype == torch.float64
     assert 0 < (moments.second - exact).abs().max() < 1e-5 * exact.diagonal().max()
     torch.testing.assert_close(moments.total, inputs.double().sum(0), rtol=1e-14, atol=1e-12)
+
+
+def test_second_moments_are_symmetric_and_whole_whenever_they_are_read():
+    """Only the upper half is added up; 600 features take several blocks."""
+    torch.manual_seed(0)
+    moments, inputs = InputMoments(600), torch.randn(3, 50, 600, dtype=torch.float64)
+    for count, batch in enumerate(inputs, start=1):
+        moments.add(batch)
+        seen = inputs[:count].flatten(0, 1)
+        torch.testing.assert_close(moments.second, seen.T @ seen, rtol=1e-12, atol=1e-12)
