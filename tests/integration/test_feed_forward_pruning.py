@@ -1,8 +1,10 @@
 """Neurons removed through the commands: alone, which leaves fairseq's own model, and together with heads."""
 
+import os
 import re
 import shutil
 
+import prepare_data
 import pytest
 import torch
 from commands import (
@@ -20,6 +22,8 @@ from commands import (
 
 from fairseq_ghat.checkpoints.files import read_checkpoint
 
+# The program of a module in a process in which nothing can import this package.
+WITHOUT_US = "import sys; sys.modules['fairseq_ghat'] = None; from {} import {}; sys.exit({}())"
 # torch from 2.6 on refuses the options in fairseq's own checkpoints unless told otherwise.
 UNSAFE = {"TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": "1"}
 VOTE = "--max-epoch 4 --vote-epoch 3 --ffn-neurons 0.5"
@@ -44,10 +48,35 @@ def neurons_only(corpus, stock_checkpoint, tmp_path_factory):
     return out, run(f"ghat-vote {stock_checkpoint} {corpus} {out} --keep-heads all --ffn-neurons 24 --cpu")
 
 
-def stock_translations(corpus, path):
-    """Hypotheses of fairseq-generate that knows nothing of this package."""
-    command = f"fairseq-generate {corpus} --path {path} --beam 1 --max-len-b 30 --batch-size 8 --cpu"
-    return hypotheses(run(f"{command} --required-batch-size-multiple 1", **UNSAFE))
+def run_without_us(module, function, options):
+    """Runs a program of fairseq or CTranslate2 in a fresh process without this package; returns what it printed."""
+    return run(["python", "-c", WITHOUT_US.format(module, function, function), *options.split()], **UNSAFE)
+
+
+def stock_translations(corpus, path, options="--beam 1 --max-len-b 30 --batch-size 8"):
+    """Hypotheses of fairseq-generate without this package."""
+    options = f"{corpus} --path {path} {options} --required-batch-size-multiple 1 --cpu"
+    return hypotheses(run_without_us("fairseq_cli.generate", "cli_main", options))
+
+
+def convert(corpus, path, folder):
+    """CTranslate2's model of a checkpoint by its own converter, without this package."""
+    options = f"--model_path {path} --data_dir {corpus} --output_dir {folder} --unsafe_deserialization"
+    run_without_us("ctranslate2.converters.fairseq", "main", options)
+
+
+def greedy(folder, log, length):
+    """Greedy translations of an exported model of the sources in a log of fairseq-generate, by sentence number."""
+    ctranslate2 = pytest.importorskip("ctranslate2", reason="ctranslate2 is not installed: pip install ctranslate2")
+    sources = {int(number): text.split() for number, text in re.findall(r"^S-(\d+)\t(.*)$", log, re.MULTILINE)}
+    translator = ctranslate2.Translator(f"{folder}", device="cpu")
+    results = translator.translate_batch(list(sources.values()), beam_size=1, max_decoding_length=length)
+    return {number: " ".join(result.hypotheses[0]) for number, result in zip(sources, results)}
+
+
+def texts(log):
+    """Translations in a log of fairseq-generate, by sentence number."""
+    return {number: text for number, (_, text) in hypotheses(log).items()}
 
 
 def test_a_model_that_lost_only_neurons_is_fairseqs_own(corpus, neurons_only):
@@ -59,18 +88,38 @@ def test_a_model_that_lost_only_neurons_is_fairseqs_own(corpus, neurons_only):
 
 
 def test_ctranslate2s_own_converter_takes_it(corpus, neurons_only, tmp_path):
-    ctranslate2 = pytest.importorskip("ctranslate2", reason="ctranslate2 is not installed: pip install ctranslate2")
+    pytest.importorskip("ctranslate2", reason="ctranslate2 is not installed: pip install ctranslate2")
     path, _ = neurons_only
-    options = f"--model_path {path} --data_dir {corpus} --output_dir {tmp_path}/model"
-    run(f"ct2-fairseq-converter {options} --unsafe_deserialization")
+    convert(corpus, path, tmp_path / "model")
     run(f"ghat-export ctranslate2 {path} {corpus} {tmp_path}/ours")
     log = generated(corpus, path, "--beam 1 --max-len-b 30")
-    sources = {int(number): text.split() for number, text in re.findall(r"^S-(\d+)\t(.*)$", log, re.MULTILINE)}
-    expected = {number: text for number, (_, text) in hypotheses(log).items()}
     for folder in ("model", "ours"):
-        translator = ctranslate2.Translator(f"{tmp_path}/{folder}", device="cpu")
-        results = translator.translate_batch(list(sources.values()), beam_size=1, max_decoding_length=30)
-        assert {n: " ".join(result.hypotheses[0]) for n, result in zip(sources, results)} == expected
+        assert greedy(tmp_path / folder, log, 30) == texts(log)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif("DATA_DIR" not in os.environ, reason="needs DATA_DIR with the files of Multi30k")
+def test_real_sentences_are_translated_alike_by_all_three(tmp_path):
+    """The 1,000 of Multi30k's test set, by a model of a few minutes of training that lost half its neurons."""
+    pytest.importorskip("ctranslate2", reason="ctranslate2 is not installed: pip install ctranslate2")
+    data, path = tmp_path / "data/bin", tmp_path / "cut.pt"
+    assert prepare_data.main(["multi30k.de-en", str(data.parent), "--source", os.environ["DATA_DIR"]]) == 0
+    shape = MODEL.replace("embed-dim 32", "embed-dim 128").replace("embed-dim 64", "embed-dim 256")
+    run(
+        f"fairseq-train {data} --save-dir {tmp_path} --task translation --arch transformer {shape} --max-epoch 3 "
+        f"--criterion label_smoothed_cross_entropy --label-smoothing 0.1 --no-epoch-checkpoints {TRAIN} "
+        "--max-tokens 4096 --lr 0.002 --warmup-updates 200"
+    )
+    run(f"ghat-vote {tmp_path}/checkpoint_last.pt {data} {path} --keep-heads all --ffn-neurons 0.5 --cpu")
+    assert widths(path) == [128] * 4
+    logs = {}
+    for beam in (1, 5):
+        options = f"--max-len-b 60 --batch-size 64 --beam {beam}"
+        logs[beam] = generated(data, path, options)
+        assert stock_translations(data, path, options) == hypotheses(logs[beam])
+    convert(data, path, tmp_path / "model")
+    assert greedy(tmp_path / "model", logs[1], 60) == texts(logs[1])
+    assert len(texts(logs[1])) == 1000 and len(set(texts(logs[1]).values())) > 800
 
 
 def test_it_trains_on_as_fairseqs_and_as_ours(corpus, neurons_only, tmp_path):
