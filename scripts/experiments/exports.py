@@ -14,13 +14,14 @@ from fairseq.dataclass.configs import GenerationConfig
 from fairseq.tasks.translation import TranslationTask
 from sacrebleu.metrics import BLEU
 
-from fairseq_ghat.cli.console import describe_machine, markdown_table, progress_line
+from fairseq_ghat.cli.console import describe_machine, progress_line, table_of_records
 from fairseq_ghat.cli.loading import load_checkpoint, load_task_and_grouped_model
 from fairseq_ghat.data.prepared import Prepared
 from fairseq_ghat.export.ctranslate2_model import first_pairs, write_model
-from fairseq_ghat.modules.grouped_attention import grouped_attentions
+from fairseq_ghat.modules.feed_forward import neurons_per_layer
+from fairseq_ghat.modules.grouped_attention import heads_per_layer
 from fairseq_ghat.profiling.interleaved_runs import describe_interval, ratios, run_by_turns, spread
-from fairseq_ghat.profiling.parameters import describe_counts
+from fairseq_ghat.profiling.parameters import describe_counts, non_embedding_parameters
 
 
 class FairseqSide:
@@ -30,9 +31,13 @@ class FairseqSide:
 
     def __init__(self, name: str, path: str, args: Namespace):
         state = load_checkpoint(path, TranslationTask, "translation(_v2s)")
-        self.name, self.size = name, Path(path).stat().st_size
+        self.name, self.bytes = name, Path(path).stat().st_size
         self.task, self.model = load_task_and_grouped_model(path, state, str(args.data / "bin"), {})
-        self.heads = describe_counts(layer.heads_computed for layer in grouped_attentions(self.model).values())
+        self.sizes = {
+            "heads": describe_counts(heads_per_layer(self.model).values()),
+            "neurons": describe_counts(neurons_per_layer(self.model).values()),
+            "parameters": non_embedding_parameters(self.model.state_dict()),
+        }
         self.max_len = args.max_len
         self.model.prepare_for_inference_(Namespace(generation=GenerationConfig()))
 
@@ -53,12 +58,12 @@ class CTranslate2Side:
     """The same model, exported."""
 
     def __init__(self, fairseq: FairseqSide, quantization: str, folder: Path):
-        self.engine, self.name, self.heads = f"CTranslate2, {quantization}", fairseq.name, fairseq.heads
+        self.engine, self.name, self.sizes = f"CTranslate2, {quantization}", fairseq.name, fairseq.sizes
         self.task, self.max_len = fairseq.task, fairseq.max_len
         self.task.load_dataset("valid")
         out = folder / f"{fairseq.name}-{quantization}"
         write_model(fairseq.model, self.task, first_pairs(self.task.dataset("valid"), 16), out, quantization)
-        self.size = (out / "model.bin").stat().st_size
+        self.bytes = (out / "model.bin").stat().st_size
         # int8 weights are computed with as int8 where the processor can.
         self.translator = ctranslate2.Translator(
             str(out), device="cpu", inter_threads=1, intra_threads=torch.get_num_threads(), compute_type="default"
@@ -94,7 +99,8 @@ def measure(sides: Sequence[Any], args: Namespace, references: Sequence[str], pr
         bleu: the metric.
 
     Returns:
-        Plain data, but for the spreads: setting, machine, signature and rows, a row for each side.
+        Plain data, but for the spreads: setting, interval of the spreads, machine, signature and rows, a row for each
+        side.
     """
     batches = _batches(sides, args)
     numbers = sorted(number for batch in batches for number in batch["id"].tolist())
@@ -113,18 +119,20 @@ def measure(sides: Sequence[Any], args: Namespace, references: Sequence[str], pr
         greedy = side.translate(batches, 1)
         if side.engine == "fairseq":
             expected = greedy
-        row = {"model": side.name, "engine": side.engine, "heads": side.heads, "bytes": side.size}
+        row = {"model": side.name, "engine": side.engine, **side.sizes, "bytes": side.bytes}
         row["sentences_per_second"] = spread([len(numbers) / taken for taken in seconds[index]])
         row["ratio"] = ratios(seconds[0], seconds[index])
         row["bleu"] = bleu.corpus_score(texts, [[references[number] for number in numbers]]).score
         row["greedy_as_fairseq"] = sum(greedy[number] == expected[number] for number in numbers)
         rows.append(row)
+    interval = describe_interval(args.repeats)
     setting = (
         f"{len(numbers)} sentences of test, beam {args.beam}, batches of {args.batch_size}, at most {args.max_len} "
-        f"tokens; median of {args.repeats} alternating passes, in brackets {describe_interval(args.repeats)}"
+        f"tokens; median of {args.repeats} alternating passes, in brackets {interval}"
     )
     machine = f"{describe_machine(torch.device('cpu'))}, CTranslate2 {ctranslate2.__version__}"
-    return {"setting": setting, "machine": machine, "signature": str(bleu.get_signature()), "rows": rows}
+    signature = str(bleu.get_signature())
+    return {"setting": setting, "interval": interval, "machine": machine, "signature": signature, "rows": rows}
 
 
 def text_of(pieces: Sequence[str], prepared: Prepared) -> str:
@@ -139,15 +147,24 @@ def text_of(pieces: Sequence[str], prepared: Prepared) -> str:
 
 def described(measured: Dict[str, Any]) -> str:
     """The table of what measure returned, and what it holds for."""
-    titles = ["model", "engine", "attentions x heads", "file, MB", "sentences/s", "ratio to the first", "BLEU"]
-    titles.append("greedy translations as fairseq's")
-    rows = []
-    for row in measured["rows"]:
-        speed = [f"{row['sentences_per_second'].median:.1f}", row["ratio"].describe(2)]
-        size, quality = f"{row['bytes'] / 1e6:.1f}", [f"{row['bleu']:.1f}", str(row["greedy_as_fairseq"])]
-        rows.append([row["model"], row["engine"], row["heads"], size, *speed, *quality])
-    table = markdown_table(titles, rows)
-    return "\n".join([measured["setting"], measured["machine"], table, f"BLEU {measured['signature']}"])
+    records = [
+        {
+            "model": row["model"],
+            "engine": row["engine"],
+            "attentions x heads": row["heads"],
+            "feed-forwards x neurons": row["neurons"],
+            "parameters without embeddings": f"{row['parameters']:,}",
+            "file, MB": f"{row['bytes'] / 1e6:.1f}",
+            "sentences/s": f"{row['sentences_per_second'].median:.1f}",
+            "ratio to the first": row["ratio"].describe(2),
+            "BLEU": f"{row['bleu']:.1f}",
+            "greedy translations as fairseq's": str(row["greedy_as_fairseq"]),
+        }
+        for row in measured["rows"]
+    ]
+    return "\n".join(
+        [measured["setting"], measured["machine"], table_of_records(records), f"BLEU {measured['signature']}"]
+    )
 
 
 def _batches(sides: Sequence[Any], args: Namespace) -> List[Dict[str, Any]]:

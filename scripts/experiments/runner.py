@@ -184,6 +184,11 @@ def check_tools(packages: Dict[str, str]) -> None:
     """
     if not Path("scripts/prepare_data.py").is_file() or not Path("fairseq_ghat").is_dir():
         raise BadInput(f"{Path.cwd()}: is not the root of the repository; start it there")
+    check_packages(packages)
+
+
+def check_packages(packages: Dict[str, str]) -> None:
+    """Raises BadInput if a package is not installed. packages: module -> name of the package that has it."""
     missing = [package for module, package in packages.items() if importlib.util.find_spec(module) is None]
     if missing:
         raise BadInput(f"{', '.join(missing)}: not installed; pip install {' '.join(missing)}")

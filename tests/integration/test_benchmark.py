@@ -13,8 +13,9 @@ from sacrebleu.metrics import BLEU
 
 from fairseq_ghat import load
 from fairseq_ghat.checkpoints.files import read_checkpoint
+from fairseq_ghat.cli import vote
 from fairseq_ghat.evaluation.generation_log import read_generation_log, read_lines
-from fairseq_ghat.profiling.parameters import heads_in_checkpoint
+from fairseq_ghat.profiling.parameters import heads_in_checkpoint, non_embedding_parameters
 
 SMALL = (
     "--encoder-layers 1 --decoder-layers 1 --encoder-embed-dim 32 --decoder-embed-dim 32 --encoder-ffn-embed-dim 64 "
@@ -90,25 +91,35 @@ def test_python_translates_the_raw_text_as_the_log_did(finished):
         assert translator.translate(sentences[0]) == translator.translate(sentences[:1])[0]
 
 
-def test_exports_are_measured_beside_fairseq_and_translate_alike(finished, capsys):
+def test_exports_are_measured_beside_fairseq_and_translate_alike(finished, tmp_path, capsys):
+    """Also a model that lost only neurons, which is fairseq's own, and one of a budget over heads and neurons."""
     pytest.importorskip("ctranslate2", reason="ctranslate2 is not installed: pip install ctranslate2")
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed: pip install matplotlib")
     import benchmark_export
 
     name, folder = finished
-    plain, pruned = runs(name, folder)
-    models = [f"full={plain / 'average.pt'}", f"slim={pruned / 'slim.pt'}"]
-    data = folder / "data" / name
-    arguments = [str(data), *models, "--repeats", "2", "--max-len", "20", "--beam", "2", "--json"]
-    assert benchmark_export.main(arguments) == 0
+    data, (plain, pruned) = folder / "data" / name, runs(name, folder)
+    models = {"full": plain / "average.pt", "slim": pruned / "slim.pt"}
+    for cut, options in (("neurons", "--keep-heads all --ffn-neurons 0.5"), ("both", "--budget parameters=0.5")):
+        models[cut] = tmp_path / f"{cut}.pt"
+        vote.main(f"{models['full']} {data / 'bin'} {models[cut]} {options} --cpu".split())
+    capsys.readouterr()
+    named, picture = [f"{model}={path}" for model, path in models.items()], tmp_path / "speed.svg"
+    arguments = [str(data), *named, "--repeats", "2", "--max-len", "20", "--beam", "2", "--json"]
+    assert benchmark_export.main([*arguments, "--picture", str(picture)]) == 0
     rows = json.loads(capsys.readouterr().out)["rows"]
     engines = ["fairseq", "CTranslate2, float32", "CTranslate2, int8"]
-    assert [(row["model"], row["engine"]) for row in rows] == [(m, e) for m in ("full", "slim") for e in engines]
+    assert [(row["model"], row["engine"]) for row in rows] == [(m, e) for m in models for e in engines]
     sentences = len(read_lines(data / "raw" / "test.en"))
-    for row in rows[0:2] + rows[3:5]:
-        assert row["greedy_as_fairseq"] == sentences
-    assert rows[1]["bleu"] == pytest.approx(rows[0]["bleu"]) and rows[4]["bleu"] == pytest.approx(rows[3]["bleu"])
-    assert [row["heads"] for row in rows[::3]] == ["3 x 8", "3 x 2"]
-    assert rows[2]["bytes"] < rows[1]["bytes"] and rows[4]["bytes"] < rows[1]["bytes"]
+    for model, (fairseq, float32, int8) in zip(models, zip(*[iter(rows)] * 3)):
+        assert fairseq["greedy_as_fairseq"] == float32["greedy_as_fairseq"] == sentences
+        assert float32["bleu"] == pytest.approx(fairseq["bleu"]) and int8["bytes"] < float32["bytes"]
+        weights = read_checkpoint(models[model])["model"]
+        assert fairseq["parameters"] == int8["parameters"] == non_embedding_parameters(weights)
+    assert [row["heads"] for row in rows[:9:3]] == ["3 x 8", "3 x 2", "3 x 8"]
+    assert [row["neurons"] for row in rows[:9:3]] == ["2 x 64", "2 x 64", "2 x 32"]
+    assert rows[9]["parameters"] < rows[6]["parameters"] < rows[0]["parameters"]
+    assert "<svg" in picture.read_text()
 
 
 def test_the_table_has_both_systems_and_their_speed(finished, capfd, monkeypatch):
