@@ -1,15 +1,16 @@
-"""Ways of choosing heads compared through fairseq's and our own commands, on the toy corpus and the toy text."""
+"""Ways of choosing heads and neurons compared through the commands, on the toy corpus and the toy text."""
 
 import json
 import re
 
-import compare_heads
+import compare_pruning
 import pytest
 from commands import MODEL, REPOSITORY, TRAIN, train, train_language_model
 from experiments.runner import Command
 
 from fairseq_ghat.checkpoints.files import read_checkpoint
 from fairseq_ghat.cli import perplexity, score
+from fairseq_ghat.profiling.parameters import describe_counts, heads_in_checkpoint, non_embedding_parameters
 from fairseq_ghat.pruning.importance.registry import IMPORTANCES
 from fairseq_ghat.pruning.slimming import kept_heads_in_checkpoint
 
@@ -33,7 +34,7 @@ ROWS = {
 
 
 def compare(*words, options):
-    return compare_heads.main([*map(str, words), "--cpu", "--", *options.split()])
+    return compare_pruning.main([*map(str, words), "--cpu", "--", *options.split()])
 
 
 @pytest.fixture(scope="module")
@@ -115,12 +116,37 @@ def test_other_training_options_are_refused(translated, monkeypatch, capsys):
     assert "options of fairseq-train: " in capsys.readouterr().err
 
 
-def test_a_language_model_is_fine_tuned_and_has_the_perplexities_of_ghat_perplexity(text, tmp_path, monkeypatch, capfd):
-    train_language_model(text, tmp_path / "run", "--max-epoch 1 --no-epoch-checkpoints --disable-validation")
+@pytest.fixture(scope="module")
+def language_model(text, tmp_path_factory):
+    """A trained checkpoint."""
+    folder = tmp_path_factory.mktemp("model")
+    train_language_model(text, folder, "--max-epoch 1 --no-epoch-checkpoints --disable-validation")
+    return folder / "checkpoint_last.pt"
+
+
+def test_a_budget_takes_heads_neurons_or_both_and_all_train_on(text, language_model, tmp_path, monkeypatch):
     monkeypatch.chdir(REPOSITORY)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     out, window = tmp_path / "out", "--gen-subset valid --context-window 8"
-    words = [text, tmp_path / "run/checkpoint_last.pt", out, "--methods", "random", "--keep", 1, "--refit", "none"]
+    words = [text, language_model, out, "--budget", "parameters=0.8", "--methods", "both", "heads", "neurons"]
+    assert compare(*words, "--generate-args", window, options=LANGUAGE_MODEL) == 0
+    rows = {row["method"]: row for row in results(out)["rows"]}
+    full = non_embedding_parameters(read_checkpoint(language_model)["model"])
+    layers = describe_counts(heads_in_checkpoint(read_checkpoint(language_model)).values())
+    assert layers == rows["neurons"]["attentions_x_heads"] != rows["heads"]["attentions_x_heads"]
+    for method, row in rows.items():
+        tuned = read_checkpoint(out / f"keep-parameters=0.8/refit-output/{method}/seed-1/tuned/checkpoint_last.pt")
+        assert non_embedding_parameters(tuned["model"]) == row["parameters"] < 0.9 * full
+        assert row["after_fine_tuning"]["mean"] < row["after_the_vote"]["mean"]
+
+
+def test_a_language_model_is_fine_tuned_and_has_the_perplexities_of_ghat_perplexity(
+    text, language_model, tmp_path, monkeypatch, capfd
+):
+    monkeypatch.chdir(REPOSITORY)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    out, window = tmp_path / "out", "--gen-subset valid --context-window 8"
+    words = [text, language_model, out, "--methods", "random", "--keep", 1, "--refit", "none"]
     assert compare(*words, "--generate-args", window, options=LANGUAGE_MODEL) == 0
     folder = out / "keep-1/refit-none/random/seed-1"
     models = [words[1], folder / "voted.pt", folder / "tuned/checkpoint_last.pt"]
@@ -137,4 +163,4 @@ def test_a_language_model_is_fine_tuned_and_has_the_perplexities_of_ghat_perplex
     assert row["after_fine_tuning"]["scores"] == [pytest.approx(tuned)]
     assert full != voted > tuned
     assert (saved["metric"], saved["subset"], row["p_value"]) == ("perplexity", "valid", None)
-    assert "context window 8" in (out / "table.md").read_text() and (out / "heads.svg").is_file()
+    assert "context window 8" in (out / "table.md").read_text() and (out / "pruning.svg").is_file()

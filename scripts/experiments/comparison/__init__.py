@@ -1,1 +1,1 @@
-"""Ways of choosing heads, compared: the parts of scripts/compare_heads.py."""
+"""Ways of choosing heads and neurons, compared: the parts of scripts/compare_pruning.py."""

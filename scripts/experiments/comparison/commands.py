@@ -4,7 +4,19 @@ from functools import partial
 from pathlib import Path
 from typing import List
 
-from experiments.comparison.plan import DIVERSITY, GCT, PLAIN, Comparison, ScoredModel, Start, Vote, starts, votes
+from experiments.comparison.plan import (
+    DIVERSITY,
+    GCT,
+    PLAIN,
+    UNDER_BUDGET,
+    Comparison,
+    ScoredModel,
+    Size,
+    Start,
+    Vote,
+    starts,
+    votes,
+)
 from experiments.comparison.results import write_score
 from experiments.runner import WITH_LOG, Command
 from fairseq_ghat.checkpoints.files import read_checkpoint
@@ -38,7 +50,10 @@ def continue_training(comparison: Comparison, start: Start) -> Command:
 
 def take_vote(comparison: Comparison, vote: Vote) -> Command:
     out = vote.voted.checkpoint
-    choice = ["--keep-heads", vote.method, "--vote-heads", str(vote.keep), "--vote-budget", comparison.budget]
+    if isinstance(vote.size, str):
+        choice = ["--budget", vote.size, *UNDER_BUDGET[vote.method]]
+    else:
+        choice = ["--keep-heads", vote.method, "--vote-heads", str(vote.size), "--vote-budget", comparison.vote_budget]
     choice += ["--refit", vote.refit, "--seed", str(vote.seed), *_machine(comparison)]
     return Command(
         f"{vote.described}: vote",
@@ -46,7 +61,7 @@ def take_vote(comparison: Comparison, vote: Vote) -> Command:
         {"given": comparison.vote_args, "": choice},  # ours come last, so that they hold
         log=out.with_name("vote.log"),
         results=[out],
-        finish=partial(_check_budget, out, vote.keep),
+        finish=partial(_check_heads, out, vote.size),
     )
 
 
@@ -93,8 +108,10 @@ def _machine(comparison: Comparison) -> List[str]:
     return ["--cpu"] if comparison.cpu else []
 
 
-def _check_budget(voted: Path, keep: int) -> None:
-    """Rows of one budget are compared with each other: each must have kept to it. Raises ValueError."""
+def _check_heads(voted: Path, keep: Size) -> None:
+    """Rows of one size are compared with each other: each must have kept to it. Raises ValueError."""
+    if isinstance(keep, str):
+        return  # a share is met by ghat-vote as closely as whole units allow
     kept = heads_in_checkpoint(read_checkpoint(voted))
     if sum(kept.values()) != keep * len(kept):
         raise ValueError(f"{voted}: keeps {sum(kept.values())} heads, not {keep} for each of {len(kept)} attentions")

@@ -2,7 +2,7 @@
 
 import argparse
 from pathlib import Path
-from typing import Any, Dict, Sequence
+from typing import Any, Dict, List, Sequence
 
 import torch
 from fairseq import utils
@@ -13,7 +13,7 @@ from fairseq.tasks import TASK_REGISTRY
 from fairseq.tasks.language_modeling import LanguageModelingTask
 from fairseq.tasks.translation import TranslationTask
 
-from experiments.comparison.plan import BASELINE, DISAGREEMENT, METHODS, Comparison, selectable
+from experiments.comparison.plan import BASELINE, DISAGREEMENT, METHODS, UNDER_BUDGET, Comparison, selectable
 from experiments.corpora.folders import sha256_of
 from experiments.runner import DONE, BadInput, check_least, claim, parsed
 from fairseq_ghat.checkpoints.model_options import model_options
@@ -24,13 +24,15 @@ from fairseq_ghat.criterions.group_constrained import GroupConstraintMixin
 from fairseq_ghat.evaluation.bleu import bleu_metric
 from fairseq_ghat.evaluation.scoring import read_references
 from fairseq_ghat.profiling.parameters import heads_in_checkpoint
+from fairseq_ghat.pruning.model_budget import read_budget
 
 _TASKS = {"translation": TranslationTask, "language_modeling": LanguageModelingTask}
 # Options that the comparison sets itself, by what further ones are given with.
 _OURS = {
     "train": "--user-dir --save-dir --finetune-from-model --restore-file --max-epoch --seed --vote-epoch "
     "--vote-tolerance --no-save --no-last-checkpoints",
-    "vote_args": "--select --keep-heads --vote-heads --head-groups --vote-budget --refit --seed",
+    "vote_args": "--select --keep-heads --vote-heads --head-groups --vote-budget --refit --seed --keep-neurons "
+    "--ffn-neurons --budget --max-error",
     "generate_args": "--path --user-dir --results-path --quiet --required-batch-size-multiple --json",
 }
 
@@ -39,20 +41,20 @@ def read_comparison(args: argparse.Namespace) -> Comparison:
     """What the command line asks for, where it fits the checkpoint and the data.
 
     Args:
-        args: of compare_heads.py; train has the options of fairseq-train.
+        args: of compare_pruning.py; train has the options of fairseq-train.
 
     Raises:
         BadInput: names flag, value and what is allowed.
         CheckpointError, ValueError: if the checkpoint or the data cannot be used.
     """
-    options = {**vars(args), "methods": args.methods or selectable(args.budget)}
+    options = {**vars(args), "methods": args.methods or _allowed(args)}
     del options["dry_run"]
     _check_choices(args, options["methods"])
     gct_methods = args.gct_methods or [method for method in options["methods"] if method == BASELINE]
     options["gct_methods"] = gct_methods if args.continue_epochs else []
     for name in ("methods", "gct_methods", "seeds", "refit"):
         options[name] = list(dict.fromkeys(options[name]))
-    options["keep"] = sorted(set(args.keep))
+    options["keep"], options["budget"] = sorted(set(args.keep)), sorted(set(args.budget))
     options["cpu"] = args.cpu or not torch.cuda.is_available()
     comparison = Comparison(**options, **_trained(args.checkpoint, args.data))
     check_fits(comparison)
@@ -62,7 +64,7 @@ def read_comparison(args: argparse.Namespace) -> Comparison:
 def check_fits(comparison: Comparison) -> None:
     """Budgets, split, language and references beside the checkpoint and the data. Raises ValueError, most by name."""
     fewest, most = comparison.fewest_heads or comparison.heads, comparison.heads
-    for keep in comparison.keep:
+    for keep in () if comparison.budget else comparison.keep:
         if keep >= fewest:
             raise BadInput(f"--keep {keep}: allowed is 1 to {fewest - 1} of {fewest} heads in an attention")
     if comparison.continue_epochs and DISAGREEMENT in comparison.methods and fewest != most:
@@ -118,7 +120,7 @@ def claim_folder(comparison: Comparison) -> Dict[str, Any]:
         "DATA": given.data,
         "CHECKPOINT": given.checkpoint,
         "SHA-256 of CHECKPOINT": sha256_of(Path(given.checkpoint)),
-        "--budget": given.budget,
+        "--vote-budget": given.vote_budget,
         "--continue-epochs": given.continue_epochs,
         "--epochs": given.epochs,
         "--reference": str(given.reference) if given.reference else None,
@@ -142,15 +144,13 @@ def _check_choices(args: argparse.Namespace, methods: Sequence[str]) -> None:
     """Methods, numbers and files that need no look into the checkpoint. Raises BadInput."""
     gct_methods = args.gct_methods or []
     check_least(args, keep=1, seeds=1, epochs=0, continue_epochs=0)
+    _check_budgets(args)
     for flag, named in (("--methods", methods), ("--gct-methods", gct_methods)):
         for method in named:
-            if method not in METHODS:
-                raise BadInput(f"{flag} {method}: allowed is {', '.join(METHODS)}")
-            if method not in selectable(args.budget):
-                raise BadInput(
-                    f"{flag} {method}: keeps one head of each group, as many in every attention; allowed with "
-                    f"--budget model is {', '.join(selectable(args.budget))}"
-                )
+            if method not in _allowed(args):
+                one = method in METHODS and METHODS[method].one_per_group
+                why = " keeps one head of each group, as many in every attention;" if one else ""
+                raise BadInput(f"{flag} {method}:{why} allowed{_with_budget(args)} is {', '.join(_allowed(args))}")
     if gct_methods and not args.continue_epochs:
         raise BadInput(f"--gct-methods {' '.join(gct_methods)}: allowed with --continue-epochs 1 or more")
     for name, flag in (("train", "--"), ("vote_args", "--vote-args"), ("generate_args", "--generate-args")):
@@ -160,6 +160,30 @@ def _check_choices(args: argparse.Namespace, methods: Sequence[str]) -> None:
     for flag, path in (("--reference", args.reference), ("CHECKPOINT", Path(args.checkpoint))):
         if path is not None and not path.is_file():
             raise BadInput(f"{flag} {path}: no such file")
+
+
+def _check_budgets(args: argparse.Namespace) -> None:
+    """The sizes of --budget, and what does not go with them. Raises BadInput."""
+    try:
+        costs = {read_budget(asked)[0] for asked in args.budget}
+    except ValueError as error:
+        raise BadInput(str(error)) from None
+    if len(costs) > 1:
+        raise BadInput(f"--budget {' '.join(args.budget)}: allowed are several shares of one cost")
+    for flag, given in (("--vote-budget model", args.vote_budget == "model"), ("--gct-methods", args.gct_methods)):
+        if args.budget and given:
+            raise BadInput(f"{flag}: not with --budget, which is over heads and neurons of the whole model")
+
+
+def _allowed(args: argparse.Namespace) -> List[str]:
+    """The methods that go with the sizes that are asked for."""
+    return list(UNDER_BUDGET) if args.budget else selectable(args.vote_budget)
+
+
+def _with_budget(args: argparse.Namespace) -> str:
+    if args.budget:
+        return " with --budget"
+    return " with --vote-budget model" if args.vote_budget == "model" else ""
 
 
 def _trained(checkpoint: str, data: str) -> Dict[str, Any]:

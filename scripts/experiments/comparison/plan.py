@@ -3,9 +3,13 @@
 from argparse import ArgumentParser
 from dataclasses import dataclass
 from pathlib import Path
-from typing import List, Optional, Sequence, Tuple
+from typing import Dict, List, Optional, Sequence, Tuple, Union
 
 from fairseq_ghat.pruning.importance.registry import IMPORTANCES as METHODS
+from fairseq_ghat.pruning.importance.registry import RANKS_UNITS
+
+# What a size is: heads in each attention, or a budget of heads and neurons such as parameters=0.5.
+Size = Union[int, str]
 
 # How a start is trained on: as it is, with the group constraint, with a group for each head. Then what is added to the
 # names of the rows that begin there.
@@ -13,11 +17,19 @@ PLAIN, GCT, DIVERSITY = "plain", "gct", "diversity"
 _AFTER = {PLAIN: "", GCT: ", after GCT", DIVERSITY: ", after its regularisation"}
 # The method whose own regularisation DIVERSITY is, and the one that the others are tested against.
 DISAGREEMENT, BASELINE = "disagreement", "pillars"
+# What is cut under a budget of heads and neurons: options of ghat-vote. The first three are by reconstruction.
+_BOTH = "both"
+UNDER_BUDGET: Dict[str, List[str]] = {
+    _BOTH: [],
+    "heads": ["--keep-neurons", "all"],
+    "neurons": ["--keep-heads", "all"],
+    **{way: ["--keep-heads", way, "--keep-neurons", way] for way in RANKS_UNITS if way != "reconstruction"},
+}
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What is compared, and how: the options of compare_heads.py under their names, and what the checkpoint says.
+    """What is compared, and how: the options of compare_pruning.py under their names, and what the checkpoint says.
 
     Attributes:
         kind: "translation" or "language_modeling".
@@ -39,7 +51,8 @@ class Comparison:
     keep: Sequence[int] = (2,)
     seeds: Sequence[int] = (1,)
     refit: Sequence[str] = ("output",)
-    budget: str = "layer"
+    budget: Sequence[str] = ()
+    vote_budget: str = "layer"
     continue_epochs: int = 0
     epochs: int = 1
     train: Sequence[str] = ()
@@ -54,9 +67,15 @@ class Comparison:
         return self.kind == "translation"
 
     @property
+    def sizes(self) -> Sequence[Size]:
+        """What the methods cut the checkpoint to."""
+        return self.budget or self.keep
+
+    @property
     def baseline(self) -> str:
         """The method that the others are tested against."""
-        return BASELINE if BASELINE in self.methods else self.methods[0]
+        usual = _BOTH if self.budget else BASELINE
+        return usual if usual in self.methods else self.methods[0]
 
     @property
     def subset(self) -> str:
@@ -108,11 +127,11 @@ class Start:
 
 @dataclass(frozen=True)
 class Vote:
-    """One choice of heads by ghat-vote: a method from one start, a budget, a refit and a seed."""
+    """One choice by ghat-vote of what stays: a method from one start, a size, a refit and a seed."""
 
     method: str
     start: Start
-    keep: int
+    size: Size
     refit: str
     seed: int
     voted: ScoredModel
@@ -126,12 +145,18 @@ class Vote:
     @property
     def described(self) -> str:
         """What its commands are for."""
-        return f"{self.title}, {self.keep} heads, refit {self.refit}, seed {self.seed}"
+        size = self.size if isinstance(self.size, str) else f"{self.size} heads"
+        return f"{self.title}, {size}, refit {self.refit}, seed {self.seed}"
+
+    @property
+    def paper(self) -> str:
+        """Where the method comes from."""
+        return METHODS.get(self.method, METHODS["reconstruction"]).paper
 
 
-def selectable(budget: str) -> List[str]:
+def selectable(vote_budget: str) -> List[str]:
     """Methods that can keep to a budget: those that keep one head of each group know none over the whole model."""
-    return [name for name, method in METHODS.items() if budget == "layer" or not method.one_per_group]
+    return [name for name, method in METHODS.items() if vote_budget == "layer" or not method.one_per_group]
 
 
 def starts(comparison: Comparison) -> List[Start]:
@@ -154,19 +179,19 @@ def votes(comparison: Comparison) -> List[Vote]:
     methods = {PLAIN: comparison.methods, GCT: comparison.gct_methods, DIVERSITY: [DISAGREEMENT]}
     origins = starts(comparison)
     return [
-        _vote(comparison, method, start, keep, refit, seed)
+        _vote(comparison, method, start, size, refit, seed)
         for seed in comparison.seeds
-        for keep in comparison.keep
+        for size in comparison.sizes
         for refit in comparison.refit
         for start in origins
-        if start.kind != GCT or start.groups == keep
+        if start.kind != GCT or start.groups == size
         for method in methods[start.kind]
     ]
 
 
-def _vote(comparison: Comparison, method: str, start: Start, keep: int, refit: str, seed: int) -> Vote:
+def _vote(comparison: Comparison, method: str, start: Start, size: Size, refit: str, seed: int) -> Vote:
     row = method if start.kind == PLAIN else f"{method}-after-{start.kind}"
-    folder = comparison.out / f"keep-{keep}" / f"refit-{refit}" / row / f"seed-{seed}"
+    folder = comparison.out / f"keep-{size}" / f"refit-{refit}" / row / f"seed-{seed}"
     voted = ScoredModel(folder / "voted.pt", folder, "voted", comparison.translates)
     tuned = ScoredModel(folder / "tuned" / "checkpoint_last.pt", folder, "tuned", comparison.translates)
-    return Vote(method, start, keep, refit, seed, voted, tuned)
+    return Vote(method, start, size, refit, seed, voted, tuned)

@@ -3,11 +3,12 @@
 from pathlib import Path
 from typing import Any, Dict, List, Sequence, Tuple
 
-from experiments.comparison.plan import PLAIN, Comparison
+from experiments.comparison.plan import PLAIN, Comparison, Size
 from experiments.comparison.results import Results, Row, as_json, gather, spread
 from experiments.runner import write_json
 from fairseq_ghat.checkpoints.whole_file import whole_file
 from fairseq_ghat.cli.console import markdown_table
+from fairseq_ghat.pruning.model_budget import read_budget
 
 _MARKERS = "osD^v<>PX*ph"
 
@@ -25,17 +26,18 @@ def report(comparison: Comparison, settings: Dict[str, Any]) -> None:
     with whole_file(out / "table.md") as file:
         file.write(f"{text}\n".encode())
     save(draw(comparison, results), out)
-    print(f"\n{text}\n{out}: table.md, results.json, heads.png, heads.svg")
+    print(f"\n{text}\n{out}: table.md, results.json, pruning.png, pruning.svg")
 
 
 def table(comparison: Comparison, results: Results) -> str:
     """Rows by budget, the best after fine-tuning first, under those of all heads; what they hold for below."""
-    titles = ["method", "paper", "heads kept", "refit", "after the vote", "after fine-tuning"]
-    rows = [[title, "", str(comparison.heads), "", f"{score:.2f}", "", ""] for title, score in results.all_heads]
+    titles = ["method", "paper", _stays(comparison), "parameters", "refit", "after the vote", "after fine-tuning"]
+    whole = ["all" if comparison.budget else str(comparison.heads), f"{results.parameters:,}", ""]
+    rows = [[title, "", *whole, f"{score:.2f}", "", ""] for title, score in results.all_heads]
     for row in results.rows:
         p_value = "" if row.p_value is None else f"{row.p_value:.3f}"
         scores = [described(row.voted), described(row.tuned)]
-        rows.append([row.title, row.paper, str(row.heads_kept), row.refit, *scores, p_value])
+        rows.append([row.title, row.paper, str(row.size), f"{row.parameters:,}", row.refit, *scores, p_value])
     if comparison.translates:
         titles.append("p")
     cells = [row[: len(titles)] for row in rows]
@@ -56,10 +58,12 @@ def conditions(comparison: Comparison, results: Results) -> List[str]:
     seeds = ", ".join(map(str, comparison.seeds))
     figure = f"mean ± standard deviation over seeds {seeds}" if several else f"seed {seeds}"
     scored = f"{results.metric} of {comparison.subset}, {figure}; {results.signature}"
-    per_layer = comparison.budget == "layer"
-    budget = "in each attention" if per_layer else "for each attention on average, over the whole model"
+    per_layer = comparison.vote_budget == "layer"
+    kept = f"heads kept {'in each attention' if per_layer else 'for each attention on average, over the whole model'}"
+    if comparison.budget:
+        kept = "budget: share of the attention and feed-forward layers that stays, or of the measured time"
     tuned = f"fine-tuning: {_epochs(comparison.epochs)} after the vote, which all heads have not"
-    trained = f"heads kept {budget}; {tuned if comparison.epochs else 'no fine-tuning'}"
+    trained = f"{kept}; parameters without embeddings; {tuned if comparison.epochs else 'no fine-tuning'}"
     if comparison.continue_epochs:
         trained += f"; every start is the checkpoint trained on by {_epochs(comparison.continue_epochs)}"
     if not comparison.translates:
@@ -67,13 +71,13 @@ def conditions(comparison: Comparison, results: Results) -> List[str]:
     after = "after fine-tuning" if comparison.epochs else "after the vote"
     tested = (
         f"p: paired bootstrap of the translations {after}{', all seeds together' if several else ''}, against "
-        f"{comparison.baseline} with as many heads and the same refit"
+        f"{comparison.baseline} of the same size and refit"
     )
     return [scored, trained, tested]
 
 
 def draw(comparison: Comparison, results: Results):
-    """A picture of the scores against the heads kept.
+    """A picture of the scores against the sizes.
 
     One panel for each refit and moment (after the vote, after fine-tuning): a line for each method. Means over seeds,
     with standard deviations as bars where there are several; the dotted line is the checkpoint with all heads.
@@ -97,9 +101,9 @@ def draw(comparison: Comparison, results: Results):
     for refit, of_refit in zip(comparison.refit, panels):
         for (moment, title), panel in zip(moments, of_refit):
             panel.set_title(title if len(comparison.refit) == 1 else f"{title}, refit {refit}")
-            panel.set_xlabel("heads kept in each attention" + (", on average" if comparison.budget == "model" else ""))
+            panel.set_xlabel(_stays(comparison))
             panel.set_ylabel(results.metric)
-            panel.set_xticks(sorted(comparison.keep))
+            panel.set_xticks([place(size) for size in comparison.sizes])
             if not comparison.translates:
                 panel.set_yscale("log")
             panel.axhline(results.all_heads[0][1], color="black", linestyle=":", label=results.all_heads[0][0])
@@ -110,34 +114,44 @@ def draw(comparison: Comparison, results: Results):
     return figure
 
 
-def points(rows: Sequence[Row], moment: str) -> List[Tuple[int, float, float]]:
-    """(heads kept, mean, standard deviation; 0 of one seed) of one method, from few heads to many.
+def points(rows: Sequence[Row], moment: str) -> List[Tuple[float, float, float]]:
+    """(place of the size, mean, standard deviation; 0 of one seed) of one method, from small to large.
 
     Args:
         rows: of the method.
         moment: "voted" or "tuned".
     """
-    spreads = [(row.heads_kept, spread(getattr(row, moment))) for row in sorted(rows, key=lambda row: row.heads_kept)]
-    return [(keep, figures["mean"], figures["standard_deviation"] or 0.0) for keep, figures in spreads]
+    spreads = [(place(row.size), spread(getattr(row, moment))) for row in sorted(rows, key=lambda row: row.size)]
+    return [(size, figures["mean"], figures["standard_deviation"] or 0.0) for size, figures in spreads]
+
+
+def place(size: Size) -> float:
+    """Where a size lies on the axis: the number of heads, or the share of a budget."""
+    return read_budget(size)[1] if isinstance(size, str) else size
+
+
+def _stays(comparison: Comparison) -> str:
+    """What the sizes are, as a title."""
+    return "budget" if comparison.budget else "heads kept"
 
 
 def save(figure, out: Path) -> None:
-    """Writes heads.png and heads.svg into a folder, and closes the figure."""
+    """Writes pruning.png and pruning.svg into a folder, and closes the figure."""
     from matplotlib import pyplot
 
     for kind in ("png", "svg"):
-        with whole_file(out / f"heads.{kind}") as file:
+        with whole_file(out / f"pruning.{kind}") as file:
             figure.savefig(file, format=kind, dpi=150)
     pyplot.close(figure)
 
 
-def _line(panel, title: str, number: int, of_method: Sequence[Tuple[int, float, float]]) -> None:
-    keeps, means, deviations = zip(*of_method)
+def _line(panel, title: str, number: int, of_method: Sequence[Tuple[float, float, float]]) -> None:
+    sizes, means, deviations = zip(*of_method)
     style = {"color": f"C{number % 10}", "marker": _MARKERS[number % len(_MARKERS)], "markersize": 5, "linewidth": 1.2}
     if any(deviations):
-        panel.errorbar(keeps, means, yerr=deviations, capsize=3, label=title, **style)
+        panel.errorbar(sizes, means, yerr=deviations, capsize=3, label=title, **style)
     else:
-        panel.plot(keeps, means, label=title, **style)
+        panel.plot(sizes, means, label=title, **style)
 
 
 def _epochs(count: int) -> str:

@@ -9,27 +9,29 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
-from experiments.comparison.plan import METHODS, Comparison, ScoredModel, Vote, starts, votes
+from experiments.comparison.plan import Comparison, ScoredModel, Size, Vote, starts, votes
 from experiments.runner import write_json
 from fairseq_ghat.checkpoints.files import read_checkpoint
 from fairseq_ghat.evaluation.generation_log import GenerationLogError, read_generation_log, read_lines
 from fairseq_ghat.evaluation.scoring import SystemScore, read_references, score_systems
-from fairseq_ghat.profiling.parameters import describe_counts, heads_in_checkpoint
+from fairseq_ghat.profiling.parameters import describe_counts, heads_in_checkpoint, non_embedding_parameters
 
 _REFERENCE = re.compile(r"^T-(\d+)\t(.*)$")
 
 
 @dataclass
 class Row:
-    """One method under one budget, over all seeds.
+    """One method at one size, over all seeds.
 
     Attributes:
         title: its name.
         method: of METHODS.
         start: kind of the model it begins at, of plan.py.
         paper: where the method comes from.
-        heads_kept: in each attention, or on average.
-        attentions_x_heads: of the first seed.
+        size: heads kept in each attention or on average, or the budget.
+        attentions_x_heads: of the first seed, as the next two.
+        feed_forwards_x_neurons: of those that there are.
+        parameters: without embeddings.
         refit: of ghat-vote.
         seeds: in the order of the scores.
         voted: score of each seed after the vote.
@@ -41,8 +43,10 @@ class Row:
     method: str
     start: str
     paper: str
-    heads_kept: int
+    size: Size
     attentions_x_heads: str
+    feed_forwards_x_neurons: str
+    parameters: int
     refit: str
     seeds: List[int]
     voted: List[float]
@@ -58,12 +62,14 @@ class Results:
         metric: "BLEU" or "perplexity".
         signature: how it was computed.
         all_heads: (title, score) of each start.
-        rows: by budget, the best first.
+        parameters: of the checkpoint, without embeddings.
+        rows: by size, the best first.
     """
 
     metric: str
     signature: str
     all_heads: List[Tuple[str, float]]
+    parameters: int
     rows: List[Row]
 
 
@@ -111,12 +117,14 @@ def gather(comparison: Comparison) -> Results:
     all_heads = [(start.title, read_score(start.model)) for start in starts(comparison)]
     by_row: Dict[Tuple, List[Vote]] = {}
     for vote in votes(comparison):
-        by_row.setdefault((vote.keep, vote.refit, vote.title), []).append(vote)
+        by_row.setdefault((vote.size, vote.refit, vote.title), []).append(vote)
     p_values = _p_values(comparison, by_row) if comparison.translates else {}
     rows = [_row(comparison, of_row, p_values.get(key)) for key, of_row in by_row.items()]
-    rows.sort(key=lambda row: (row.heads_kept, (-1 if comparison.translates else 1) * mean(row.tuned or row.voted)))
+    rows.sort(key=lambda row: (row.size, (-1 if comparison.translates else 1) * mean(row.tuned or row.voted)))
     first = all_heads[0][1]
-    return Results(first["metric"], first["signature"], [(title, score["score"]) for title, score in all_heads], rows)
+    scores = [(title, score["score"]) for title, score in all_heads]
+    parameters = non_embedding_parameters(read_checkpoint(comparison.checkpoint)["model"])
+    return Results(first["metric"], first["signature"], scores, parameters, rows)
 
 
 def spread(scores: Sequence[float]) -> Dict[str, Optional[float]]:
@@ -134,6 +142,7 @@ def as_json(comparison: Comparison, results: Results, settings: Dict[str, Any]) 
         "metric": results.metric,
         "signature": results.signature,
         "heads": comparison.heads,
+        "parameters": results.parameters,
         "seeds": list(comparison.seeds),
         "baseline": comparison.baseline,
         "all_heads": [{"title": title, "score": score} for title, score in results.all_heads],
@@ -177,13 +186,17 @@ def _perplexity(comparison: Comparison, model: ScoredModel) -> Dict[str, Any]:
 
 def _row(comparison: Comparison, of_row: Sequence[Vote], p_value: Optional[float]) -> Row:
     first = of_row[0]
+    state = read_checkpoint(first.voted.checkpoint)
+    neurons = [weight.size(1) for name, weight in state["model"].items() if name.endswith(".fc2.weight")]
     return Row(
         title=first.title,
         method=first.method,
         start=first.start.kind,
-        paper=METHODS[first.method].paper,
-        heads_kept=first.keep,
-        attentions_x_heads=describe_counts(heads_in_checkpoint(read_checkpoint(first.voted.checkpoint)).values()),
+        paper=first.paper,
+        size=first.size,
+        attentions_x_heads=describe_counts(heads_in_checkpoint(state).values()),
+        feed_forwards_x_neurons=describe_counts(neurons),
+        parameters=non_embedding_parameters(state["model"]),
         refit=first.refit,
         seeds=[vote.seed for vote in of_row],
         voted=[read_score(vote.voted)["score"] for vote in of_row],

@@ -4,7 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
-import compare_heads
+import compare_pruning
 import pytest
 import torch
 from commands import refusal_of, shown_commands
@@ -56,7 +56,7 @@ def arguments(folder, *more, train=TRAIN, checkpoint="trained.pt"):
 
 def dry_run(folder, capsys, *more, **kwargs):
     """The command lines of a dry run, in order."""
-    assert compare_heads.main(arguments(folder, *more, "--dry-run", **kwargs)) == 0
+    assert compare_pruning.main(arguments(folder, *more, "--dry-run", **kwargs)) == 0
     return shown_commands(capsys.readouterr().out)
 
 
@@ -85,9 +85,24 @@ def test_a_dry_run_shows_commands_that_the_programs_own_parsers_take(folder, cap
 
 def test_by_default_all_methods_are_compared_that_know_the_budget(folder, capsys):
     for budget, left_out in (("layer", set()), ("model", {"pillars", "random-in-group"})):
-        votes = [words for words in dry_run(folder, capsys, "--budget", budget) if words[0] == "ghat-vote"]
+        votes = [words for words in dry_run(folder, capsys, "--vote-budget", budget) if words[0] == "ghat-vote"]
         methods = [words[words.index("--keep-heads") + 1] for words in votes]
         assert set(methods) == set(METHODS) - left_out and len(methods) == len(set(methods))
+
+
+def test_a_budget_cuts_heads_neurons_or_both(folder, capsys):
+    commands = dry_run(folder, capsys, "--budget", "parameters=0.5", "parameters=0.25")
+    votes = [parsed(words) for words in commands if words[0] == "ghat-vote"]
+    assert [vote.budget for vote in votes] == ["parameters=0.25"] * 7 + ["parameters=0.5"] * 7
+    assert [(vote.keep_heads, vote.keep_neurons) for vote in votes[:7]] == [
+        (None, "reconstruction"),
+        (None, "all"),
+        ("all", "reconstruction"),
+        ("random", "random"),
+        ("l1", "l1"),
+        ("flap", "flap"),
+        ("fisher", "fisher"),
+    ]
 
 
 class Programs:
@@ -140,7 +155,7 @@ def programs(monkeypatch):
 
 
 def compare(folder, *more, **kwargs):
-    return compare_heads.main(arguments(folder, "--reference", folder / "test.en", *more, **kwargs))
+    return compare_pruning.main(arguments(folder, "--reference", folder / "test.en", *more, **kwargs))
 
 
 def bleu(said):
@@ -164,15 +179,15 @@ def test_the_files_have_the_scores_of_every_row(folder, programs, capsys):
     assert table.strip() in capsys.readouterr().out
     cells = {line.split("|")[1].strip(): line for line in table.splitlines() if line.startswith("|")}
     assert rows["random"]["paper"] in cells["random"] and f"| {worse:.2f} ± 0.00 " in cells["random"]
-    assert (out / "heads.png").is_file() and (out / "heads.svg").is_file()
+    assert (out / "pruning.png").is_file() and (out / "pruning.svg").is_file()
 
 
 def test_references_of_the_data_have_no_case_in_common_unless_told(folder, programs):
     """Without --reference those of the log, which are in capitals here."""
-    assert compare_heads.main(arguments(folder, "--methods", "l1")) == 0
+    assert compare_pruning.main(arguments(folder, "--methods", "l1")) == 0
     assert json.loads((folder / "out/results.json").read_text())["all_heads"][0]["score"] == 0
     shutil.rmtree(folder / "out")
-    assert compare_heads.main(arguments(folder, "--methods", "l1", "--lowercase")) == 0
+    assert compare_pruning.main(arguments(folder, "--methods", "l1", "--lowercase")) == 0
     saved = json.loads((folder / "out/results.json").read_text())
     assert saved["all_heads"][0]["score"] == pytest.approx(100) and "case:lc" in saved["signature"]
 
@@ -213,7 +228,7 @@ def test_other_settings_are_refused(folder, programs, capsys):
 
 
 def refused(capsys, words):
-    return refusal_of(compare_heads.main, words, capsys).splitlines()[-1]
+    return refusal_of(compare_pruning.main, words, capsys).splitlines()[-1]
 
 
 @pytest.mark.parametrize(
@@ -228,7 +243,15 @@ def refused(capsys, words):
         (["--continue-epochs", -1], "--continue-epochs -1: allowed is 0 or more"),
         (["--gct-methods", "l1"], "--gct-methods l1: allowed with --continue-epochs 1 or more"),
         (["--gct-methods", "l3", "--continue-epochs", 1], "--gct-methods l3: allowed is "),
-        (["--methods", "pillars", "--budget", "model"], "allowed with --budget model is random, l1, "),
+        (["--methods", "pillars", "--vote-budget", "model"], "allowed with --vote-budget model is random, l1, "),
+        (["--methods", "pillars", "--budget", "flops=0.5"], "--methods pillars: keeps one head of each group"),
+        (["--methods", "subset", "--budget", "flops=0.5"], "--methods subset: allowed with --budget is both, heads, "),
+        (["--methods", "neurons"], "--methods neurons: allowed is pillars, "),
+        (["--budget", "watts=0.5"], "--budget watts=0.5: allowed is parameters=0.6 or flops=0.6"),
+        (["--budget", "flops=0.5", "parameters=0.5"], "allowed are several shares of one cost"),
+        (["--budget", "flops=0.5", "--keep", 3], "argument --keep: not allowed with argument --budget"),
+        (["--budget", "flops=0.5", "--vote-budget", "model"], "--vote-budget model: not with --budget"),
+        (["--budget", "flops=0.5", "--gct-methods", "l1"], "--gct-methods: not with --budget"),
         (["--refit", "all"], "argument --refit: invalid choice: 'all'"),
         (["--reference", "none.en"], "--reference none.en: no such file"),
         (["--reference", "README.md"], "--reference README.md: has "),

@@ -1,16 +1,17 @@
-"""Ways of choosing attention heads, at equal budgets and with equal fine-tuning, on one data set and one checkpoint.
+"""Ways of choosing heads and neurons, at equal sizes and with equal fine-tuning, on one data set and one checkpoint.
 
-    python scripts/compare_heads.py data-bin checkpoint_best.pt work/compared \\
+    python scripts/compare_pruning.py data-bin checkpoint_best.pt work/compared \\
         --methods pillars random l1 gradient --keep 2 4 --seeds 1 2 --reference raw/test.en \\
         --generate-args "--remove-bpe sentencepiece" -- \\
         --task translation_v2s --arch ghat_transformer_iwslt_de_en \\
         --criterion group_constrained_label_smoothed_cross_entropy --label-smoothing 0.1 \\
         --optimizer adam --lr 1e-4 --max-tokens 4096
 
-For each method, budget, refit and seed: ghat-vote, the score, --epochs of fairseq-train with the options after --, the
-score again. Translations are scored by sacreBLEU, language models by ghat-perplexity. OUT gets table.md, results.json,
-heads.png and heads.svg. The same command, given again, goes on where it was stopped; methods, budgets, refits and seeds
-may be added.
+With --budget parameters=0.5 parameters=0.3 instead of --keep, heads and neurons are cut: both, heads only, neurons
+only, and both by the other methods that rank them. For each method, size, refit and seed: ghat-vote, the score,
+--epochs of fairseq-train with the options after --, the score again. Translations are scored by sacreBLEU, language
+models by ghat-perplexity. OUT gets table.md, results.json, pruning.png and pruning.svg. The same command, given again,
+goes on where it was stopped; methods, sizes, refits and seeds may be added.
 """
 
 import argparse
@@ -22,13 +23,13 @@ from typing import List, Sequence
 
 from experiments.comparison.commands import commands
 from experiments.comparison.inputs import check_training, claim_folder, read_comparison
-from experiments.comparison.plan import METHODS
+from experiments.comparison.plan import METHODS, UNDER_BUDGET
 from experiments.comparison.report import report
 from experiments.runner import check_commands, check_tools, folder_name, own_and_further, refused_by_system, run_all
 
 from fairseq_ghat.checkpoints.files import CheckpointError
 from fairseq_ghat.cli.console import quiet_libraries
-from fairseq_ghat.core.head_budget import BUDGETS
+from fairseq_ghat.core.head_budget import BUDGETS as VOTE_BUDGETS
 from fairseq_ghat.pruning.options import REFITS
 
 
@@ -42,11 +43,15 @@ def build_parser() -> argparse.ArgumentParser:
     add("data", metavar="DATA", help="folder that fairseq-preprocess made")
     add("checkpoint", metavar="CHECKPOINT", help="of a transformer or language model with all its heads")
     add("out", metavar="OUT", type=folder_name, help="folder of all that is made")
-    add("--methods", nargs="+", metavar="M", help=f"default: all of {', '.join(METHODS)}")
-    add("--keep", nargs="+", type=int, default=[2], metavar="K", help="heads that stay (default: 2)")
+    allowed = f"default: all of {', '.join(METHODS)}; with --budget of {', '.join(UNDER_BUDGET)}"
+    add("--methods", nargs="+", metavar="M", help=allowed)
+    size = parser.add_mutually_exclusive_group()
+    size.add_argument("--keep", nargs="+", type=int, default=[2], metavar="K", help="heads that stay (default: 2)")
+    budget = "of heads and neurons together, as ghat-vote takes them, all of one cost"
+    size.add_argument("--budget", nargs="+", default=[], metavar="COST=SHARE", help=budget)
     add("--seeds", nargs="+", type=int, default=[1], metavar="S", help="of vote and fine-tuning")
     add("--refit", nargs="+", choices=REFITS, default=["output"], help="default: output")
-    add("--budget", choices=BUDGETS, default="layer", help="K in each attention, or on average")
+    add("--vote-budget", choices=VOTE_BUDGETS, default="layer", help="K in each attention, or on average")
     add("--epochs", type=int, default=1, metavar="E", help="of fine-tuning; 0 for none (default: 1)")
     on = "train the checkpoint on before the vote: plainly, and with the constraint of the methods that have one"
     add("--continue-epochs", type=int, default=0, metavar="N", help=on)
