@@ -24,7 +24,7 @@ def value(argv, flag):
 
 
 def test_the_vote_is_the_one_that_the_row_is_about():
-    given = comparison(refit=["none"], budget="model", vote_args=["--max-tokens", "100", "--seed", "9"], cpu=True)
+    given = comparison(refit=["none"], vote_budget="model", vote_args=["--max-tokens", "100", "--seed", "9"], cpu=True)
     vote = votes(given)[1]
     args = parsed(take_vote(given, vote).argv)
     assert (args.checkpoint, args.data, args.out) == ("trained.pt", "bin", str(vote.voted.checkpoint))

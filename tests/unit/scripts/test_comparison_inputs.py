@@ -118,7 +118,7 @@ def test_more_methods_budgets_refits_and_seeds_are_welcome(made):
     [
         ({"epochs": 2}, "--epochs: 1 there, 2 now"),
         ({"continue_epochs": 1}, "--continue-epochs: 0 there, 1 now"),
-        ({"budget": "model"}, "--budget: layer there, model now"),
+        ({"vote_budget": "model"}, "--vote-budget: layer there, model now"),
         ({"lowercase": True}, "--lowercase: False there, True now"),
         ({"train": ["--fp16", "--lr", "0.1"]}, "options of fairseq-train: another order"),
         ({"train": ["--lr", "0.2", "--fp16"]}, "options of fairseq-train: --lr 0.1 there, --lr 0.2 now"),

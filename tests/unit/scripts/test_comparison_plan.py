@@ -17,7 +17,7 @@ def test_without_training_on_everything_begins_at_the_checkpoint():
     (start,) = starts(given)
     assert (start.title, start.groups, start.model.checkpoint) == ("all heads", None, Path("trained.pt"))
     assert {vote.start for vote in votes(given)} == {start}
-    assert [(vote.seed, vote.keep, vote.method) for vote in votes(given)] == [
+    assert [(vote.seed, vote.size, vote.method) for vote in votes(given)] == [
         (seed, keep, method) for seed in (1, 2) for keep in (2, 4) for method in given.methods
     ]
 
@@ -30,7 +30,7 @@ def test_trained_on_there_is_a_start_for_each_budget_of_the_constraint_and_one_f
         ("gct", 4): "gct-4",
         ("diversity", 8): "diversity",
     }
-    rows = [(vote.title, vote.start.groups) for vote in votes(given) if (vote.keep, vote.seed) == (4, 2)]
+    rows = [(vote.title, vote.start.groups) for vote in votes(given) if (vote.size, vote.seed) == (4, 2)]
     assert rows == [
         ("random", None),
         ("pillars", None),

@@ -1,5 +1,6 @@
 """The table of a comparison, what is said below it, and the picture, which shows the figures of its rows."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,11 +21,25 @@ def comparison(kind="translation", **more):
 
 
 def row(title, voted, tuned, p_value=None):
-    return Row(title, title.split(",")[0], "plain", "Someone 2020", 2, "6 x 2", "output", [1, 2], voted, tuned, p_value)
+    return Row(
+        title,
+        title.split(",")[0],
+        "plain",
+        "Someone 2020",
+        2,
+        "6 x 2",
+        "4 x 8",
+        1234,
+        "output",
+        [1, 2],
+        voted,
+        tuned,
+        p_value,
+    )
 
 
 def lines(given, *rows, metric="BLEU"):
-    printed = table(given, Results(metric, "signed", [("all heads", 34.004)], list(rows))).splitlines()
+    printed = table(given, Results(metric, "signed", [("all heads", 34.004)], 4321, list(rows))).splitlines()
     cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in printed if line.startswith("|")]
     return cells, [line for line in printed if not line.startswith("|")]
 
@@ -32,27 +47,28 @@ def lines(given, *rows, metric="BLEU"):
 def test_a_row_has_means_deviations_and_significance():
     cells, below = lines(comparison(), row("l1", [10.0, 14.0], [20.0, 24.0], 0.0314), row("pillars", [9, 9], [1, 2]))
     assert [cells[0], *cells[2:]] == [
-        ["method", "paper", "heads kept", "refit", "after the vote", "after fine-tuning", "p"],
-        ["all heads", "", "8", "", "34.00", "", ""],
-        ["l1", "Someone 2020", "2", "output", "12.00 ± 2.83", "22.00 ± 2.83", "0.031"],
-        ["pillars", "Someone 2020", "2", "output", "9.00 ± 0.00", "1.50 ± 0.71", ""],
+        ["method", "paper", "heads kept", "parameters", "refit", "after the vote", "after fine-tuning", "p"],
+        ["all heads", "", "8", "4,321", "", "34.00", "", ""],
+        ["l1", "Someone 2020", "2", "1,234", "output", "12.00 ± 2.83", "22.00 ± 2.83", "0.031"],
+        ["pillars", "Someone 2020", "2", "1,234", "output", "9.00 ± 0.00", "1.50 ± 0.71", ""],
     ]
     assert below == [
         "BLEU of test, mean ± standard deviation over seeds 1, 2; signed",
-        "heads kept in each attention; fine-tuning: 1 epoch after the vote, which all heads have not",
-        "p: paired bootstrap of the translations after fine-tuning, all seeds together, against pillars with as many "
-        "heads and the same refit",
+        "heads kept in each attention; parameters without embeddings; fine-tuning: 1 epoch after the vote, which all "
+        "heads have not",
+        "p: paired bootstrap of the translations after fine-tuning, all seeds together, against pillars of the same "
+        "size and refit",
     ]
 
 
 def test_perplexity_has_no_significance():
-    given = comparison("language_modeling", budget="model", continue_epochs=2, epochs=0, seeds=[3])
+    given = comparison("language_modeling", vote_budget="model", continue_epochs=2, epochs=0, seeds=[3])
     cells, below = lines(given, row("l1", [100.0], []), metric="perplexity")
     assert cells[0][-1] == "after fine-tuning" and cells[-1][-2:] == ["100.00", ""]
     assert below == [
         "perplexity of test, seed 3; signed (the lower the better)",
-        "heads kept for each attention on average, over the whole model; no fine-tuning; every "
-        "start is the checkpoint trained on by 2 epochs",
+        "heads kept for each attention on average, over the whole model; parameters without embeddings; no fine-tuning; "
+        "every start is the checkpoint trained on by 2 epochs",
     ]
 
 
@@ -66,10 +82,9 @@ def results(refits=("output",), seeds=2):
         for title, budgets in SCORES.items():
             for keep, scores in budgets.items():
                 voted = [score - 5 for score in scores[:seeds]]
-                rows.append(
-                    Row(title, title, "plain", "", keep, "", refit, [1, 2][:seeds], voted, list(scores[:seeds]))
-                )
-    return Results("BLEU", "signed", [("all heads", 35.5)], rows)
+                of_seeds = [refit, [1, 2][:seeds], voted, list(scores[:seeds])]
+                rows.append(Row(title, title, "plain", "", keep, "", "", 0, *of_seeds))
+    return Results("BLEU", "signed", [("all heads", 35.5)], 0, rows)
 
 
 def drawn(panel):
@@ -87,6 +102,18 @@ def test_points_are_means_and_deviations_from_few_heads_to_many():
     assert points(rows, "voted")[0][1] == 17.0
     alone = [row for row in results(seeds=1).rows if row.title == "l1"]
     assert points(alone, "tuned") == [(2, 10.0, 0.0), (4, 33.0, 0.0)]
+
+
+def test_shares_of_a_budget_are_sizes_too():
+    given = comparison(budget=["flops=0.3", "flops=0.5"])
+    shares = [replace(row("l1", [size], [size]), size=f"flops={size}") for size in (0.5, 0.3)]
+    cells, below = lines(given, *shares)
+    assert [line[2] for line in cells if line[2][0] != "-"] == ["budget", "all", "flops=0.5", "flops=0.3"]
+    assert below[1].startswith("budget: share of the attention and feed-forward layers that stays")
+    assert points(shares, "tuned") == [(0.3, 0.3, 0), (0.5, 0.5, 0)]
+    figure = draw(given, Results("BLEU", "signed", [("all heads", 1.0)], 0, shares))
+    assert figure.axes[0].get_xlabel() == "budget" and list(figure.axes[0].get_xticks()) == [0.3, 0.5]
+    pyplot.close(figure)
 
 
 def test_panels_are_of_the_vote_and_of_fine_tuning_with_a_line_for_all_heads():
@@ -120,7 +147,7 @@ def test_without_fine_tuning_there_is_one_panel():
 
 def test_both_files_are_written_and_nothing_else(tmp_path):
     save(draw(comparison(), results()), tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["heads.png", "heads.svg"]
-    assert (tmp_path / "heads.png").read_bytes().startswith(b"\x89PNG")
-    assert "<svg" in (tmp_path / "heads.svg").read_text()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["pruning.png", "pruning.svg"]
+    assert (tmp_path / "pruning.png").read_bytes().startswith(b"\x89PNG")
+    assert "<svg" in (tmp_path / "pruning.svg").read_text()
     assert pyplot.get_fignums() == []

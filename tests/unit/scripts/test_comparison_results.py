@@ -112,9 +112,11 @@ REFERENCES = [" ".join(f"w{(3 * i + j) % 20}" for j in range(6 + i % 4)) for i i
 
 def finished(given, scores, texts=None):
     """Writes what the commands would have made. scores, texts: (title, keep, seed, "voted" or "tuned") -> value."""
-    masks = {"decoder.layers.0.self_attn.head_mask": torch.tensor([2, 2, 0, 0])}
-    written = [(vote.voted, (vote.title, vote.keep, vote.seed, "voted")) for vote in votes(given)]
-    written += [(vote.tuned, (vote.title, vote.keep, vote.seed, "tuned")) for vote in votes(given)]
+    weights = {"decoder.layers.0.self_attn.head_mask": torch.tensor([2, 2, 0, 0])}
+    weights["decoder.layers.0.fc2.weight"] = torch.zeros(2, 3)
+    write_checkpoint({"model": weights, "args": argparse.Namespace()}, given.checkpoint)
+    written = [(vote.voted, (vote.title, vote.size, vote.seed, "voted")) for vote in votes(given)]
+    written += [(vote.tuned, (vote.title, vote.size, vote.seed, "tuned")) for vote in votes(given)]
     written += [(start.model, (start.title,)) for start in starts(given)]
     for model, key in written:
         model.folder.mkdir(parents=True, exist_ok=True)
@@ -126,7 +128,7 @@ def finished(given, scores, texts=None):
         speed = "2026 | INFO | Translated 40 sentences (9 tokens) in 0.5s (6.00 sentences/s, 99.00 tokens/s)"
         model.output.write_text("\n".join([*lines, speed]) + "\n")
     for vote in votes(given):
-        write_checkpoint({"model": masks, "args": argparse.Namespace()}, vote.voted.checkpoint)
+        write_checkpoint({"model": weights, "args": argparse.Namespace()}, vote.voted.checkpoint)
 
 
 def dropping(share, seed):
@@ -137,7 +139,7 @@ def dropping(share, seed):
 
 def translation(tmp_path, **more):
     options = {"methods": ["l1", "pillars", "random"], "seeds": [1, 2], "keep": [2, 3], "heads": 8, **more}
-    return Comparison("bin", "trained.pt", tmp_path, "translation", languages=("de", "en"), **options)
+    return Comparison("bin", str(tmp_path / "trained.pt"), tmp_path, "translation", languages=("de", "en"), **options)
 
 
 # By heads kept and method, the scores of two seeds after fine-tuning; after the vote they are ten less.
@@ -168,7 +170,7 @@ def results(tmp_path):
 
 def test_rows_are_ordered_within_a_budget_by_the_score_after_fine_tuning(results):
     _, gathered = results
-    assert [(row.heads_kept, row.title) for row in gathered.rows] == [
+    assert [(row.size, row.title) for row in gathered.rows] == [
         *((2, name) for name in ("random", "l1", "pillars")),  # 30, 22, 21.5
         *((3, name) for name in ("pillars", "l1", "random")),  # 26.5, 25.5, 11.5
     ]
@@ -183,19 +185,20 @@ def test_perplexities_are_ordered_the_other_way(tmp_path):
         for here, there in ((vote.voted, "voted"), (vote.tuned, "tuned")):
             (here.folder / f"{there}.perplexity.json").write_text("{}")
     rows = gather(other).rows
-    assert [row.title for row in rows if row.heads_kept == 2] == ["pillars", "l1", "random"]
+    assert [row.title for row in rows if row.size == 2] == ["pillars", "l1", "random"]
     assert {row.p_value for row in rows} == {None}
 
 
 def test_figures_are_those_of_the_seeds(results):
     given, gathered = results
-    l1 = next(row for row in gathered.rows if (row.title, row.heads_kept) == ("l1", 2))
+    l1 = next(row for row in gathered.rows if (row.title, row.size) == ("l1", 2))
     assert (l1.seeds, l1.voted, l1.tuned) == ([1, 2], [10.0, 14.0], [20.0, 24.0])
     assert (l1.paper, l1.attentions_x_heads, l1.start) == (METHODS["l1"].paper, "1 x 2", "plain")
+    assert (l1.feed_forwards_x_neurons, l1.parameters, gathered.parameters) == ("1 x 3", 6, 6)
     assert spread(l1.tuned) == {"mean": 22.0, "standard_deviation": pytest.approx(8**0.5)}  # (2^2 + 2^2) / (2 - 1)
     assert spread([20.0]) == {"mean": 20.0, "standard_deviation": None}
     plain = json.loads(json.dumps(as_json(given, gathered, {"--epochs": 1})))
-    row = next(vote for vote in plain["rows"] if (vote["title"], vote["heads_kept"]) == ("l1", 2))
+    row = next(vote for vote in plain["rows"] if (vote["title"], vote["size"]) == ("l1", 2))
     assert row["after_the_vote"] == {"scores": [10.0, 14.0], "mean": 12.0, "standard_deviation": pytest.approx(8**0.5)}
     assert row["after_fine_tuning"]["scores"] == [20.0, 24.0] and row["p_value"] == l1.p_value
     assert plain["settings"] == {"--epochs": 1} and plain["baseline"] == "pillars" and plain["seeds"] == [1, 2]
@@ -204,7 +207,7 @@ def test_figures_are_those_of_the_seeds(results):
 
 def test_significance_is_that_of_all_seeds_translations_together(results):
     _, gathered = results
-    p_values = {(row.title, row.heads_kept): row.p_value for row in gathered.rows}
+    p_values = {(row.title, row.size): row.p_value for row in gathered.rows}
     assert p_values["pillars", 2] is None and p_values["pillars", 3] is None
     assert p_values["l1", 2] == 1  # the same translations
     assert p_values["random", 2] < 0.01
@@ -221,12 +224,12 @@ def test_without_fine_tuning_the_votes_are_ordered_and_tested(tmp_path):
 
     finished(given, of_table, other_texts)
     gathered = gather(given)
-    assert [row.title for row in gathered.rows if row.heads_kept == 2] == ["random", "l1"]
+    assert [row.title for row in gathered.rows if row.size == 2] == ["random", "l1"]
     assert all(row.tuned == [] for row in gathered.rows)
     # No row is called pillars: the first method is what the other is tested against.
-    assert {row.title: row.p_value is None for row in gathered.rows if row.heads_kept == 2} == {
+    assert {row.title: row.p_value is None for row in gathered.rows if row.size == 2} == {
         "l1": True,
         "random": False,
     }
-    assert next(row.p_value for row in gathered.rows if (row.title, row.heads_kept) == ("random", 2)) < 0.01
+    assert next(row.p_value for row in gathered.rows if (row.title, row.size) == ("random", 2)) < 0.01
     assert as_json(given, gathered, {})["rows"][0]["after_fine_tuning"] is None
