@@ -67,8 +67,8 @@ def test_perplexity_has_no_significance():
     assert cells[0][-1] == "after fine-tuning" and cells[-1][-2:] == ["100.00", ""]
     assert below == [
         "perplexity of test, seed 3; signed (the lower the better)",
-        "heads kept for each attention on average, over the whole model; parameters without embeddings; no fine-tuning; "
-        "every start is the checkpoint trained on by 2 epochs",
+        "heads kept for each attention on average, over the whole model; parameters without embeddings; no "
+        "fine-tuning; every start is the checkpoint trained on by 2 epochs",
     ]
 
 
