@@ -31,7 +31,8 @@ def report(comparison: Comparison, settings: Dict[str, Any]) -> None:
 
 def table(comparison: Comparison, results: Results) -> str:
     """Rows by budget, the best after fine-tuning first, under those of all heads; what they hold for below."""
-    titles = ["method", "paper", _stays(comparison), "parameters", "refit", "after the vote", "after fine-tuning"]
+    size = "budget" if comparison.budget else "heads kept"
+    titles = ["method", "paper", size, "parameters", "refit", "after the vote", "after fine-tuning"]
     whole = ["all" if comparison.budget else str(comparison.heads), f"{results.parameters:,}", ""]
     rows = [[title, "", *whole, f"{score:.2f}", "", ""] for title, score in results.all_heads]
     for row in results.rows:
@@ -131,8 +132,10 @@ def place(size: Size) -> float:
 
 
 def _stays(comparison: Comparison) -> str:
-    """What the sizes are, as a title."""
-    return "budget" if comparison.budget else "heads kept"
+    """What the sizes are, beside the axis."""
+    if comparison.budget:
+        return "budget: share that stays"
+    return "heads kept in each attention" + (", on average" if comparison.vote_budget == "model" else "")
 
 
 def save(figure, out: Path) -> None:

@@ -112,7 +112,7 @@ def test_shares_of_a_budget_are_sizes_too():
     assert below[1].startswith("budget: share of the attention and feed-forward layers that stays")
     assert points(shares, "tuned") == [(0.3, 0.3, 0), (0.5, 0.5, 0)]
     figure = draw(given, Results("BLEU", "signed", [("all heads", 1.0)], 0, shares))
-    assert figure.axes[0].get_xlabel() == "budget" and list(figure.axes[0].get_xticks()) == [0.3, 0.5]
+    assert figure.axes[0].get_xlabel() == "budget: share that stays" and list(figure.axes[0].get_xticks()) == [0.3, 0.5]
     pyplot.close(figure)
 
 
@@ -124,6 +124,7 @@ def test_panels_are_of_the_vote_and_of_fine_tuning_with_a_line_for_all_heads():
     assert drawn(tuned)["l1"] == ([2, 4], [10.5, 33.0])
     assert drawn(tuned)["all heads"][1] == [35.5, 35.5]
     assert [text.get_text() for text in figure.legends[0].get_texts()] == list(drawn(tuned))
+    assert tuned.get_xlabel() == "heads kept in each attention"
     assert tuned.get_ylabel() == "BLEU" and tuned.get_yscale() == "linear"
     pyplot.close(figure)
 
