@@ -5,6 +5,7 @@ import re
 import shutil
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from threading import Lock
 from typing import Any, Dict, List, Tuple
 
 from experiments.gpu_checks.processes import CheckFailed, Processes, words
@@ -44,6 +45,7 @@ class Trainings:
     def __init__(self, processes: Processes, pool: ThreadPoolExecutor, data: Dict[str, "Future[Path]"], cpu: bool):
         self._processes, self._pool, self._data, self._cpu = processes, pool, data, cpu
         self._runs: Dict[Tuple[str, str], Future[str]] = {}
+        self._lock = Lock()
 
     def precisions(self) -> List[Check]:
         """Each trains as float32 does."""
@@ -82,16 +84,17 @@ class Trainings:
         return self._processes.folder / name
 
     def _run(self, kind: str, precision: str) -> "Future[str]":
-        """The log of a training, which runs once."""
-        if (kind, precision) not in self._runs:
-            name = f"{kind} {precision}".replace(" ", "_").replace("--", "")
-            flag = "" if precision == "float32" else precision
+        """The log of a training, which runs once, though checks that run side by side ask for it."""
+        name = f"{kind} {precision}".replace(" ", "_").replace("--", "")
+        flag = "" if precision == "float32" else precision
 
-            def work() -> str:
-                return self._processes.run(name, self._command(kind, self._folder(name), flag))
+        def work() -> str:
+            return self._processes.run(name, self._command(kind, self._folder(name), flag))
 
-            self._runs[kind, precision] = self._pool.submit(work)
-        return self._runs[kind, precision]
+        with self._lock:
+            if (kind, precision) not in self._runs:
+                self._runs[kind, precision] = self._pool.submit(work)
+            return self._runs[kind, precision]
 
     def _float32(self) -> Tuple[str, Path]:
         """Log and folder of the translation model in float32.

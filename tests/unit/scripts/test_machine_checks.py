@@ -2,7 +2,9 @@
 
 import json
 import sys
-from time import monotonic
+from concurrent.futures import Future, ThreadPoolExecutor
+from threading import Barrier
+from time import monotonic, sleep
 
 import check_gpu
 import pytest
@@ -11,6 +13,7 @@ from commands import refusal_of
 from experiments.gpu_checks import speed
 from experiments.gpu_checks.processes import CheckFailed, Processes, words
 from experiments.gpu_checks.rows import FAILED, MEASURED, MISSED, OK, Check, Row, checked, compared
+from experiments.gpu_checks.training import TRANSLATION, Trainings
 
 CPU = torch.device("cpu")
 
@@ -53,6 +56,27 @@ def test_a_process_that_fails_is_told_with_its_last_line(processes):
     with pytest.raises(CheckFailed, match=r"no output \(status 4; .*both\.1\.log"):
         processes.run_together("both", [waiting, program("import sys; sys.exit(4)")])
     assert processes.passed < 30
+
+
+def test_checks_side_by_side_share_one_training(processes):
+    class Slow:
+        submitted = 0
+
+        def submit(self, work):
+            sleep(0.05)  # a second check asks meanwhile
+            self.submitted += 1
+            return Future()
+
+    slow, together = Slow(), Barrier(2)
+    trainings = Trainings(processes, slow, {}, cpu=True)
+
+    def ask(_):
+        together.wait()
+        return trainings._run(TRANSLATION, "float32")
+
+    with ThreadPoolExecutor(2) as checks:
+        first, second = checks.map(ask, range(2))
+    assert first is second and slow.submitted == 1
 
 
 def test_time_ends_what_runs_and_keeps_the_rest_from_starting(tmp_path):
