@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from forked_scripts import run_script
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -38,23 +39,27 @@ ADAPTIVE = (
 
 
 def run(command, check=True, **env):
-    """Runs a command line of fairseq's or ours in a fresh process; returns what it printed."""
+    """Runs a command line of fairseq's or ours in a process of its own; returns what it printed."""
     words = command.split() if isinstance(command, str) else list(command)
-    words[0] = str(Path(sys.executable).with_name(words[0]))
-    done = subprocess.run(
-        words,
-        cwd=REPOSITORY,
-        env={**environment(), **env},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        input=env.get("STDIN"),
-    )
-    if check:
-        assert done.returncode == 0, f"{' '.join(words)}\n{done.stdout[-6000:]}"
+    if words[0] == "python":
+        words = words[1:]
     else:
-        assert done.returncode != 0, f"{' '.join(words)} was expected to fail"
-    return done.stdout
+        words[0] = str(Path(sys.executable).with_name(words[0]))
+    with tempfile.TemporaryDirectory() as folder:
+        stdin, output = Path(folder, "in"), Path(folder, "out")
+        stdin.write_text(env.get("STDIN", ""), encoding="utf-8")
+        if words[0] == "-c":
+            script = Path(folder, "script.py")
+            script.write_text(words[1], encoding="utf-8")
+            words = [str(script), *words[2:]]
+        output.touch()
+        status = run_script(words, REPOSITORY, {**environment(), **env}, stdin, output)
+        printed = output.read_text(encoding="utf-8")
+    if check:
+        assert status == 0, f"{' '.join(words)}\n{printed[-6000:]}"
+    else:
+        assert status != 0, f"{' '.join(words)} was expected to fail"
+    return printed
 
 
 def refusal_of(main, arguments, capsys):
