@@ -87,7 +87,8 @@ def main(argv=None) -> int:
 
 def _settings(args, state: Mapping[str, Any], model, heads: Mapping[str, List[int]]) -> Figures:
     """What the figures depend on. Raises InputError for more groups than any layer has heads for."""
-    criterion = options_by_name(state["cfg"]["criterion"]) if state.get("cfg") else vars(state["args"])
+    cfg = state.get("cfg")
+    criterion = options_by_name(cfg.get("criterion") or {}) if cfg else vars(state["args"])
     most = max(map(len, heads.values()))
     trained = options_by_name(model_options(state)).get("head_groups") or 2
     groups = sorted(set(args.groups or [min(trained, max(most, 1))]))

@@ -54,13 +54,28 @@ def test_table_of_a_stock_checkpoint(corpus, stock_checkpoint, capsys):
     assert re.search(r"\| mean +\| 2 \|", table) and "bits" not in table
 
 
+def of_first_version(name, folder):
+    """A checkpoint that the first version wrote, see test_first_version.py."""
+    packed = (REPOSITORY / f"tests/fixtures/first_version/{name}.pt.xz").read_bytes()
+    (folder / f"{name}.pt").write_bytes(lzma.decompress(packed))
+    return folder / f"{name}.pt"
+
+
 def test_language_model_of_the_first_version(text, tmp_path, capsys):
-    packed = REPOSITORY / "tests/fixtures/first_version/language_model.pt.xz"
-    (tmp_path / "model.pt").write_bytes(lzma.decompress(packed.read_bytes()))
-    figures = analysed(capsys, tmp_path / "model.pt", text, "--json", "--groups", 1)
+    figures = analysed(capsys, of_first_version("language_model", tmp_path), text, "--json", "--groups", 1)
     assert all(name.startswith("decoder.") for name in figures["layers"]) and figures["means"]["confidence"] > 0
     remarks = {remark for layer in figures["layers"].values() for remark in layer["remarks"]}
     assert remarks == {"no silhouette or Dunn index of one group"}
+
+
+def test_masks_of_the_first_version_are_its_slim_model(corpus, tmp_path, capsys):
+    voted, slim = (
+        analysed(capsys, of_first_version(name, tmp_path), corpus, "--json", "--with-loss")
+        for name in ("voted", "slim")
+    )
+    assert voted["layers"] == slim["layers"] and voted["loss"] == slim["loss"]
+    assert {len(layer["heads"]) for layer in slim["layers"].values()} == {2}
+    assert {layer["made_with"] for layer in slim["layers"].values()} == {4}
 
 
 @pytest.mark.parametrize(
