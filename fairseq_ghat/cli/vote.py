@@ -6,10 +6,7 @@ import sys
 from dataclasses import fields
 from typing import Any, Dict
 
-import numpy as np
 from fairseq import utils
-from fairseq.models import BaseFairseqModel
-from fairseq.tasks import FairseqTask
 
 from fairseq_ghat.checkpoints.files import CheckpointError, read_checkpoint
 from fairseq_ghat.checkpoints.kept_units import record_kept
@@ -25,14 +22,8 @@ from fairseq_ghat.cli.console import (
     quiet_libraries,
     write_out,
 )
-from fairseq_ghat.cli.loading import (
-    InputError,
-    check_data,
-    data_files,
-    load_checkpoint,
-    load_split,
-    load_task_and_grouped_model,
-)
+from fairseq_ghat.cli.loading import InputError, check_data, data_files
+from fairseq_ghat.cli.passes import add_data_options, check_sizes, load_for_pass, trained_batches
 from fairseq_ghat.core.head_budget import BUDGETS
 from fairseq_ghat.core.hidden_units import DISTANCES
 from fairseq_ghat.core.voting import VOTE_BY
@@ -91,11 +82,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("--gate-lr", type=float, help="of learned gates (default: 0.1 for l0, 0.2 for subset)")
     add("--refit", choices=REFITS, default="output", help="default: output")
     add("--seed", type=int, help="of random choices and of the batches (default: as the checkpoint)")
-    add("--max-tokens", type=int, help="in a batch; each batch votes (default: as the checkpoint)")
-    add("--batch-size", type=int, help="sentences in a batch (default: as the checkpoint)")
-    add("--source-lang", help="default: as the checkpoint")
-    add("--target-lang", help="default: as the checkpoint")
-    add("--num-workers", type=int, default=0, help="processes that load data (default: 0)")
+    add_data_options(parser, of_a_batch="; each batch votes")
     add_run_options(parser)
     return parser
 
@@ -115,14 +102,14 @@ def main(argv=None) -> int:
         state = for_inference(as_grouped_checkpoint(read_checkpoint(source), **_grouping(args)))
         batching = _batching(state, args)
         check_vote_options(batching)
-        task, model = _load(args)
+        task, model = load_for_pass(args, _grouping(args))
         classifiers = _classifiers(state, model) if args.group_objective == "classification" else None
         if is_voted(model):
             raise NotGroupable("it was voted on already")
         check_removable(batching, grouped_attentions(model), grouping_of(model).groups)
         check_neurons(batching, model)
         check_latency_table(batching, model)
-        _check_sizes(task, model, batching, args.subset)
+        check_sizes(task, model, batching.max_tokens, args.subset)
     except (CheckpointError, InputError) as error:
         parser.error(str(error))
     except ValueError as error:
@@ -164,45 +151,13 @@ def _grouping(args) -> Dict[str, Any]:
     return {"head_groups": groups, "group_feature": args.group_feature, "group_distance": args.group_distance}
 
 
-def _load(args):
-    """Task, with the voting split, and grouped model."""
-    state = load_checkpoint(args.checkpoint, FairseqTask, "one of fairseq's or ours")
-    languages = {name: getattr(args, name) for name in ("source_lang", "target_lang") if getattr(args, name)}
-    task, model = load_task_and_grouped_model(args.checkpoint, state, args.data, _grouping(args), **languages)
-    load_split(task, args.data, "--subset", args.subset)
-    return task, model
-
-
 def _batching(state, args) -> VotingToStayConfig:
     """Batches as in training, unless told otherwise: every batch has one vote per group."""
-    cfg = state.get("cfg")
-    trained = {**cfg["dataset"], "seed": cfg["common"]["seed"]} if cfg else vars(state["args"])
-    sizes = {"max_tokens": args.max_tokens, "batch_size": args.batch_size}
-    if not any(sizes.values()):
-        sizes = {name: trained.get(name) for name in sizes}
-        sizes["batch_size"] = sizes["batch_size"] or trained.get("max_sentences")  # its name before fairseq 0.10
-    if not any(sizes.values()):
-        sizes["max_tokens"] = 4096
-    derived = {
-        **sizes,
-        "vote_epoch": 1,
-        "required_batch_size_multiple": trained.get("required_batch_size_multiple", 8),
-        "seed": trained.get("seed", 1) if args.seed is None else args.seed,
-        "log_format": None,
-        "log_interval": 100,
-    }
+    derived = {**trained_batches(state, args), "vote_epoch": 1, "log_format": None, "log_interval": 100}
+    if args.seed is not None:
+        derived["seed"] = args.seed
     given = {field.name: getattr(args, field.name) for field in fields(VotingToStayConfig) if hasattr(args, field.name)}
     return VotingToStayConfig(**{**given, **derived})
-
-
-def _check_sizes(task: FairseqTask, model: BaseFairseqModel, batching: VotingToStayConfig, subset: str) -> None:
-    """Refuses a split without a sentence that a batch and the model take: fairseq would end in an IndexError."""
-    dataset, most = task.dataset(subset), batching.max_tokens
-    positions = utils.resolve_max_positions(task.max_positions(), model.max_positions(), most)
-    fitting, _ = dataset.filter_indices_by_size(np.arange(len(dataset)), positions)
-    if not len(fitting):
-        allowed = f"allowed are up to {positions} tokens, by the model and --max-tokens {most}"
-        raise InputError(f"--subset {subset}: none of its {len(dataset)} sentences fits; {allowed}")
 
 
 def _classifiers(state, model) -> GroupClassifiers:

@@ -1,4 +1,4 @@
-"""Scores of heads that need no gradients: how much they agree with each other."""
+"""Scores of heads that need no gradients: how much they agree, how much of the output varies by them."""
 
 from typing import List
 
@@ -41,3 +41,21 @@ def redundancy_scores(gram: Tensor) -> Tensor:
         highest = max(highest, -float(mean[most]))
         scores[left.pop(most)] = highest
     return scores
+
+
+def variance_shares(weight: Tensor, covariance: Tensor, heads: int) -> Tensor:
+    """Share of each head in the variance of the attention's output, y = sum over heads of W_h o_h + b.
+
+    It is tr Cov(W_h o_h, y) / tr Cov(y). The shares sum to 1; that of a head which works against the others is below 0.
+
+    Args:
+        weight: W of the output projection, (E, H*D).
+        covariance: of the outputs of the heads, (H*D, H*D).
+        heads: H.
+
+    Returns:
+        (H,) float64; not a number where the output does not vary.
+    """
+    weight = weight.double()
+    parts = (weight.T @ weight * covariance).sum(1).view(heads, -1).sum(1)
+    return parts / parts.sum()

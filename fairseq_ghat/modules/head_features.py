@@ -90,10 +90,14 @@ class RecordedFeatures:
                 self._pooled[layer] = pool_heads(features, padding)
 
     def in_use(self, layer: Layer, maps: HeadMaps) -> Tuple[Tensor, Optional[Tensor]]:
-        """The feature map that heads are grouped by, (B, H, X, Y), and the padding of its positions, (B, X) or None."""
-        if self.grouping.feature == "value":
+        """The feature map that heads are grouped by, see of_kind."""
+        return self.of_kind(self.grouping.feature, layer, maps)
+
+    def of_kind(self, feature: str, layer: Layer, maps: HeadMaps) -> Tuple[Tensor, Optional[Tensor]]:
+        """One of FEATURES, (B, H, X, Y), and the padding of its positions, (B, X) or None."""
+        if feature == "value":
             return maps.value, maps.key_padding
-        features = maps.output if self.grouping.feature == "output" else maps.attention
+        features = maps.output if feature == "output" else maps.attention
         assert features is not None  # needs_weights says so
         return features, self._query_padding(layer, maps)
 

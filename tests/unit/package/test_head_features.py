@@ -2,44 +2,10 @@
 
 import pytest
 import torch
+from explicit_features import record_inputs, slow_features
 from tiny_models import PAD, build_grouped, build_stock, features_of, padded_batch
 
 from fairseq_ghat.modules.grouped_attention import grouped_attentions, record_features
-
-
-def record_inputs(model):
-    """Inputs of every attention layer of the next forward pass, by layer name."""
-    calls = {}
-    for name, attention in grouped_attentions(model).items():
-        attention.register_forward_pre_hook(
-            lambda _, args, kwargs, name=name: calls.__setitem__(name, kwargs), with_kwargs=True
-        )
-    return calls
-
-
-def slow_features(attention, call, feature, batch):
-    """Feature maps (H, F) of one layer, sentence by sentence, padding positions left out."""
-    query, key = call["query"], call["key"]
-    src_ok = batch["net_input"]["src_tokens"].ne(PAD)
-    tgt_ok = batch["net_input"]["prev_output_tokens"].ne(PAD)
-    cross = attention.encoder_decoder_attention
-    decoder = cross or call.get("attn_mask") is not None
-    query_ok = tgt_ok if decoder else src_ok
-    key_ok = tgt_ok if decoder and not cross else src_ok
-    heads, width = attention.num_heads, attention.head_dim
-    per_head = [[] for _ in range(heads)]
-    for b in range(query.size(1)):
-        q = attention.q_proj(query[query_ok[b], b]) * attention.scaling
-        k, v = attention.k_proj(key[key_ok[b], b]), attention.v_proj(key[key_ok[b], b])
-        for h in range(heads):
-            part = slice(h * width, (h + 1) * width)
-            scores = q[:, part] @ k[:, part].T
-            if decoder and not cross:
-                scores = scores + torch.triu(torch.full_like(scores, float("-inf")), 1)
-            weights = scores.softmax(-1)
-            maps = {"value": v[:, part], "attention": weights, "output": weights @ v[:, part]}
-            per_head[h].append(maps[feature].flatten())
-    return torch.stack([torch.cat(parts) for parts in per_head])
 
 
 @pytest.mark.parametrize("feature", ["value", "attention", "output"])

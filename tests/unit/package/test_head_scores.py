@@ -1,9 +1,9 @@
-"""Scores of heads: the L1 norm of their projections and their agreement, against slow sums and cosines by hand."""
+"""Scores of heads: their agreement and their shares of the output, against slow sums and cosines by hand."""
 
 import torch
 from torch.nn import functional as F
 
-from fairseq_ghat.core.head_scores import agreement, redundancy_scores
+from fairseq_ghat.core.head_scores import agreement, redundancy_scores, variance_shares
 
 
 def test_agreement_is_the_mean_of_all_cosines_of_the_kept_heads():
@@ -28,3 +28,13 @@ def test_first_to_go_is_the_one_with_the_highest_mean_cosine():
         scores = redundancy_scores(features @ features.T)
         assert int(scores.argmin()) == int(mean.argmax())
         assert abs(float(scores.min()) + float(mean.max())) < 1e-12
+
+
+def test_shares_of_the_output_that_heads_add_to_and_take_from():
+    """Outputs of two heads of one feature: y = 2 o_1 - o_2, with o_1 = 3 u and o_2 = 2 u, so 6 u - 2 u = 4 u."""
+    covariance = torch.tensor([[9.0, 6.0], [6.0, 4.0]], dtype=torch.float64)
+    assert variance_shares(torch.tensor([[2.0, -1.0]]), covariance, 2).tolist() == [6 / 4, -2 / 4]
+
+
+def test_an_output_that_does_not_vary_has_no_shares():
+    assert variance_shares(torch.ones(3, 4), torch.zeros(4, 4, dtype=torch.float64), 2).isnan().all()

@@ -30,5 +30,5 @@ def test_import_contracts_parse():
 def test_extras_of_extras_are_installed_and_fairseq_is_not():
     listed = [*PROJECT["dependencies"], "fairseq_ghat[test]"]
     installed = set(missing_packages.requirements(PROJECT, listed))
-    assert {"sentencepiece", "ctranslate2>=4.6", "sacremoses", "matplotlib", "pytest"} < installed
+    assert {"sentencepiece", "ctranslate2>=4.6", "sacremoses", "matplotlib", "scikit-learn", "pytest"} < installed
     assert not any(requirement.startswith(("torch", "fairseq")) for requirement in installed)
