@@ -1,10 +1,10 @@
 """Table and picture of a comparison."""
 
-from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from experiments.comparison.plan import FROM_START, PLAIN, Comparison, Size
 from experiments.comparison.results import Results, Row, as_json, gather, spread
+from experiments.pictures import KINDS, pyplot_without_screen, save
 from experiments.runner import write_json
 from fairseq_ghat.checkpoints.whole_file import whole_file
 from fairseq_ghat.cli.console import markdown_table
@@ -25,7 +25,7 @@ def report(comparison: Comparison, settings: Dict[str, Any]) -> None:
     write_json(out / "results.json", as_json(comparison, results, settings))
     with whole_file(out / "table.md") as file:
         file.write(f"{text}\n".encode())
-    save(draw(comparison, results), out)
+    save(draw(comparison, results), *(out / f"pruning{kind}" for kind in KINDS))
     print(f"\n{text}\n{out}: table.md, results.json, pruning.png, pruning.svg")
 
 
@@ -96,11 +96,7 @@ def draw(comparison: Comparison, results: Results):
     Returns:
         A figure of matplotlib.
     """
-    import matplotlib  # which a dry run does not need
-
-    matplotlib.use("Agg")  # no screen is needed
-    from matplotlib import pyplot
-
+    pyplot = pyplot_without_screen()
     moments = [("voted", "after the vote")] + ([("tuned", "after fine-tuning")] if comparison.epochs else [])
     shape = (len(comparison.refit), len(moments))
     size = (5.5 * shape[1], 4.2 * shape[0] + 0.6)
@@ -146,16 +142,6 @@ def _stays(comparison: Comparison) -> str:
     if comparison.budget:
         return "budget: share that stays"
     return "heads kept in each attention" + (", on average" if comparison.vote_budget == "model" else "")
-
-
-def save(figure, out: Path) -> None:
-    """Writes pruning.png and pruning.svg into a folder, and closes the figure."""
-    from matplotlib import pyplot
-
-    for kind in ("png", "svg"):
-        with whole_file(out / f"pruning.{kind}") as file:
-            figure.savefig(file, format=kind, dpi=150)
-    pyplot.close(figure)
 
 
 def _line(panel, title: str, number: int, of_method: Sequence[Tuple[float, float, float]]) -> None:

@@ -8,7 +8,7 @@ import pytest
 pytest.importorskip("matplotlib", reason="matplotlib is not installed: pip install matplotlib")
 
 from experiments.comparison.plan import Comparison
-from experiments.comparison.report import described, draw, points, save, table
+from experiments.comparison.report import described, draw, points, table
 from experiments.comparison.results import Results, Row
 from matplotlib import pyplot
 
@@ -160,11 +160,3 @@ def test_without_fine_tuning_there_is_one_panel():
     figure = draw(comparison(epochs=0), results())
     assert [panel.get_title() for panel in figure.axes] == ["after the vote"]
     pyplot.close(figure)
-
-
-def test_both_files_are_written_and_nothing_else(tmp_path):
-    save(draw(comparison(), results()), tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["pruning.png", "pruning.svg"]
-    assert (tmp_path / "pruning.png").read_bytes().startswith(b"\x89PNG")
-    assert "<svg" in (tmp_path / "pruning.svg").read_text()
-    assert pyplot.get_fignums() == []
