@@ -9,9 +9,10 @@
 
 With --budget parameters=0.5 parameters=0.3 instead of --keep, heads and neurons are cut: both, heads only, neurons
 only, and both by the other methods that rank them. For each method, size, refit and seed: ghat-vote, the score,
---epochs of fairseq-train with the options after --, the score again. Translations are scored by sacreBLEU, language
-models by ghat-perplexity. OUT gets table.md, results.json, pruning.png and pruning.svg. The same command, given again,
-goes on where it was stopped; methods, sizes, refits and seeds may be added.
+--epochs of fairseq-train with the options after --, the score again. Among --methods, from-start is the small model
+trained from the start, of random heads and neurons, for as many epochs in all. Translations are scored by sacreBLEU,
+language models by ghat-perplexity. OUT gets table.md, results.json, pruning.png and pruning.svg. The same command,
+given again, goes on where it was stopped; methods, sizes, refits and seeds may be added.
 """
 
 import argparse
@@ -22,8 +23,8 @@ from pathlib import Path
 from typing import List, Sequence
 
 from experiments.comparison.commands import commands
-from experiments.comparison.inputs import check_training, claim_folder, read_comparison
-from experiments.comparison.plan import METHODS, UNDER_BUDGET
+from experiments.comparison.inputs import check_shares, check_training, claim_folder, read_comparison
+from experiments.comparison.plan import FROM_START, METHODS, UNDER_BUDGET
 from experiments.comparison.report import report
 from experiments.runner import check_commands, check_tools, folder_name, own_and_further, refused_by_system, run_all
 
@@ -43,7 +44,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("data", metavar="DATA", help="folder that fairseq-preprocess made")
     add("checkpoint", metavar="CHECKPOINT", help="of a transformer or language model with all its heads")
     add("out", metavar="OUT", type=folder_name, help="folder of all that is made")
-    allowed = f"default: all of {', '.join(METHODS)}; with --budget of {', '.join(UNDER_BUDGET)}"
+    allowed = f"default: all of {', '.join(METHODS)}; with --budget of {', '.join(UNDER_BUDGET)}; further {FROM_START}"
     add("--methods", nargs="+", metavar="M", help=allowed)
     size = parser.add_mutually_exclusive_group()
     size.add_argument("--keep", nargs="+", type=int, default=[2], metavar="K", help="heads that stay (default: 2)")
@@ -56,6 +57,8 @@ def build_parser() -> argparse.ArgumentParser:
     on = "train the checkpoint on before the vote: plainly, and with the constraint of the methods that have one"
     add("--continue-epochs", type=int, default=0, metavar="N", help=on)
     add("--gct-methods", nargs="+", metavar="M", help="methods that also begin after the group constraint")
+    differing = f"of fairseq-train for {FROM_START}, where they are others than after --, such as the learning rate"
+    add("--from-start-args", type=shlex.split, default=[], help=differing)
     add("--reference", type=Path, metavar="FILE", help="raw references (default: those of DATA)")
     add("--lowercase", action="store_true", help="BLEU without case")
     add("--generate-args", type=shlex.split, default=[], help="of fairseq-generate, or ghat-perplexity")
@@ -78,6 +81,7 @@ def main(argv=None) -> int:
         wanted = commands(comparison)
         check_training(comparison)
         check_commands(wanted)
+        check_shares(comparison)
         settings = {} if args.dry_run else claim_folder(comparison)
     except (CheckpointError, ValueError) as error:
         parser.error(str(error))
@@ -92,10 +96,10 @@ def main(argv=None) -> int:
 
 
 def _values_joined(words: Sequence[str]) -> List[str]:
-    """--vote-args and --generate-args with their value in one word: argparse takes a lone `--fp16` for an option."""
+    """--vote-args and the like with their value in one word: argparse takes a lone `--fp16` for an option."""
     joined = list(words)
     for place in reversed(range(len(joined) - 1)):
-        if joined[place] in ("--vote-args", "--generate-args"):
+        if joined[place] in ("--vote-args", "--generate-args", "--from-start-args"):
             joined[place : place + 2] = [f"{joined[place]}={joined[place + 1]}"]
     return joined
 

@@ -34,12 +34,11 @@ from fairseq_ghat.modules.grouping import FEATURES
 from fairseq_ghat.pruning.calibration import calibration_of
 from fairseq_ghat.pruning.importance.base import way_of_heads
 from fairseq_ghat.pruning.importance.registry import IMPORTANCES, KEEP_HEADS, RANKS_UNITS
-from fairseq_ghat.pruning.model_budget import removes_neurons
+from fairseq_ghat.pruning.model_budget import check_reachable, removes_neurons
 from fairseq_ghat.pruning.options import REFITS
 from fairseq_ghat.pruning.vote import vote
 from fairseq_ghat.training.schedule import (
     VotingToStayConfig,
-    check_latency_table,
     check_neurons,
     check_removable,
     check_vote_options,
@@ -108,7 +107,7 @@ def main(argv=None) -> int:
             raise NotGroupable("it was voted on already")
         check_removable(batching, grouped_attentions(model), grouping_of(model).groups)
         check_neurons(batching, model)
-        check_latency_table(batching, model)
+        check_reachable(batching, model)
         check_sizes(task, model, batching.max_tokens, args.subset)
     except (CheckpointError, InputError) as error:
         parser.error(str(error))

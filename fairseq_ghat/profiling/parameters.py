@@ -9,6 +9,7 @@ from torch import Tensor
 from fairseq_ghat.checkpoints.model_options import flat_options
 from fairseq_ghat.modules.grouped_attention import HEAD_MASK
 from fairseq_ghat.modules.transformer_layers import FUSED_COPIES
+from fairseq_ghat.modules.unit_slices import unit_axis
 from fairseq_ghat.pruning.slimming import kept_heads_in_state
 
 # Modules of token and position embeddings, and of the output layer over the vocabulary.
@@ -28,6 +29,12 @@ def attention_weights(state_dict: Mapping[str, Tensor]) -> int:
     """Number of weights in all projections of attention, without biases: it is proportional to the heads."""
     projection = re.compile(r"\b(self_attn|encoder_attn)\.\w+_proj\.weight$")
     return sum(tensor.numel() for name, tensor in state_dict.items() if projection.search(name))
+
+
+def unit_parameters(state_dict: Mapping[str, Tensor]) -> int:
+    """Number of parameters that belong to heads and neurons, of which --budget parameters=SHARE is a share."""
+    of_units = (name for name in state_dict if unit_axis(".".join(name.split(".")[-2:])) is not None)
+    return sum(state_dict[name].numel() for name in of_units)
 
 
 def heads_in_checkpoint(state: Mapping[str, Any]) -> Dict[str, int]:

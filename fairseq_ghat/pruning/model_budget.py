@@ -1,13 +1,16 @@
 """Heads and neurons under one budget of the model, or under one error of every layer."""
 
 import logging
+import math
 from typing import Any, Dict, List, Sequence, Tuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from fairseq_ghat.core.joint_budget import RemovalPath, remove_within_budget
-from fairseq_ghat.modules.feed_forward import FeedForward
+from fairseq_ghat.modules.feed_forward import FeedForward, feed_forwards
+from fairseq_ghat.modules.grouped_attention import grouped_attentions
+from fairseq_ghat.modules.removable_layers import removable_layers
 from fairseq_ghat.modules.removable_units import RemovableUnits
 from fairseq_ghat.pruning.calibration import Calibration
 from fairseq_ghat.pruning.costs import COSTS, LATENCY, Savings, latency_savings, linear_savings, table_of_model
@@ -92,6 +95,28 @@ def check_model_budget(options: Any) -> None:
         raise ValueError(f"--keep-neurons {neurons}: allowed with {flag} is that of --keep-heads, {heads}, or all")
 
 
+def check_reachable(options: Any, model: nn.Module) -> None:
+    """Refuses a budget that is less than what must stay of a model, or whose table is not of such a model.
+
+    Args:
+        options: VoteOptions, or options that hold the same.
+        model: that was not voted on yet.
+
+    Raises:
+        ValueError: names the flag, the value and what is allowed, or the file and what differs.
+    """
+    if options.budget is None:
+        return
+    name, stays = read_budget(options.budget)
+    savings, saved = _savings(model, options), 0.0
+    for layer in layers_of_budget(model, options):
+        saved += float(savings.saved[layer][: _most(layer, options.remove_sublayers) + 1].max())
+    if saved < (1 - stays) * savings.whole:
+        least = math.ceil(1000 * (1 - saved / savings.whole)) / 1000  # so that what is named is allowed
+        where = "the least time that the table knows of" if name == LATENCY else "where one unit is left"
+        raise ValueError(f"--budget {options.budget}: allowed is {name}={least:.3f} or more, {where}")
+
+
 def choose_within_budget(calibration: Calibration, options: Any) -> Dict[RemovableUnits, Tensor]:
     """The units that stay under --budget or --max-error, of attention and feed-forward layers.
 
@@ -103,9 +128,12 @@ def choose_within_budget(calibration: Calibration, options: Any) -> Dict[Removab
         (U,) bool on the CPU, by layer.
 
     Raises:
-        ValueError: if the data are none, or if the budget is less than what must stay.
+        ValueError: if the data are none, or if the budget is less than what must stay; the latter before any pass.
     """
-    layers = layers_of_budget(calibration, options)
+    check_reachable(options, calibration.model)
+    if over_latency(options):
+        logger.info("vote: the time of %s", table_of_model(options, calibration.model).setting)
+    layers = layers_of_budget(calibration.model, options)
     importance = IMPORTANCES[way_of_budget(options)](options)
     rankings = importance.ranks(calibration, layers)
     groups = _groups(calibration, layers, options.ffn_per_layer)
@@ -114,7 +142,7 @@ def choose_within_budget(calibration: Calibration, options: Any) -> Dict[Removab
         gone = [_within_error([rankings[layer] for layer in group], options.max_error) for group in groups]
         gone = [min(count, highest) for count, highest in zip(gone, most)]
     else:
-        savings = _savings(calibration, options)
+        savings = _savings(calibration.model, options)
         gone = _within_budget(groups, rankings, most, savings, options.budget, importance.errors_per_cost)
     masks: Dict[RemovableUnits, Tensor] = {}
     for group, count in zip(groups, gone):
@@ -124,11 +152,11 @@ def choose_within_budget(calibration: Calibration, options: Any) -> Dict[Removab
     return importance.rearranged(calibration, masks)
 
 
-def layers_of_budget(calibration: Calibration, options: Any) -> List[RemovableUnits]:
+def layers_of_budget(model: nn.Module, options: Any) -> List[RemovableUnits]:
     """The layers that a budget is over: all but those of --keep-heads all or --keep-neurons all."""
-    attentions = [] if way_of_heads(options) == "all" else calibration.layers
-    feed_forwards = [] if str(options.keep_neurons) == "all" else calibration.feed_forwards
-    return [*attentions, *feed_forwards]
+    attentions = {} if way_of_heads(options) == "all" else grouped_attentions(model)
+    with_neurons = {} if str(options.keep_neurons) == "all" else feed_forwards(model)
+    return [*attentions.values(), *with_neurons.values()]
 
 
 def way_of_budget(options: Any) -> str:
@@ -156,13 +184,11 @@ def _within_error(rankings: Sequence[Ranking], largest: float) -> int:
     return min(int((ranking.errors <= largest).sum()) for ranking in rankings)
 
 
-def _savings(calibration: Calibration, options: Any) -> Savings:
+def _savings(model: nn.Module, options: Any) -> Savings:
     """What the layers save in the cost of --budget. The share is of all layers, also where one kind stays as it is."""
-    if not over_latency(options):
-        return linear_savings(COSTS[read_budget(options.budget)[0]], [*calibration.layers, *calibration.feed_forwards])
-    table = table_of_model(options, calibration.model)
-    logger.info("vote: the time of %s", table.setting)
-    return latency_savings(table, calibration.model)
+    if over_latency(options):
+        return latency_savings(table_of_model(options, model), model)
+    return linear_savings(COSTS[read_budget(options.budget)[0]], removable_layers(model).values())
 
 
 def _within_budget(
@@ -185,12 +211,7 @@ def _within_budget(
             errors[1:] += added.cumsum(0)
         saved = torch.stack([savings.saved[layer][: highest + 1] for layer in group]).sum(0)
         paths.append(RemovalPath(errors, saved))
-    try:
-        gone = remove_within_budget(paths, (1 - stays) * whole)
-    except ValueError:
-        least = 1 - sum(float(path.savings.max()) for path in paths) / whole
-        where = "the least time that the table knows of" if name == LATENCY else "where one unit is left"
-        raise ValueError(f"--budget {asked}: allowed is {name}={least:.3f} or more, {where}") from None
+    gone = remove_within_budget(paths, (1 - stays) * whole)
     left = 1 - sum(float(path.savings[count]) for path, count in zip(paths, gone)) / whole
     logger.info("vote: %.4f of the %s of the %s stay", left, name, "model" if name == LATENCY else "layers")
     return gone

@@ -57,7 +57,7 @@ def vote(calibration: Calibration, options: Any, classifiers: Optional[GroupClas
 def _choose(calibration: Calibration, options: Any, importance: Importance) -> Tuple[Masks, Dict[FeedForward, Tensor]]:
     """The heads that stay in every attention, and the neurons that stay in each layer that loses some."""
     if over_model(options):
-        calibration.expect_moments(layers_of_budget(calibration, options))
+        calibration.expect_moments(layers_of_budget(calibration.model, options))
         masks = choose_within_budget(calibration, options)
         every = {layer: torch.ones(layer.units, dtype=torch.bool) for layer in calibration.layers}
         heads = {layer: masks.get(layer, mask) for layer, mask in every.items()}

@@ -17,6 +17,7 @@ from fairseq_ghat.modules.grouping import Grouping
 from fairseq_ghat.modules.removable_layers import KeptUnits, removable_layers, remove_units
 from fairseq_ghat.modules.wrappers import unwrapped
 from fairseq_ghat.pruning.calibration import calibration_of
+from fairseq_ghat.pruning.model_budget import check_reachable
 from fairseq_ghat.pruning.vote import vote
 from fairseq_ghat.training.distributed import (
     add_up_over_workers,
@@ -35,7 +36,6 @@ from fairseq_ghat.training.hidden_unit_history import HiddenUnitHistory
 from fairseq_ghat.training.hydra_options import as_command_line
 from fairseq_ghat.training.optimizer_state import cut_optimizer, cuts_of
 from fairseq_ghat.training.schedule import (
-    check_latency_table,
     check_neurons,
     check_removable,
     check_schedule,
@@ -106,7 +106,7 @@ class VotingToStayMixin:
         if not is_voted(model):
             check_removable(self.cfg, attentions, cfg.head_groups)
             check_neurons(self.cfg, model)
-            check_latency_table(self.cfg, model)
+            check_reachable(self.cfg, model)
         by_gradients = choice_by_gradients(self.cfg)
         if by_gradients is not None and getattr(cfg, "checkpoint_activations", False):
             raise ValueError(

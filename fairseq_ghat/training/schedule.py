@@ -10,10 +10,9 @@ from torch import nn
 from fairseq_ghat.core.head_budget import HeadBudget
 from fairseq_ghat.modules.feed_forward import feed_forwards
 from fairseq_ghat.modules.grouped_attention import GroupedAttention
-from fairseq_ghat.pruning.costs import table_of_model
 from fairseq_ghat.pruning.importance.base import way_of_heads
 from fairseq_ghat.pruning.importance.registry import KEEP_HEADS, LEARNED_GATES
-from fairseq_ghat.pruning.model_budget import check_model_budget, over_latency, over_model, removes_neurons
+from fairseq_ghat.pruning.model_budget import check_model_budget, over_model, removes_neurons
 from fairseq_ghat.pruning.neurons import neurons_to_keep
 from fairseq_ghat.pruning.options import VoteOptions
 
@@ -230,20 +229,6 @@ def check_neurons(cfg: VotingToStayConfig, model: nn.Module) -> None:
             raise ValueError("--scale-fc: no neurons can be removed, since its layer norm is over all of them")
         if cfg.ffn_neurons is not None:
             neurons_to_keep(cfg.ffn_neurons, layer.units)
-
-
-def check_latency_table(cfg: VotingToStayConfig, model: nn.Module) -> None:
-    """Refuses a table of --latency-table that is not of such a model, before any work.
-
-    Args:
-        cfg: options of the task.
-        model: that was not voted on yet.
-
-    Raises:
-        ValueError: names the flag and the file, and what differs.
-    """
-    if over_latency(cfg):
-        table_of_model(cfg, model)
 
 
 def is_due(cfg: VotingToStayConfig, epoch: int, change: Optional[float]) -> bool:

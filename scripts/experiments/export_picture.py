@@ -2,12 +2,14 @@
 
 from pathlib import Path
 from textwrap import fill
-from typing import Any, Dict
+from typing import Any, Dict, List, Sequence
 
+from experiments.pictures import KINDS, pyplot_without_screen
 from experiments.runner import BadInput, check_packages
-from fairseq_ghat.checkpoints.whole_file import check_file, whole_file
+from fairseq_ghat.checkpoints.whole_file import check_file
 
-_KINDS = (".png", ".svg")
+# Of a name above its point, or below, in points.
+_HEIGHTS = (5, -13, 16, -24, 27, -35, 38, -46)
 _MARKERS, _LINES = "os^D", ("-", "--", ":", "-.")
 
 
@@ -21,8 +23,8 @@ def check_picture(path: Path) -> None:
         BadInput: if its name ends in another suffix than .png or .svg, or if matplotlib is not installed.
         NotWritten: if it cannot be written.
     """
-    if path.suffix not in _KINDS:
-        raise BadInput(f"--picture {path}: allowed is a name that ends in {' or '.join(_KINDS)}")
+    if path.suffix not in KINDS:
+        raise BadInput(f"--picture {path}: allowed is a name that ends in {' or '.join(KINDS)}")
     check_packages({"matplotlib": "matplotlib"})
     check_file(path)
 
@@ -36,12 +38,7 @@ def draw(measured: Dict[str, Any]):
     Returns:
         A figure of matplotlib.
     """
-    import matplotlib  # only a picture needs it
-
-    matplotlib.use("Agg")  # no screen is needed
-    from matplotlib import pyplot
-
-    figure, panel = pyplot.subplots(figsize=(7, 5), layout="constrained")
+    figure, panel = pyplot_without_screen().subplots(figsize=(7, 5), layout="constrained")
     rows = sorted(measured["rows"], key=lambda row: row["sentences_per_second"].median)
     colours = {name: f"C{number % 10}" for number, name in enumerate(_in_order(measured, "model"))}
     for number, engine in enumerate(_in_order(measured, "engine")):
@@ -54,22 +51,32 @@ def draw(measured: Dict[str, Any]):
             bars = [[speed.median - speed.low], [speed.high - speed.median]]
             point = (speed.median, row["bleu"])
             panel.errorbar(*point, xerr=bars, fmt=style["marker"], color=colour, capsize=3, elinewidth=1)
-            panel.annotate(row["model"], point, xytext=(4, 5), textcoords="offset points", fontsize="small")
-    panel.margins(x=0.1)  # room for the last name
     panel.set_xlabel(f"sentences/s, median; bars: {measured['interval']}")
     panel.set_ylabel("BLEU")
     panel.set_title(fill(f"{measured['setting']}; {measured['machine']}", 100), fontsize="x-small")
     figure.legend(loc="outside lower center", ncols=3, fontsize="small")
+    panel.margins(x=0.15, y=0.15)  # room for the names
+    figure.draw_without_rendering()  # now it is known where the points lie
+    _name(panel, rows, colours)
     return figure
 
 
-def save(figure, path: Path) -> None:
-    """Writes a figure, whole or not at all, and closes it."""
-    from matplotlib import pyplot
+def _name(panel, rows: Sequence[Dict[str, Any]], colours: Dict[str, str]) -> None:
+    """Writes the names of models beside their points, each at the first height where it covers no point or name."""
+    from matplotlib.transforms import Bbox
 
-    with whole_file(path) as file:
-        figure.savefig(file, format=path.suffix[1:], dpi=150)
-    pyplot.close(figure)
+    points = [(row["sentences_per_second"].median, row["bleu"]) for row in rows]
+    taken: List[Any] = [Bbox.from_extents(*(place - 4), *(place + 4)) for place in panel.transData.transform(points)]
+    for row, point in zip(rows, points):
+        style = {"textcoords": "offset points", "fontsize": "small", "color": colours[row["model"]]}
+        for height in _HEIGHTS:
+            name = panel.annotate(row["model"], point, xytext=(4, height), **style)
+            box = name.get_window_extent()
+            if not any(box.overlaps(other) for other in taken):
+                break
+            if height != _HEIGHTS[-1]:
+                name.remove()
+        taken.append(box)
 
 
 def _in_order(measured: Dict[str, Any], column: str):

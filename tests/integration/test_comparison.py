@@ -129,11 +129,19 @@ def test_a_budget_takes_heads_neurons_or_both_and_all_train_on(text, language_mo
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     out, window = tmp_path / "out", "--gen-subset valid --context-window 8"
     words = [text, language_model, out, "--budget", "parameters=0.8", "--methods", "both", "heads", "neurons"]
+    words += ["from-start", "--from-start-args", "--lr 0.002"]
     assert compare(*words, "--generate-args", window, options=LANGUAGE_MODEL) == 0
     rows = {row["method"]: row for row in results(out)["rows"]}
     full = non_embedding_parameters(read_checkpoint(language_model)["model"])
     layers = describe_counts(heads_in_checkpoint(read_checkpoint(language_model)).values())
     assert layers == rows["neurons"]["attentions_x_heads"] != rows["heads"]["attentions_x_heads"]
+    small = read_checkpoint(out / "keep-parameters=0.8/from-start/seed-1/trained/checkpoint_last.pt")
+    row = rows.pop("from-start")
+    assert row["after_the_vote"] is None and row["parameters"] == non_embedding_parameters(small["model"]) < 0.9 * full
+    assert small["cfg"]["optimization"]["lr"] == [0.002]
+    # An epoch each of the checkpoint and of fine-tuning.
+    assert small["extra_state"]["train_iterator"]["epoch"] == 3
+    assert {other["updates"] for other in rows.values()} == {row["updates"]}
     for method, row in rows.items():
         tuned = read_checkpoint(out / f"keep-parameters=0.8/refit-output/{method}/seed-1/tuned/checkpoint_last.pt")
         assert non_embedding_parameters(tuned["model"]) == row["parameters"] < 0.9 * full
@@ -157,8 +165,9 @@ def test_a_language_model_is_fine_tuned_and_has_the_perplexities_of_ghat_perplex
     expected = json.loads(capfd.readouterr().out)["checkpoints"]
     full, voted, tuned = (expected[str(path)]["subsets"]["valid"]["perplexity"] for path in models)
     saved = results(out)
-    assert saved["all_heads"] == [{"title": "all heads", "score": pytest.approx(full)}]
-    (row,) = saved["rows"]
+    (row,), (all_heads,) = saved["rows"], saved["all_heads"]
+    assert (all_heads["title"], all_heads["score"]) == ("all heads", pytest.approx(full))
+    assert row["updates"] == 2 * all_heads["updates"] > 0
     assert row["after_the_vote"]["scores"] == [pytest.approx(voted)]
     assert row["after_fine_tuning"]["scores"] == [pytest.approx(tuned)]
     assert full != voted > tuned

@@ -84,6 +84,10 @@ def test_a_colon_in_the_name_of_a_file(corpus, stock_checkpoint, tmp_path):
         ("{stock} {data} {folder}/out.pt --vote-heads 0", "--vote-heads 0: allowed is 1 or more"),
         ("{stock} {data} {folder}/out.pt --vote-heads 9", ": --vote-heads 9: allowed is 1 to 8"),
         ("{stock} {data} {folder}/out.pt --vote-heads 8", ": --vote-heads 8 with a vote: .*allowed is 1 to 7"),
+        (
+            "{stock} {data} {folder}/out.pt --budget flops=0.1 --keep-heads all",
+            ": --budget flops=0.1: allowed is",
+        ),
         ("{stock} {data} {folder}/out.pt --max-tokens 0", "--max-tokens 0: allowed is 1 or more"),
         ("{stock} {data} {folder}/out.pt --max-tokens 2", "--subset train: none of its 240 .*--max-tokens 2"),
         ("{stock} {folder} {folder}/out.pt", "DATA {folder}: Could not infer language pair"),
@@ -93,7 +97,10 @@ def test_a_colon_in_the_name_of_a_file(corpus, stock_checkpoint, tmp_path):
         ("{voted}/slim.pt {data} {folder}/out.pt", "slim.pt: it was voted on already"),
     ],
 )
-def test_bad_input_leaves_no_file(corpus, stock_checkpoint, voted_run, slim_file, tmp_path, arguments, message, capsys):
+def test_bad_input_is_refused_before_the_vote_and_leaves_no_file(
+    corpus, stock_checkpoint, voted_run, slim_file, tmp_path, arguments, message, capsys, monkeypatch
+):
+    monkeypatch.setattr("fairseq_ghat.cli.vote.vote", lambda *_: pytest.fail("the vote began"))
     filled = arguments.format(stock=stock_checkpoint, data=corpus, folder=tmp_path, voted=voted_run[0])
     before = stock_checkpoint.read_bytes()
     log = refusal(f"ghat-vote {filled} --cpu", capsys)

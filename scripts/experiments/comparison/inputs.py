@@ -1,8 +1,9 @@
 """Reads what a comparison is asked to do, and checks it before any work."""
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Dict, List, Sequence
+from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 import torch
 from fairseq import utils
@@ -13,9 +14,20 @@ from fairseq.tasks import TASK_REGISTRY
 from fairseq.tasks.language_modeling import LanguageModelingTask
 from fairseq.tasks.translation import TranslationTask
 
-from experiments.comparison.plan import BASELINE, DISAGREEMENT, METHODS, UNDER_BUDGET, Comparison, selectable
+from experiments.comparison.commands import choosing_command
+from experiments.comparison.plan import (
+    BASELINE,
+    DISAGREEMENT,
+    FROM_START,
+    METHODS,
+    UNDER_BUDGET,
+    Comparison,
+    selectable,
+    votes,
+)
 from experiments.corpora.folders import sha256_of
 from experiments.runner import DONE, BadInput, check_least, claim, parsed
+from fairseq_ghat.checkpoints.files import read_checkpoint
 from fairseq_ghat.checkpoints.model_options import model_options
 from fairseq_ghat.checkpoints.resuming import CheckpointedModel
 from fairseq_ghat.checkpoints.stock_conversion import as_grouped_checkpoint
@@ -23,18 +35,21 @@ from fairseq_ghat.cli.loading import check_data, load_checkpoint
 from fairseq_ghat.criterions.group_constrained import GroupConstraintMixin
 from fairseq_ghat.evaluation.bleu import bleu_metric
 from fairseq_ghat.evaluation.scoring import read_references
+from fairseq_ghat.profiling.model_building import build_from_checkpoint
 from fairseq_ghat.profiling.parameters import heads_in_checkpoint
-from fairseq_ghat.pruning.model_budget import read_budget
+from fairseq_ghat.pruning.model_budget import check_model_budget, check_reachable, read_budget
+from fairseq_ghat.tasks.voting_to_stay import VotingToStayMixin
 
 _TASKS = {"translation": TranslationTask, "language_modeling": LanguageModelingTask}
 # Options that the comparison sets itself, by what further ones are given with.
-_OURS = {
+_OURS: Dict[str, str] = {
     "train": "--user-dir --save-dir --finetune-from-model --restore-file --max-epoch --seed --vote-epoch "
     "--vote-tolerance --no-save --no-last-checkpoints",
     "vote_args": "--select --keep-heads --vote-heads --head-groups --vote-budget --refit --seed --keep-neurons "
     "--ffn-neurons --budget --max-error",
     "generate_args": "--path --user-dir --results-path --quiet --required-batch-size-multiple --json",
 }
+_OURS["from_start_args"] = f"{_OURS['train']} {_OURS['vote_args']}"
 
 
 def read_comparison(args: argparse.Namespace) -> Comparison:
@@ -72,6 +87,9 @@ def check_fits(comparison: Comparison) -> None:
             f"--methods {DISAGREEMENT} with --continue-epochs: its regularisation takes as many groups as heads, and "
             f"CHECKPOINT has {fewest} to {most}; allowed is --continue-epochs 0, or without it"
         )
+    if FROM_START in comparison.methods and comparison.trained_epochs is None:
+        told = "does not say for how many epochs it was trained, and the small model is trained as long"
+        raise BadInput(f"--methods {FROM_START}: CHECKPOINT {comparison.checkpoint} {told}; leave {FROM_START} out")
     if "," in comparison.subset:
         raise BadInput(f"--generate-args --gen-subset {comparison.subset}: allowed is one split")
     if not comparison.translates:
@@ -90,6 +108,25 @@ def check_fits(comparison: Comparison) -> None:
             )
 
 
+def check_shares(comparison: Comparison) -> None:
+    """Looks whether each method can keep to each budget, which is less where it leaves heads or neurons alone.
+
+    Raises:
+        BadInput: names the method, the budget and the least share.
+        NotGroupable: if CHECKPOINT holds another model than for translation or of language.
+    """
+    if not comparison.budget:
+        return
+    model = build_from_checkpoint(read_checkpoint(comparison.checkpoint))
+    for vote in votes(replace(comparison, seeds=comparison.seeds[:1], refit=comparison.refit[:1])):
+        try:
+            options = parsed(choosing_command(comparison, vote).argv)
+            check_model_budget(options)
+            check_reachable(options, model)
+        except ValueError as error:
+            raise BadInput(f"--methods {vote.method} with {error}") from None
+
+
 def check_training(comparison: Comparison) -> None:
     """Looks at the model, task and criterion to be trained. Raises BadInput."""
     if not comparison.epochs and not comparison.continue_epochs:
@@ -98,6 +135,8 @@ def check_training(comparison: Comparison) -> None:
     if not issubclass(ARCH_MODEL_REGISTRY.get(args.arch, object), CheckpointedModel):
         raise BadInput(f"-- --arch {args.arch}: allowed is ghat_transformer, ghat_transformer_lm, or an arch of theirs")
     kind = comparison.kind
+    if FROM_START in comparison.methods and not issubclass(TASK_REGISTRY[args.task], VotingToStayMixin):
+        raise BadInput(f"-- --task {args.task}: allowed with --methods {FROM_START} is {kind}_v2s")
     if not issubclass(TASK_REGISTRY[args.task], _TASKS[kind]):
         raise BadInput(f"-- --task {args.task}: CHECKPOINT was trained for {kind}; allowed is {kind}(_v2s)")
     if comparison.continue_epochs and not issubclass(CRITERION_REGISTRY[args.criterion], GroupConstraintMixin):
@@ -137,6 +176,11 @@ def claim_folder(comparison: Comparison) -> Dict[str, Any]:
     if begun and not record.is_file():
         raise BadInput(f"OUT {out}: holds checkpoints, but no {record.name} that tells of what; give another folder")
     claim(record, settings, begun, f"OUT {out}")
+    if FROM_START in given.methods:  # which may be added to a folder that was made without it
+        differing = {"--from-start-args": list(given.from_start_args)}
+        trained = any(out.glob(f"keep-*/{FROM_START}/**/*.pt"))
+        claim(out / f"{FROM_START}.json", differing, trained, f"OUT {out}")
+        settings.update(differing)
     return settings
 
 
@@ -147,13 +191,19 @@ def _check_choices(args: argparse.Namespace, methods: Sequence[str]) -> None:
     _check_budgets(args)
     for flag, named in (("--methods", methods), ("--gct-methods", gct_methods)):
         for method in named:
-            if method not in _allowed(args):
+            if method not in _allowed(args) and not (flag == "--methods" and method == FROM_START):
                 one = method in METHODS and METHODS[method].one_per_group
                 why = " keeps one head of each group, as many in every attention;" if one else ""
-                raise BadInput(f"{flag} {method}:{why} allowed{_with_budget(args)} is {', '.join(_allowed(args))}")
+                allowed = [*_allowed(args), *([FROM_START] if flag == "--methods" else [])]
+                raise BadInput(f"{flag} {method}:{why} allowed{_with_budget(args)} is {', '.join(allowed)}")
+    if FROM_START in methods and not args.epochs:
+        raise BadInput(f"--methods {FROM_START}: is compared after fine-tuning; allowed with --epochs 1 or more")
+    if args.from_start_args and FROM_START not in methods:
+        raise BadInput(f"--from-start-args: allowed with --methods {FROM_START}")
     if gct_methods and not args.continue_epochs:
         raise BadInput(f"--gct-methods {' '.join(gct_methods)}: allowed with --continue-epochs 1 or more")
-    for name, flag in (("train", "--"), ("vote_args", "--vote-args"), ("generate_args", "--generate-args")):
+    further = ("vote_args", "from_start_args", "generate_args")
+    for name, flag in (("train", "--"), *((name, f"--{name.replace('_', '-')}") for name in further)):
         for word in getattr(args, name):
             if word.split("=")[0] in _OURS[name].split():
                 raise BadInput(f"{flag} {word}: is set by the comparison itself; leave it out")
@@ -189,18 +239,30 @@ def _with_budget(args: argparse.Namespace) -> str:
 def _trained(checkpoint: str, data: str) -> Dict[str, Any]:
     """What a checkpoint says of itself: kind, languages and heads of the comparison."""
     check_data(data)
+    folder = Path(utils.split_paths(data)[0])
+    if not any(folder.glob("dict*.txt")):
+        perhaps = f"; {folder / 'bin'} has them" if any(folder.glob("bin/dict*.txt")) else ""
+        raise BadInput(f"DATA {folder}: has no dictionaries, such as fairseq-preprocess writes, dict.LANG.txt{perhaps}")
     state = load_checkpoint(checkpoint, tuple(_TASKS.values()), "translation(_v2s) or language_modeling(_v2s)")
     task, state = state["cfg"].task, as_grouped_checkpoint(state)
     heads, config = heads_in_checkpoint(state), model_options(state)
     if any(count < getattr(config, f"{name.split('.')[0]}_attention_heads") for name, count in heads.items()):
         raise BadInput(f"CHECKPOINT {checkpoint}: it was voted on already; allowed is one with all its heads")
-    described = {"heads": max(heads.values()), "fewest_heads": min(heads.values())}
+    described = {"heads": max(heads.values()), "fewest_heads": min(heads.values()), "trained_epochs": _epochs(state)}
     if not issubclass(TASK_REGISTRY[task._name], TranslationTask):
         return {**described, "kind": "language_modeling"}
     pair = (task.source_lang, task.target_lang)
     if None in pair:
-        pair = data_utils.infer_language_pair(utils.split_paths(data)[0])
+        pair = data_utils.infer_language_pair(str(folder))
     return {**described, "kind": "translation", "languages": tuple(pair)}
+
+
+def _epochs(state: Mapping[str, Any]) -> Optional[int]:
+    """Epochs that a checkpoint was trained for, one that was begun among them; None where it does not say."""
+    iterator = (state.get("extra_state") or {}).get("train_iterator") or {}
+    # At the end of an epoch fairseq names the next one. What converters write is often 0 or 1.
+    epochs = iterator.get("epoch", 0) - (0 if iterator.get("iterations_in_epoch") else 1)
+    return epochs if epochs > 0 else None
 
 
 def _sentences(comparison: Comparison) -> int:

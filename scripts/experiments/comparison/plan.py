@@ -17,6 +17,8 @@ PLAIN, GCT, DIVERSITY = "plain", "gct", "diversity"
 _AFTER = {PLAIN: "", GCT: ", after GCT", DIVERSITY: ", after its regularisation"}
 # The method whose own regularisation DIVERSITY is, and the one that the others are tested against.
 DISAGREEMENT, BASELINE = "disagreement", "pillars"
+# The small model trained from the start, with random units: no method of choosing, but what they all compete with.
+FROM_START = "from-start"
 # What is cut under a budget of heads and neurons: options of ghat-vote. The first three are by reconstruction.
 _BOTH = "both"
 UNDER_BUDGET: Dict[str, List[str]] = {
@@ -35,6 +37,7 @@ class Comparison:
         kind: "translation" or "language_modeling".
         heads: of an attention layer of the checkpoint, the most.
         fewest_heads: of an attention layer; None where all have as many.
+        trained_epochs: of the checkpoint; None where it does not say.
         languages: source and target, None for a language model.
         train: further options of fairseq-train.
     """
@@ -46,6 +49,7 @@ class Comparison:
     heads: int
     methods: Sequence[str]
     fewest_heads: Optional[int] = None
+    trained_epochs: Optional[int] = None
     languages: Optional[Tuple[str, str]] = None
     gct_methods: Sequence[str] = ()
     keep: Sequence[int] = (2,)
@@ -56,6 +60,7 @@ class Comparison:
     continue_epochs: int = 0
     epochs: int = 1
     train: Sequence[str] = ()
+    from_start_args: Sequence[str] = ()
     vote_args: Sequence[str] = ()
     generate_args: Sequence[str] = ()
     reference: Optional[Path] = None
@@ -72,10 +77,16 @@ class Comparison:
         return self.budget or self.keep
 
     @property
+    def epochs_in_all(self) -> int:
+        """Of the checkpoint, of the start and of fine-tuning: FROM_START is trained as long."""
+        return (self.trained_epochs or 0) + self.continue_epochs + self.epochs
+
+    @property
     def baseline(self) -> str:
         """The method that the others are tested against."""
         usual = _BOTH if self.budget else BASELINE
-        return usual if usual in self.methods else self.methods[0]
+        first = next((method for method in self.methods if method != FROM_START), FROM_START)
+        return usual if usual in self.methods else first
 
     @property
     def subset(self) -> str:
@@ -127,15 +138,24 @@ class Start:
 
 @dataclass(frozen=True)
 class Vote:
-    """One choice by ghat-vote of what stays: a method from one start, a size, a refit and a seed."""
+    """One choice of what stays: a method from one start, a size, a refit and a seed.
+
+    Attributes:
+        voted: what ghat-vote made; None for FROM_START, which has no refit either, and whose tuned one is trained.
+    """
 
     method: str
     start: Start
     size: Size
     refit: str
     seed: int
-    voted: ScoredModel
+    voted: Optional[ScoredModel]
     tuned: ScoredModel
+
+    @property
+    def cut(self) -> ScoredModel:
+        """The first model that has no more than what stays."""
+        return self.voted or self.tuned
 
     @property
     def title(self) -> str:
@@ -146,11 +166,14 @@ class Vote:
     def described(self) -> str:
         """What its commands are for."""
         size = self.size if isinstance(self.size, str) else f"{self.size} heads"
-        return f"{self.title}, {size}, refit {self.refit}, seed {self.seed}"
+        refit = f"refit {self.refit}, " if self.refit else ""
+        return f"{self.title}, {size}, {refit}seed {self.seed}"
 
     @property
     def paper(self) -> str:
         """Where the method comes from."""
+        if self.method == FROM_START:
+            return "Ni et al. 2023, Table 3"
         return METHODS.get(self.method, METHODS["reconstruction"]).paper
 
 
@@ -175,10 +198,11 @@ def starts(comparison: Comparison) -> List[Start]:
 
 
 def votes(comparison: Comparison) -> List[Vote]:
-    """All votes, seed by seed: once the first seed is through, every row has a figure."""
-    methods = {PLAIN: comparison.methods, GCT: comparison.gct_methods, DIVERSITY: [DISAGREEMENT]}
+    """All votes, seed by seed: once the first seed is through, every row has a figure. FROM_START is last."""
+    choosing = [method for method in comparison.methods if method != FROM_START]
+    methods = {PLAIN: choosing, GCT: comparison.gct_methods, DIVERSITY: [DISAGREEMENT]}
     origins = starts(comparison)
-    return [
+    chosen = [
         _vote(comparison, method, start, size, refit, seed)
         for seed in comparison.seeds
         for size in comparison.sizes
@@ -187,6 +211,10 @@ def votes(comparison: Comparison) -> List[Vote]:
         if start.kind != GCT or start.groups == size
         for method in methods[start.kind]
     ]
+    if FROM_START in comparison.methods:
+        of_start = [(seed, size) for seed in comparison.seeds for size in comparison.sizes]
+        chosen += [_from_start(comparison, origins[0], size, seed) for seed, size in of_start]
+    return chosen
 
 
 def _vote(comparison: Comparison, method: str, start: Start, size: Size, refit: str, seed: int) -> Vote:
@@ -195,3 +223,9 @@ def _vote(comparison: Comparison, method: str, start: Start, size: Size, refit: 
     voted = ScoredModel(folder / "voted.pt", folder, "voted", comparison.translates)
     tuned = ScoredModel(folder / "tuned" / "checkpoint_last.pt", folder, "tuned", comparison.translates)
     return Vote(method, start, size, refit, seed, voted, tuned)
+
+
+def _from_start(comparison: Comparison, start: Start, size: Size, seed: int) -> Vote:
+    folder = comparison.out / f"keep-{size}" / FROM_START / f"seed-{seed}"
+    trained = ScoredModel(folder / "trained" / "checkpoint_last.pt", folder, "trained", comparison.translates)
+    return Vote(FROM_START, start, size, "", seed, None, trained)

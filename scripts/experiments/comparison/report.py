@@ -1,10 +1,10 @@
 """Table and picture of a comparison."""
 
-from pathlib import Path
-from typing import Any, Dict, List, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
-from experiments.comparison.plan import PLAIN, Comparison, Size
+from experiments.comparison.plan import FROM_START, PLAIN, Comparison, Size
 from experiments.comparison.results import Results, Row, as_json, gather, spread
+from experiments.pictures import KINDS, pyplot_without_screen, save
 from experiments.runner import write_json
 from fairseq_ghat.checkpoints.whole_file import whole_file
 from fairseq_ghat.cli.console import markdown_table
@@ -25,20 +25,23 @@ def report(comparison: Comparison, settings: Dict[str, Any]) -> None:
     write_json(out / "results.json", as_json(comparison, results, settings))
     with whole_file(out / "table.md") as file:
         file.write(f"{text}\n".encode())
-    save(draw(comparison, results), out)
+    save(draw(comparison, results), *(out / f"pruning{kind}" for kind in KINDS))
     print(f"\n{text}\n{out}: table.md, results.json, pruning.png, pruning.svg")
 
 
 def table(comparison: Comparison, results: Results) -> str:
     """Rows by budget, the best after fine-tuning first, under those of all heads; what they hold for below."""
     size = "budget" if comparison.budget else "heads kept"
-    titles = ["method", "paper", size, "parameters", "refit", "after the vote", "after fine-tuning"]
-    whole = ["all" if comparison.budget else str(comparison.heads), f"{results.parameters:,}", ""]
-    rows = [[title, "", *whole, f"{score:.2f}", "", ""] for title, score in results.all_heads]
+    titles = ["method", "paper", size, "parameters", "updates", "refit", "after the vote", "after fine-tuning"]
+    whole = ["all" if comparison.budget else str(comparison.heads), f"{results.parameters:,}"]
+    rows = [
+        [title, "", *whole, _count(updates), "", f"{score:.2f}", "", ""] for title, score, updates in results.all_heads
+    ]
     for row in results.rows:
         p_value = "" if row.p_value is None else f"{row.p_value:.3f}"
         scores = [described(row.voted), described(row.tuned)]
-        rows.append([row.title, row.paper, str(row.size), f"{row.parameters:,}", row.refit, *scores, p_value])
+        counts = [f"{row.parameters:,}", _count(row.updates)]
+        rows.append([row.title, row.paper, str(row.size), *counts, row.refit, *scores, p_value])
     if comparison.translates:
         titles.append("p")
     cells = [row[: len(titles)] for row in rows]
@@ -64,9 +67,13 @@ def conditions(comparison: Comparison, results: Results) -> List[str]:
     if comparison.budget:
         kept = "budget: share of the attention and feed-forward layers that stays, or of the measured time"
     tuned = f"fine-tuning: {_epochs(comparison.epochs)} after the vote, which all heads have not"
-    trained = f"{kept}; parameters without embeddings; {tuned if comparison.epochs else 'no fine-tuning'}"
+    trained = (
+        f"{kept}; parameters without embeddings; updates in all; {tuned if comparison.epochs else 'no fine-tuning'}"
+    )
     if comparison.continue_epochs:
         trained += f"; every start is the checkpoint trained on by {_epochs(comparison.continue_epochs)}"
+    if FROM_START in comparison.methods:
+        trained += f"; {FROM_START}: the small model, of random units, trained for {_epochs(comparison.epochs_in_all)}"
     if not comparison.translates:
         return [f"{scored} (the lower the better)", trained]
     after = "after fine-tuning" if comparison.epochs else "after the vote"
@@ -74,6 +81,8 @@ def conditions(comparison: Comparison, results: Results) -> List[str]:
         f"p: paired bootstrap of the translations {after}{', all seeds together' if several else ''}, against "
         f"{comparison.baseline} of the same size and refit"
     )
+    if FROM_START in comparison.methods and len(comparison.refit) > 1:
+        tested += f", {FROM_START} against that of refit {comparison.refit[0]}"
     return [scored, trained, tested]
 
 
@@ -87,11 +96,7 @@ def draw(comparison: Comparison, results: Results):
     Returns:
         A figure of matplotlib.
     """
-    import matplotlib  # which a dry run does not need
-
-    matplotlib.use("Agg")  # no screen is needed
-    from matplotlib import pyplot
-
+    pyplot = pyplot_without_screen()
     moments = [("voted", "after the vote")] + ([("tuned", "after fine-tuning")] if comparison.epochs else [])
     shape = (len(comparison.refit), len(moments))
     size = (5.5 * shape[1], 4.2 * shape[0] + 0.6)
@@ -109,9 +114,10 @@ def draw(comparison: Comparison, results: Results):
                 panel.set_yscale("log")
             panel.axhline(results.all_heads[0][1], color="black", linestyle=":", label=results.all_heads[0][0])
             for number, method in enumerate(dict.fromkeys(row.title for row in rows)):
-                of_method = [row for row in rows if (row.title, row.refit) == (method, refit)]
-                _line(panel, method, number, points(of_method, moment))
-    figure.legend(*panels[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize="small")
+                of_method = [row for row in rows if row.title == method and row.refit in (refit, "")]
+                if any(getattr(row, moment) for row in of_method):  # there is no vote from the start
+                    _line(panel, method, number, points(of_method, moment))
+    figure.legend(*panels[-1][-1].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize="small")
     return figure
 
 
@@ -138,16 +144,6 @@ def _stays(comparison: Comparison) -> str:
     return "heads kept in each attention" + (", on average" if comparison.vote_budget == "model" else "")
 
 
-def save(figure, out: Path) -> None:
-    """Writes pruning.png and pruning.svg into a folder, and closes the figure."""
-    from matplotlib import pyplot
-
-    for kind in ("png", "svg"):
-        with whole_file(out / f"pruning.{kind}") as file:
-            figure.savefig(file, format=kind, dpi=150)
-    pyplot.close(figure)
-
-
 def _line(panel, title: str, number: int, of_method: Sequence[Tuple[float, float, float]]) -> None:
     sizes, means, deviations = zip(*of_method)
     style = {"color": f"C{number % 10}", "marker": _MARKERS[number % len(_MARKERS)], "markersize": 5, "linewidth": 1.2}
@@ -159,3 +155,7 @@ def _line(panel, title: str, number: int, of_method: Sequence[Tuple[float, float
 
 def _epochs(count: int) -> str:
     return f"{count} epoch" + ("" if count == 1 else "s")
+
+
+def _count(updates: Optional[int]) -> str:
+    return "" if updates is None else f"{updates:,}"

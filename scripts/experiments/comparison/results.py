@@ -9,7 +9,7 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
-from experiments.comparison.plan import Comparison, ScoredModel, Size, Vote, starts, votes
+from experiments.comparison.plan import Comparison, ScoredModel, Size, Start, Vote, starts, votes
 from experiments.runner import write_json
 from fairseq_ghat.checkpoints.files import read_checkpoint
 from fairseq_ghat.evaluation.generation_log import GenerationLogError, read_generation_log, read_lines
@@ -34,9 +34,10 @@ class Row:
         parameters: without embeddings.
         refit: of ghat-vote.
         seeds: in the order of the scores.
-        voted: score of each seed after the vote.
+        voted: score of each seed after the vote; empty for FROM_START.
         tuned: score of each seed after fine-tuning; empty without it.
         p_value: of the difference to the baseline; None for the baseline, and for perplexity.
+        updates: that the model of the first seed had, those of the checkpoint among them; None where it does not say.
     """
 
     title: str
@@ -52,6 +53,7 @@ class Row:
     voted: List[float]
     tuned: List[float]
     p_value: Optional[float] = None
+    updates: Optional[int] = None
 
 
 @dataclass
@@ -61,14 +63,14 @@ class Results:
     Attributes:
         metric: "BLEU" or "perplexity".
         signature: how it was computed.
-        all_heads: (title, score) of each start.
+        all_heads: (title, score, updates) of each start.
         parameters: of the checkpoint, without embeddings.
         rows: by size, the best first.
     """
 
     metric: str
     signature: str
-    all_heads: List[Tuple[str, float]]
+    all_heads: List[Tuple[str, float, Optional[int]]]
     parameters: int
     rows: List[Row]
 
@@ -114,15 +116,16 @@ def gather(comparison: Comparison) -> Results:
     Raises:
         OSError, ValueError: if a file is missing or does not fit.
     """
-    all_heads = [(start.title, read_score(start.model)) for start in starts(comparison)]
+    all_heads = [(start, read_score(start.model)) for start in starts(comparison)]
     by_row: Dict[Tuple, List[Vote]] = {}
     for vote in votes(comparison):
-        by_row.setdefault((vote.size, vote.refit, vote.title), []).append(vote)
+        # That of no refit is tested beside those of the first.
+        by_row.setdefault((vote.size, vote.refit or comparison.refit[0], vote.title), []).append(vote)
     p_values = _p_values(comparison, by_row) if comparison.translates else {}
     rows = [_row(comparison, of_row, p_values.get(key)) for key, of_row in by_row.items()]
     rows.sort(key=lambda row: (row.size, (-1 if comparison.translates else 1) * mean(row.tuned or row.voted)))
     first = all_heads[0][1]
-    scores = [(title, score["score"]) for title, score in all_heads]
+    scores = [(start.title, score["score"], _updates(comparison, start)) for start, score in all_heads]
     parameters = non_embedding_parameters(read_checkpoint(comparison.checkpoint)["model"])
     return Results(first["metric"], first["signature"], scores, parameters, rows)
 
@@ -145,7 +148,7 @@ def as_json(comparison: Comparison, results: Results, settings: Dict[str, Any]) 
         "parameters": results.parameters,
         "seeds": list(comparison.seeds),
         "baseline": comparison.baseline,
-        "all_heads": [{"title": title, "score": score} for title, score in results.all_heads],
+        "all_heads": [dict(zip(("title", "score", "updates"), start)) for start in results.all_heads],
         "rows": [_plain(row) for row in results.rows],
     }
 
@@ -186,7 +189,7 @@ def _perplexity(comparison: Comparison, model: ScoredModel) -> Dict[str, Any]:
 
 def _row(comparison: Comparison, of_row: Sequence[Vote], p_value: Optional[float]) -> Row:
     first = of_row[0]
-    state = read_checkpoint(first.voted.checkpoint)
+    state = read_checkpoint(first.cut.checkpoint)
     neurons = [weight.size(1) for name, weight in state["model"].items() if name.endswith(".fc2.weight")]
     return Row(
         title=first.title,
@@ -199,16 +202,26 @@ def _row(comparison: Comparison, of_row: Sequence[Vote], p_value: Optional[float
         parameters=non_embedding_parameters(state["model"]),
         refit=first.refit,
         seeds=[vote.seed for vote in of_row],
-        voted=[read_score(vote.voted)["score"] for vote in of_row],
+        voted=[read_score(vote.voted)["score"] for vote in of_row if vote.voted is not None],
         tuned=[read_score(vote.tuned)["score"] for vote in of_row] if comparison.epochs else [],
         p_value=p_value,
+        updates=_updates(comparison, first.start, first),
     )
+
+
+def _updates(comparison: Comparison, start: Start, vote: Optional[Vote] = None) -> Optional[int]:
+    """Updates that the model of a start had, or of a vote in the end; None where a checkpoint does not say."""
+    trained = [] if vote is None or not comparison.epochs else [vote.tuned.checkpoint]
+    if vote is None or vote.voted is not None:
+        trained += [Path(comparison.checkpoint), *([start.model.checkpoint] if comparison.continue_epochs else [])]
+    counts = [((read_checkpoint(path).get("optimizer_history") or [{}])[-1]).get("num_updates") for path in trained]
+    return None if None in counts else sum(counts)
 
 
 def _plain(row: Row) -> Dict[str, Any]:
     content = dict(vars(row))
     voted, tuned = content.pop("voted"), content.pop("tuned")
-    content["after_the_vote"] = {"scores": voted, **spread(voted)}
+    content["after_the_vote"] = {"scores": voted, **spread(voted)} if voted else None
     content["after_fine_tuning"] = {"scores": tuned, **spread(tuned)} if tuned else None
     return content
 
@@ -223,7 +236,7 @@ def _p_values(comparison: Comparison, by_row: Dict[Tuple, List[Vote]]) -> Dict[T
         titles.sort(key=lambda title: title != comparison.baseline)  # the sort is stable: the baseline comes first
         systems = {}
         for title in titles:
-            models = [vote.tuned if comparison.epochs else vote.voted for vote in by_row[(*budget, title)]]
+            models = [vote.tuned if comparison.epochs else vote.cut for vote in by_row[(*budget, title)]]
             systems[title] = [text for model in models for text in hypotheses(model)]
         scores = _scores(comparison, systems, repeated)
         p_values.update(((*budget, title), score.p_value) for title, score in scores.items())

@@ -12,7 +12,7 @@ from fairseq_ghat.modules.unit_slices import per_feature
 from fairseq_ghat.pruning.calibration import Calibration, token_loss
 from fairseq_ghat.pruning.costs import COSTS
 from fairseq_ghat.pruning.importance.registry import RANKS_UNITS
-from fairseq_ghat.pruning.model_budget import check_model_budget
+from fairseq_ghat.pruning.model_budget import check_model_budget, check_reachable
 from fairseq_ghat.pruning.options import VoteOptions
 from fairseq_ghat.pruning.vote import vote
 
@@ -150,6 +150,16 @@ def test_options_that_do_not_go_together_are_refused(options, message):
     assert message in str(refused.value)
 
 
-def test_a_budget_below_one_unit_in_each_layer_is_refused():
-    with pytest.raises(ValueError, match=r"--budget parameters=0.01: allowed is parameters=0\.\d+ or more"):
-        cut(build_grouped(), budget="parameters=0.01")
+@pytest.mark.parametrize("only", [{}, {"keep_heads": "all"}, {"keep_neurons": "all"}], ids=["both", "neurons", "heads"])
+@pytest.mark.parametrize("cost", COSTS)
+def test_the_least_share_that_is_named_is_the_least_that_can_be_reached(cost, only):
+    model = build_grouped()
+    with pytest.raises(ValueError, match=f"--budget {cost}=0.001: allowed is {cost}=0[.][0-9]+ or more, ") as refused:
+        check_reachable(VoteOptions(budget=f"{cost}=0.001", **only), model)
+    least = float(str(refused.value).split("=")[2].split()[0])
+    with pytest.raises(ValueError, match=f"allowed is {cost}={least:.3f} or more"):
+        check_reachable(VoteOptions(budget=f"{cost}={least - 0.001}", **only), model)
+    options = VoteOptions(budget=f"{cost}={least}", **only)
+    check_reachable(options, model)
+    vote(calibration_of(model), options)
+    assert cost_of(model, cost) <= least * cost_of(build_grouped(), cost)

@@ -4,12 +4,15 @@ import torch
 from tiny_models import build_grouped, build_stock, tiny_args
 
 from fairseq_ghat.modules.grouped_attention import grouped_attentions
+from fairseq_ghat.modules.removable_layers import removable_layers
 from fairseq_ghat.profiling.parameters import (
     attention_weights,
     describe_counts,
     heads_in_checkpoint,
     non_embedding_parameters,
+    unit_parameters,
 )
+from fairseq_ghat.pruning.costs import linear_savings, parameters_of_unit
 
 STATE = {
     "encoder.version": torch.zeros(1),
@@ -33,6 +36,12 @@ def test_embeddings_masks_and_fused_copies_are_not_counted():
 
 def test_attention_weights_are_projection_matrices_only():
     assert attention_weights(STATE) == 64 + 32
+
+
+def test_parameters_of_units_are_those_that_a_budget_is_a_share_of():
+    model = build_grouped()
+    whole = linear_savings(parameters_of_unit, removable_layers(model).values()).whole
+    assert unit_parameters(model.state_dict()) == whole == unit_parameters(build_stock().state_dict())
 
 
 def test_layers_that_differ_are_counted_apart():

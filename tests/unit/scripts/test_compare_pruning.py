@@ -91,9 +91,9 @@ def test_by_default_all_methods_are_compared_that_know_the_budget(folder, capsys
 
 
 def test_a_budget_cuts_heads_neurons_or_both(folder, capsys):
-    commands = dry_run(folder, capsys, "--budget", "parameters=0.5", "parameters=0.25")
+    commands = dry_run(folder, capsys, "--budget", "parameters=0.9", "parameters=0.7")
     votes = [parsed(words) for words in commands if words[0] == "ghat-vote"]
-    assert [vote.budget for vote in votes] == ["parameters=0.25"] * 7 + ["parameters=0.5"] * 7
+    assert [vote.budget for vote in votes] == ["parameters=0.7"] * 7 + ["parameters=0.9"] * 7
     assert [(vote.keep_heads, vote.keep_neurons) for vote in votes[:7]] == [
         (None, "reconstruction"),
         (None, "all"),
@@ -105,6 +105,26 @@ def test_a_budget_cuts_heads_neurons_or_both(folder, capsys):
     ]
 
 
+def test_from_start_is_trained_as_long_by_the_same_options_but_those_that_differ(folder, capsys):
+    """CHECKPOINT was trained for 1 epoch."""
+    more = ["--methods", "l1", "from-start", "--epochs", 3, "--continue-epochs", 2, "--seeds", 4, 5]
+    more += ["--from-start-args", "--lr 0.5 --fp16", "--vote-args", "--remove-sublayers --max-tokens 99"]
+    commands = dry_run(folder, capsys, *more, "--keep", 2, "--refit", "none", "output", "--vote-budget", "model")
+    trained = [parsed(words) for words in commands if words[0] == "fairseq-train"]
+    small = [args for args in trained if args.vote_epoch is not None]
+    assert len(small) == 2 and [args.seed for args in small] == [4, 5]
+    for args in small:
+        assert (args.vote_epoch, args.max_epoch, args.refit, args.finetune_from_model) == (1, 1 + 2 + 3, "none", None)
+        assert (args.keep_heads, args.vote_heads, args.vote_budget) == ("random", 2, "model")
+        assert (args.lr, args.fp16, args.max_tokens, args.remove_sublayers) == ([0.5], True, 400, True)
+    assert {(*args.lr, args.fp16) for args in trained if args.vote_epoch is None} == {(0.001, False)}
+    assert sum("fairseq-generate" in words for words in commands) == 1 + 2 * 2 * 2 + 2
+    more = ["--methods", "from-start", "--budget", "flops=0.5", "--vote-args", "--ffn-per-layer"]
+    (args,) = (parsed(words) for words in dry_run(folder, capsys, *more) if words[0] == "fairseq-train")
+    assert (args.budget, args.keep_heads, args.keep_neurons) == ("flops=0.5", "random", "random")
+    assert args.ffn_per_layer and args.vote_heads is None and args.max_epoch == 2
+
+
 class Programs:
     """Stands in for fairseq and ours: voted and tuned checkpoints, and translations that tell which one made them.
 
@@ -112,8 +132,8 @@ class Programs:
         ran: stages of the commands, in order. failing: the stage that ends with an error, after half a line.
     """
 
-    def __init__(self, monkeypatch):
-        self.ran, self.failing = [], None
+    def __init__(self, monkeypatch, folder):
+        self.ran, self.failing, self.folder = [], None, folder
         monkeypatch.setattr(Command, "execute", lambda command: self.execute(command))
 
     def execute(self, command):
@@ -122,24 +142,27 @@ class Programs:
         if command.stage == self.failing:
             (command.log or command.output).write_text("half\nthe reason\n")
             return 1
-        if argv[0] == "ghat-vote":
-            state = read_checkpoint(argv[1])
+        if "fairseq-generate" in argv:
+            command.output.write_text(log_of(argv[argv.index("--path") + 1]))
+            return 0
+        source, (out,) = argv[1], command.results
+        if argv[0] == "fairseq-train":
+            tunes = "--finetune-from-model" in argv
+            source = argv[argv.index("--finetune-from-model") + 1] if tunes else self.folder / "trained.pt"
+        state = read_checkpoint(source)
+        if "--vote-heads" in argv:
             keep = int(argv[argv.index("--vote-heads") + 1])
             mask = torch.tensor([2] * keep + [0] * (8 - keep))
             masks = {name: mask for name in state["model"] if name.endswith(".head_mask")}
-            write_checkpoint({**state, "model": {**state["model"], **masks}}, argv[3])
-        elif argv[0] == "fairseq-train":
-            folder = Path(argv[argv.index("--save-dir") + 1])
-            shutil.copy(argv[argv.index("--finetune-from-model") + 1], folder / "checkpoint_last.pt")
-        else:
-            command.output.write_text(log_of(argv[argv.index("--path") + 1]))
+            state = {**state, "model": {**state["model"], **masks}}
+        write_checkpoint(state, out)
         return 0
 
 
 def log_of(checkpoint):
-    """A log of fairseq-generate: fine-tuned, all but `random` are perfect; references are in capitals."""
+    """A log of fairseq-generate: fine-tuned, all but random heads are perfect; references are in capitals."""
     said = list(SENTENCES)
-    if "/random/" in checkpoint:
+    if "/random/" in checkpoint or "/from-start/" in checkpoint:
         said[0] = "two cats sleep now"
     if checkpoint.endswith("voted.pt"):
         said[1] = "a dog walks home"
@@ -149,9 +172,9 @@ def log_of(checkpoint):
 
 
 @pytest.fixture
-def programs(monkeypatch):
+def programs(monkeypatch, folder):
     pytest.importorskip("matplotlib", reason="matplotlib: not installed; pip install matplotlib")
-    return Programs(monkeypatch)
+    return Programs(monkeypatch, folder)
 
 
 def compare(folder, *more, **kwargs):
@@ -172,7 +195,8 @@ def test_the_files_have_the_scores_of_every_row(folder, programs, capsys):
     assert rows["random"]["after_fine_tuning"]["scores"] == [pytest.approx(worse)] * 2
     voted = bleu([SENTENCES[0], "a dog walks home", SENTENCES[2]])
     assert rows["l1"]["after_the_vote"] == {"scores": [voted] * 2, "mean": voted, "standard_deviation": 0}
-    assert saved["all_heads"] == [{"title": "all heads", "score": pytest.approx(100)}]
+    assert saved["all_heads"] == [{"title": "all heads", "score": pytest.approx(100), "updates": 7}]
+    assert rows["l1"]["updates"] == 7 + 7
     assert (rows["l1"]["p_value"], rows["pillars"]["p_value"]) == (1, None)
     assert rows["random"]["attentions_x_heads"] == "6 x 2" and saved["heads"] == 8
     table = (out / "table.md").read_text()
@@ -180,6 +204,27 @@ def test_the_files_have_the_scores_of_every_row(folder, programs, capsys):
     cells = {line.split("|")[1].strip(): line for line in table.splitlines() if line.startswith("|")}
     assert rows["random"]["paper"] in cells["random"] and f"| {worse:.2f} ± 0.00 " in cells["random"]
     assert (out / "pruning.png").is_file() and (out / "pruning.svg").is_file()
+
+
+def test_from_start_has_no_vote_and_one_model_for_all_refits(folder, programs, capsys):
+    assert compare(folder, "--methods", "pillars", "l1", "--refit", "output", "none") == 0
+    ran = list(programs.ran)
+    more = ["--refit", "output", "none", "--from-start-args", "--lr 0.5"]
+    assert compare(folder, "--methods", "pillars", "l1", "from-start", *more) == 0
+    added = ["from-start, 2 heads, seed 1: training", "from-start, 2 heads, seed 1: translations"]
+    assert programs.ran[len(ran) :] == added
+    saved = json.loads((folder / "out/results.json").read_text())
+    (row,) = (row for row in saved["rows"] if row["method"] == "from-start")
+    assert (row["after_the_vote"], row["refit"], row["updates"]) == (None, "", 7)
+    assert row["after_fine_tuning"]["mean"] == pytest.approx(bleu(["two cats sleep now", *SENTENCES[1:]]))
+    assert 0 < row["p_value"] < 1 and row["attentions_x_heads"] == "6 x 2"
+    told = capsys.readouterr().out
+    assert "; from-start: the small model, of random units, trained for 2 epochs" in told
+    assert "same size and refit, from-start against that of refit output" in told
+    with pytest.raises(SystemExit):
+        compare(folder, "--methods", "pillars", "l1", "from-start")
+    assert "--from-start-args: --lr 0.5 there, nothing now" in capsys.readouterr().err
+    assert compare(folder, "--methods", "pillars", "l1") == 0
 
 
 def test_references_of_the_data_have_no_case_in_common_unless_told(folder, programs):
@@ -235,7 +280,7 @@ def refused(capsys, words):
     "more,message",
     [
         (["--methods", "pillars", "l3"], "--methods l3: allowed is pillars, random-in-group, random, l1, "),
-        (["--methods", "all"], "--methods all: allowed is pillars, "),
+        (["--methods", "all"], "disagreement, flap, fisher, from-start"),
         (["--keep", 0], "--keep 0: allowed is 1 or more"),
         (["--keep", 2, 8], "--keep 8: allowed is 1 to 7 of 8 heads in an attention"),
         (["--seeds", 0], "--seeds 0: allowed is 1 or more"),
@@ -252,6 +297,12 @@ def refused(capsys, words):
         (["--budget", "flops=0.5", "--keep", 3], "argument --keep: not allowed with argument --budget"),
         (["--budget", "flops=0.5", "--vote-budget", "model"], "--vote-budget model: not with --budget"),
         (["--budget", "flops=0.5", "--gct-methods", "l1"], "--gct-methods: not with --budget"),
+        (["--budget", "parameters=0.3"], "--methods heads with --budget parameters=0.3: allowed is parameters=0."),
+        (["--budget", "latency=0.3"], "--methods both with --budget latency=0.3: --latency-table is missing"),
+        (["--methods", "from-start", "--epochs", 0], "--methods from-start: is compared after fine-tuning"),
+        (["--from-start-args", "--lr 1"], "--from-start-args: allowed with --methods from-start"),
+        (["--methods", "from-start", "--from-start-args", "--seed 2"], "--from-start-args --seed: is set by the comp"),
+        (["--gct-methods", "from-start", "--continue-epochs", 1], "--gct-methods from-start: allowed is pillars"),
         (["--refit", "all"], "argument --refit: invalid choice: 'all'"),
         (["--reference", "none.en"], "--reference none.en: no such file"),
         (["--reference", "README.md"], "--reference README.md: has "),
@@ -276,12 +327,16 @@ def test_bad_options_are_refused_before_any_work(folder, programs, capsys, more,
         (("--lr 0.001", "--lr 0.001 --max-epoch 3"), "-- --max-epoch: is set by the comparison itself"),
         (("--lr", "--no-such-option"), "options of fairseq-train: unrecognized arguments: --no"),
         (("translation_v2s", "language_modeling_v2s"), "-- --task language_modeling_v2s: CHECKPOINT was trained for t"),
+        (
+            ("translation_v2s", "translation"),
+            "-- --task translation: allowed with --methods from-start is translation_v2s",
+        ),
         (("group_constrained_", ""), "--criterion label_smoothed_cross_entropy: allowed with --continue-epochs is"),
     ],
-    ids=["arch", "ours", "unknown", "task", "criterion"],
+    ids=["arch", "ours", "unknown", "task", "from-start", "criterion"],
 )
 def test_bad_options_of_training_are_refused_before_any_work(folder, programs, capsys, change, message):
-    words = arguments(folder, "--methods", "l1", "--continue-epochs", 1, train=TRAIN.replace(*change))
+    words = arguments(folder, "--methods", "l1", "from-start", "--continue-epochs", 1, train=TRAIN.replace(*change))
     assert message in refused(capsys, words)
     assert programs.ran == [] and not (folder / "out").exists()
 
@@ -297,6 +352,13 @@ def test_bad_checkpoints_and_data_are_refused_before_any_work(folder, programs, 
     state["args"].task = "denoising"
     write_checkpoint(state, folder / "other.pt")
     assert "its task is denoising; allowed is translation" in refused(capsys, arguments(folder, checkpoint="other.pt"))
+    state["args"].task = "translation_v2s"
+    write_checkpoint({**state, "extra_state": {"train_iterator": {"epoch": 0}}}, folder / "short.pt")
+    words = arguments(folder, "--methods", "from-start", checkpoint="short.pt")
+    assert "short.pt does not say for how many epochs it was trained" in refused(capsys, words)
+    no_dictionaries = f"DATA {folder}: has no dictionaries, such as fairseq-preprocess writes, dict.LANG.txt; "
+    words = arguments(folder)
+    assert no_dictionaries + f"{folder}/bin has them" in refused(capsys, [str(folder), *words[1:]])
     shutil.rmtree(folder / "bin")
     assert "bin: no such folder" in refused(capsys, arguments(folder))
     assert programs.ran == [] and not (folder / "out").exists()

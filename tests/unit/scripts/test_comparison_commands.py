@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from experiments.comparison.commands import commands, continue_training, fine_tune, measure, take_vote
+from experiments.comparison.commands import choosing_command, commands, continue_training, fine_tune, measure, take_vote
 from experiments.comparison.plan import Comparison, starts, votes
 from experiments.runner import parsed
 
@@ -100,6 +100,29 @@ def test_a_vote_that_kept_to_its_budget_passes(tmp_path, masks):
 def test_a_vote_that_kept_more_is_not_compared(tmp_path):
     with pytest.raises(ValueError, match="voted.pt: keeps 5 heads, not 2 for each of 2 attentions"):
         finished_vote(tmp_path, [[2, 2, 2, 0], [2, 2, 0, 0]]).finish()
+
+
+@pytest.mark.parametrize("neurons,stays", [(2, True), (4, False)])
+def test_what_was_cut_to_a_share_of_the_parameters_has_no_more(tmp_path, neurons, stays):
+    """Of 8 neurons of 2 + 1 + 2 parameters each, and a bias behind them that belongs to none."""
+
+    def layer(width):
+        return {"fc1.weight": (width, 2), "fc1.bias": (width,), "fc2.weight": (2, width), "fc2.bias": (2,)}
+
+    given = Comparison(
+        "bin", str(tmp_path / "trained.pt"), tmp_path, "translation", 4, ["from-start"], budget=["parameters=0.25"]
+    )
+    (vote,) = votes(given)
+    vote.tuned.checkpoint.parent.mkdir(parents=True)
+    for path, width in ((given.checkpoint, 8), (vote.tuned.checkpoint, neurons)):
+        weights = {f"decoder.layers.0.{name}": torch.zeros(shape) for name, shape in layer(width).items()}
+        write_checkpoint({"model": weights, "args": argparse.Namespace()}, path)
+    if stays:
+        return choosing_command(given, vote).finish()
+    with pytest.raises(
+        ValueError, match="checkpoint_last.pt: keeps 0.5000 of the parameters of the layers, more than 0.2"
+    ):
+        choosing_command(given, vote).finish()
 
 
 def test_every_vote_is_scored_before_and_after_fine_tuning(tmp_path):

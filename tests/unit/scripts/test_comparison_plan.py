@@ -55,6 +55,16 @@ def test_no_two_models_share_a_file():
     assert len(models) == 4 + 5 * 2 * 2 * 2 * 2 and len(set(files)) == 3 * len(models)
 
 
-@pytest.mark.parametrize("methods,baseline", [(["random", "pillars"], "pillars"), (["random", "l1"], "random")])
+def test_from_start_has_one_model_for_each_size_and_seed_and_none_that_was_voted():
+    given = comparison(methods=["from-start", "l1"], refit=["none", "output"])
+    small = [vote for vote in votes(given) if vote.method == "from-start"]
+    assert [(vote.seed, vote.size, vote.voted) for vote in small] == [(s, k, None) for s in (1, 2) for k in (2, 4)]
+    assert len({vote.tuned.checkpoint for vote in votes(given)}) == 4 + 2 * 2 * 2
+
+
+@pytest.mark.parametrize(
+    "methods,baseline",
+    [(["random", "pillars"], "pillars"), (["random", "l1"], "random"), (["from-start", "l1"], "l1")],
+)
 def test_the_baseline_is_pillars_where_there_is_such_a_row(methods, baseline):
     assert comparison(methods=methods).baseline == baseline

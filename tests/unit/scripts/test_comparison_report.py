@@ -8,7 +8,7 @@ import pytest
 pytest.importorskip("matplotlib", reason="matplotlib is not installed: pip install matplotlib")
 
 from experiments.comparison.plan import Comparison
-from experiments.comparison.report import described, draw, points, save, table
+from experiments.comparison.report import described, draw, points, table
 from experiments.comparison.results import Results, Row
 from matplotlib import pyplot
 
@@ -35,11 +35,12 @@ def row(title, voted, tuned, p_value=None):
         voted,
         tuned,
         p_value,
+        7001,
     )
 
 
 def lines(given, *rows, metric="BLEU"):
-    printed = table(given, Results(metric, "signed", [("all heads", 34.004)], 4321, list(rows))).splitlines()
+    printed = table(given, Results(metric, "signed", [("all heads", 34.004, 70000)], 4321, list(rows))).splitlines()
     cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in printed if line.startswith("|")]
     return cells, [line for line in printed if not line.startswith("|")]
 
@@ -47,15 +48,15 @@ def lines(given, *rows, metric="BLEU"):
 def test_a_row_has_means_deviations_and_significance():
     cells, below = lines(comparison(), row("l1", [10.0, 14.0], [20.0, 24.0], 0.0314), row("pillars", [9, 9], [1, 2]))
     assert [cells[0], *cells[2:]] == [
-        ["method", "paper", "heads kept", "parameters", "refit", "after the vote", "after fine-tuning", "p"],
-        ["all heads", "", "8", "4,321", "", "34.00", "", ""],
-        ["l1", "Someone 2020", "2", "1,234", "output", "12.00 ± 2.83", "22.00 ± 2.83", "0.031"],
-        ["pillars", "Someone 2020", "2", "1,234", "output", "9.00 ± 0.00", "1.50 ± 0.71", ""],
+        ["method", "paper", "heads kept", "parameters", "updates", "refit", "after the vote", "after fine-tuning", "p"],
+        ["all heads", "", "8", "4,321", "70,000", "", "34.00", "", ""],
+        ["l1", "Someone 2020", "2", "1,234", "7,001", "output", "12.00 ± 2.83", "22.00 ± 2.83", "0.031"],
+        ["pillars", "Someone 2020", "2", "1,234", "7,001", "output", "9.00 ± 0.00", "1.50 ± 0.71", ""],
     ]
     assert below == [
         "BLEU of test, mean ± standard deviation over seeds 1, 2; signed",
-        "heads kept in each attention; parameters without embeddings; fine-tuning: 1 epoch after the vote, which all "
-        "heads have not",
+        "heads kept in each attention; parameters without embeddings; updates in all; fine-tuning: 1 epoch after "
+        "the vote, which all heads have not",
         "p: paired bootstrap of the translations after fine-tuning, all seeds together, against pillars of the same "
         "size and refit",
     ]
@@ -67,8 +68,8 @@ def test_perplexity_has_no_significance():
     assert cells[0][-1] == "after fine-tuning" and cells[-1][-2:] == ["100.00", ""]
     assert below == [
         "perplexity of test, seed 3; signed (the lower the better)",
-        "heads kept for each attention on average, over the whole model; parameters without embeddings; no "
-        "fine-tuning; every start is the checkpoint trained on by 2 epochs",
+        "heads kept for each attention on average, over the whole model; parameters without embeddings; updates "
+        "in all; no fine-tuning; every start is the checkpoint trained on by 2 epochs",
     ]
 
 
@@ -84,7 +85,7 @@ def results(refits=("output",), seeds=2):
                 voted = [score - 5 for score in scores[:seeds]]
                 of_seeds = [refit, [1, 2][:seeds], voted, list(scores[:seeds])]
                 rows.append(Row(title, title, "plain", "", keep, "", "", 0, *of_seeds))
-    return Results("BLEU", "signed", [("all heads", 35.5)], 0, rows)
+    return Results("BLEU", "signed", [("all heads", 35.5, None)], 0, rows)
 
 
 def drawn(panel):
@@ -111,9 +112,24 @@ def test_shares_of_a_budget_are_sizes_too():
     assert [line[2] for line in cells if line[2][0] != "-"] == ["budget", "all", "flops=0.5", "flops=0.3"]
     assert below[1].startswith("budget: share of the attention and feed-forward layers that stays")
     assert points(shares, "tuned") == [(0.3, 0.3, 0), (0.5, 0.5, 0)]
-    figure = draw(given, Results("BLEU", "signed", [("all heads", 1.0)], 0, shares))
+    figure = draw(given, Results("BLEU", "signed", [("all heads", 1.0, None)], 0, shares))
     assert figure.axes[0].get_xlabel() == "budget: share that stays" and list(figure.axes[0].get_xticks()) == [0.3, 0.5]
     pyplot.close(figure)
+
+
+def test_from_start_is_in_the_panels_of_fine_tuning_alone():
+    given = comparison(methods=["pillars", "l1", "from-start"], refit=["output", "none"], trained_epochs=8)
+    of_votes = results(refits=("output", "none"))
+    small = replace(row("from-start", [], [7.0, 9.0]), refit="")
+    figure = draw(given, replace(of_votes, rows=[*of_votes.rows, small]))
+    assert ["from-start" in drawn(panel) for panel in figure.axes] == [False, True, False, True]
+    assert drawn(figure.axes[3])["from-start"] == ([2], [8.0])
+    assert "from-start" in [text.get_text() for text in figure.legends[0].get_texts()]
+    pyplot.close(figure)
+    cells, below = lines(given, small)
+    assert cells[-1][5:] == ["", "", "8.00 ± 1.41", ""]
+    assert below[1].endswith("from-start: the small model, of random units, trained for 9 epochs")
+    assert below[2].endswith("same size and refit, from-start against that of refit output")
 
 
 def test_panels_are_of_the_vote_and_of_fine_tuning_with_a_line_for_all_heads():
@@ -144,11 +160,3 @@ def test_without_fine_tuning_there_is_one_panel():
     figure = draw(comparison(epochs=0), results())
     assert [panel.get_title() for panel in figure.axes] == ["after the vote"]
     pyplot.close(figure)
-
-
-def test_both_files_are_written_and_nothing_else(tmp_path):
-    save(draw(comparison(), results()), tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["pruning.png", "pruning.svg"]
-    assert (tmp_path / "pruning.png").read_bytes().startswith(b"\x89PNG")
-    assert "<svg" in (tmp_path / "pruning.svg").read_text()
-    assert pyplot.get_fignums() == []
