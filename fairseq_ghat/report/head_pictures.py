@@ -106,8 +106,9 @@ def _draw_cosines(axis, name: str, layer: LayerFigures, feature: str, c: Optiona
     image = axis.imshow(shown or [[float("nan")]], cmap=_COSINES, interpolation="none")
     axis.set_facecolor("#c8c8c8")
     labels = [f"{layer.heads[i]}{'*' if layer.heads[i] in kept else ''}" for i in order]
-    for set_ticks in (axis.set_xticks, axis.set_yticks):
-        set_ticks(range(len(order)), labels, fontsize=5 if len(order) <= 8 else 3.5)
+    few = len(order) <= 8
+    axis.set_xticks(range(len(order)), labels, fontsize=5 if few else 3.5, rotation=0 if few else 90)
+    axis.set_yticks(range(len(order)), labels, fontsize=5 if few else 3.5)
     axis.tick_params(length=0, pad=1)
     border = -0.5
     for size in sizes[:-1]:

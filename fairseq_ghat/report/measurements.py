@@ -185,7 +185,7 @@ def _layer(content: Dict[str, Any]) -> LayerFigures:
 # Ending of a file's name -> what reads it, and the command that made it. What is read later goes first.
 _KINDS: Dict[str, Tuple[Callable[[_File], bool], str]] = {
     "generate.log": (_generation, "fairseq-generate"),
-    "score.json": (_score, "ghat-score --json"),
+    "score.json": (_score, "ghat-score --json or compare_pruning.py"),
     "perplexity.json": (_perplexity, "ghat-perplexity --json"),
     "stats.json": (_stats, "ghat-stats --json"),
     "bench.json": (_bench, "ghat-bench --json"),

@@ -110,16 +110,18 @@ def read_runs(
         show: is told what is being read.
     """
     runs = []
-    for name, folder in zip(_names(folders), folders):
+    for name, folder in zip(names_of(folders), folders):
         show(f"reading {folder}")
         runs.append(_read_run(name, folder, list(given)))
     show("")
     return runs
 
 
-def _names(folders: Sequence[Path]) -> List[str]:
-    """Of each folder as many last parts of its path as it takes to tell them apart."""
+def names_of(folders: Sequence[Path]) -> List[str]:
+    """Of each folder as many parts of its path as it takes to tell them apart, from the last that differs."""
     parts = [folder.resolve().parts for folder in folders]
+    while len(parts) > 1 and min(map(len, parts)) > 2 and len({of_folder[-1] for of_folder in parts}) == 1:
+        parts = [of_folder[:-1] for of_folder in parts]
     for length in range(1, max(map(len, parts)) + 1):
         names = ["/".join(of_folder[-length:]) for of_folder in parts]
         if len(set(names)) == len(names):

@@ -74,10 +74,11 @@ class TrainingLog:
 
     @property
     def first_voted_epoch(self) -> Optional[int]:
-        """The epoch that begins after the vote; None without a vote."""
+        """The epoch that begins after the vote; None without a vote, or of one before all epochs of this log."""
         if self.vote and self.vote.done:
             return self.vote.epoch
-        return min((epoch for epoch, figures in self.valid.items() if figures.get("stage") == "voted"), default=None)
+        voted = min((epoch for epoch, figures in self.valid.items() if figures.get("stage") == "voted"), default=None)
+        return voted if voted is not None and voted > min(self.valid) else None
 
     def curve(self, split: str, name: str) -> Curve:
         """A figure over the epochs that have it.

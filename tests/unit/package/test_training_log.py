@@ -41,6 +41,7 @@ def test_a_run_that_went_on_has_the_later_figures(tmp_path):
     log = read(tmp_path, START + epoch(1, 8.0) + epoch(2, 7.0) + START + epoch(2, 6.0, "voted") + END)
     assert log.curve("valid", "loss") == ([1, 2], [8.0, 6.0]) and log.remarks == []
     assert log.vote is None and log.first_voted_epoch == 2  # which the validation tells
+    assert read(tmp_path, START + epoch(1, 8.0, "voted") + END).first_voted_epoch is None  # it was before this training
 
 
 def test_a_log_that_was_cut_off(tmp_path):
