@@ -142,7 +142,7 @@ def _read_run(name: str, folder: Path, given: Sequence[Path]) -> Run:
         try:
             run.model = _model(path, state)
             run.size = measure_model(build_from_checkpoint(state), _LENGTH)
-        except (NotGroupable, ValueError) as error:
+        except (ValueError, RuntimeError, KeyError, AttributeError) as error:  # options or weights that do not fit
             run.remarks.append(f"{path} is not of a model that this page tells of: {error}.")
         except ModuleNotFoundError:
             run.remarks.append("FLOPs are not counted: fvcore is not installed.")

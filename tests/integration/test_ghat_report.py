@@ -65,12 +65,14 @@ def test_runs_that_are_not_whole_have_sentences(runs, tmp_path, capsys):
     (tmp_path / "cut" / "checkpoint_last.pt").write_bytes(b"PK")
     state = read_checkpoint(runs / "plain" / "checkpoint_last.pt")
     state["cfg"]["model"].arch = "lstm"
+    state["cfg"]["model"].log_file = str(tmp_path / "early.train.log")  # beside checkpoints of elsewhere
     (tmp_path / "other").mkdir()
     torch.save(state, tmp_path / "other" / "model.pt")
     (tmp_path / "early").mkdir()
     shutil.copy(runs / "ght-ps" / "checkpoint2.pt", tmp_path / "early")
     (tmp_path / "early.train.log").write_text(log[:begins])
     page, _ = reported(capsys, tmp_path, *(tmp_path / name for name in ("cut", "other", "early")))
+    assert page.count("<td>2</td><td>2</td><td>2</td>") == 1  # epochs
     for sentence in (
         "cut: The log train.log ends after epoch 2, before the training was done: it goes on, or was cut off.",
         "cut/checkpoint_last.pt: cannot be read as a checkpoint",
