@@ -5,15 +5,12 @@ import json
 import os
 from typing import Any, Dict
 
-from fairseq.models import BaseFairseqModel
-
 from fairseq_ghat.checkpoints.files import CheckpointError, read_checkpoint
 from fairseq_ghat.checkpoints.model_options import NotGroupable
 from fairseq_ghat.cli.console import check_minimum, quiet_libraries, table_of_records
-from fairseq_ghat.modules.feed_forward import neurons_per_layer
-from fairseq_ghat.modules.grouped_attention import heads_per_layer
 from fairseq_ghat.profiling.model_building import build_arch, build_from_checkpoint
-from fairseq_ghat.profiling.parameters import attention_weights, describe_counts, non_embedding_parameters
+from fairseq_ghat.profiling.model_size import measure_model
+from fairseq_ghat.profiling.parameters import describe_counts
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -44,7 +41,9 @@ def main(argv=None) -> int:
     try:
         if args.arch:
             kept = "all heads" if args.keep is None else f"{args.keep} heads"
-            figures = {f"{args.arch}, {kept}": _measure(build_arch(args.arch, args.vocab, args.keep or 0), args.length)}
+            figures = {
+                f"{args.arch}, {kept}": measure_model(build_arch(args.arch, args.vocab, args.keep or 0), args.length)
+            }
         else:
             figures = {}
             for path, state in [(path, read_checkpoint(path)) for path in args.checkpoints]:
@@ -52,28 +51,11 @@ def main(argv=None) -> int:
                     model = build_from_checkpoint(state)
                 except NotGroupable as error:
                     parser.error(f"CHECKPOINT {path}: {error}")
-                figures[path] = {**_measure(model, args.length), "file_bytes": os.path.getsize(path)}
+                figures[path] = {**measure_model(model, args.length), "file_bytes": os.path.getsize(path)}
     except (CheckpointError, ValueError) as error:
         parser.error(str(error))
     print(json.dumps(figures, indent=1) if args.json else _table(figures, args.length))
     return 0
-
-
-def _measure(model: BaseFairseqModel, length: int) -> Dict[str, Any]:
-    """Figures of a model, as --json prints them: parameters it holds, FLOPs of the heads that stay."""
-    from fairseq_ghat.profiling.flops import count_flops
-
-    weights = model.state_dict()
-    flops = count_flops(model, length)
-    return {
-        "heads": heads_per_layer(model),
-        "neurons": neurons_per_layer(model),
-        "parameters": sum(parameter.numel() for parameter in model.parameters()),
-        "parameters_without_embeddings": non_embedding_parameters(weights),
-        "attention_weights": attention_weights(weights),
-        "flops": flops.total,
-        "flops_without_output_layer": flops.without_output_layer,
-    }
 
 
 def _table(figures: Dict[str, Dict[str, Any]], length: int) -> str:

@@ -1,4 +1,4 @@
-"""Reads hypotheses, speed and target language from logs of fairseq-generate and fairseq-interactive."""
+"""Reads logs of fairseq-generate and fairseq-interactive: hypotheses, references, speed, and what they were made of."""
 
 import re
 from dataclasses import dataclass
@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Dict, List, Mapping, Optional, Union
 
 _HYPOTHESIS = re.compile(r"^([HD])-(\d+)\t(\S+)\t(.*)$")
+_REFERENCE = re.compile(r"^T-(\d+)\t(.*)$")
 _OF_A_SENTENCE = re.compile(r"^[A-Z]-\d+\t")
 _SPEED = re.compile(r"Translated [\d,]+ sentences .*\(([\d.]+) sentences/s")
 # In the options that open a log, of any version; None where fairseq took the language from the names of the data,
 # which the lines about the two dictionaries then tell.
 _TARGET_LANG = re.compile(r"\btarget_lang'?[:=] ?'([^']+)'")
+_CHECKPOINT = re.compile(r"\bpath'?[:=] ?'([^']+\.pt)'")
 _DICTIONARY = re.compile(r"\[([^\]]+)\] dictionary: [\d,]+ types")
 # fairseq's warning in the log of a run under --skip-invalid-size-inputs-valid-test; interactive warns of each buffer.
 _SKIPPED = re.compile(r"([\d,]+) samples have invalid sizes and will be skipped")
@@ -36,11 +38,17 @@ class GenerationLog:
             knew the tokenizer.
         sentences_per_second: speed of decoding, without loading, as fairseq measured it; None if the log lacks it.
         target_lang: code of the language that was translated into; None if the log lacks it.
+        references: of the data, in the same order, never detokenised; None if the log lacks any.
+        checkpoint: file of the model, as it was given; None if the log lacks it.
+        detokenised: whether fairseq-generate knew the tokenizer of the hypotheses.
     """
 
     hypotheses: List[str]
     sentences_per_second: Optional[float]
     target_lang: Optional[str] = None
+    references: Optional[List[str]] = None
+    checkpoint: Optional[str] = None
+    detokenised: bool = False
 
 
 def read_lines(path: Union[str, Path]) -> List[str]:
@@ -77,14 +85,21 @@ def read_generation_log(path: Union[str, Path], with_speed: bool = False) -> Gen
             subwords are left in them (facebookresearch/fairseq#331), which would lower BLEU.
     """
     best: Dict[str, Dict[int, str]] = {"H": {}, "D": {}}
-    speed, target_lang, dictionaries, skipped = None, None, [], 0
+    references: Dict[int, str] = {}
+    speed, target_lang, checkpoint, dictionaries, skipped = None, None, None, [], 0
     for line in read_lines(path):
         hypothesis = _HYPOTHESIS.match(line)
         if hypothesis:
             # With --nbest, the best comes first.
             best[hypothesis.group(1)].setdefault(int(hypothesis.group(2)), hypothesis.group(4))
+        reference = _REFERENCE.match(line)
+        if reference:
+            references[int(reference.group(1))] = reference.group(2)
         if _OF_A_SENTENCE.match(line):
             continue
+        if checkpoint is None:
+            told = _CHECKPOINT.search(line)
+            checkpoint = told and told.group(1)
         timing, language, warning = _SPEED.search(line), _TARGET_LANG.search(line), _SKIPPED.search(line)
         dictionaries += _DICTIONARY.findall(line)
         speed = float(timing.group(1)) if timing else speed
@@ -116,7 +131,9 @@ def read_generation_log(path: Union[str, Path], with_speed: bool = False) -> Gen
         if any(mark in text for text in texts):
             told = f"{subwords}'s marker {mark.strip()} is left in the hypotheses"
             raise GenerationLogError(f"{path}: {told}; generate with --remove-bpe {subwords}")
-    return GenerationLog(texts, speed, target_lang)
+    in_order = [references[number] for number in sorted(references)] or None
+    detokenised = any(best["H"].get(number, text) != text for number, text in best["D"].items())
+    return GenerationLog(texts, speed, target_lang, in_order, checkpoint, detokenised)
 
 
 def common_target_lang(logs: Mapping[str, GenerationLog]) -> Optional[str]:

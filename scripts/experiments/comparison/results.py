@@ -2,7 +2,6 @@
 
 import json
 import platform
-import re
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -12,11 +11,9 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 from experiments.comparison.plan import Comparison, ScoredModel, Size, Start, Vote, starts, votes
 from experiments.runner import write_json
 from fairseq_ghat.checkpoints.files import read_checkpoint
-from fairseq_ghat.evaluation.generation_log import GenerationLogError, read_generation_log, read_lines
+from fairseq_ghat.evaluation.generation_log import GenerationLogError, read_generation_log
 from fairseq_ghat.evaluation.scoring import SystemScore, read_references, score_systems
 from fairseq_ghat.profiling.parameters import describe_counts, heads_in_checkpoint, non_embedding_parameters
-
-_REFERENCE = re.compile(r"^T-(\d+)\t(.*)$")
 
 
 @dataclass
@@ -103,11 +100,10 @@ def references(comparison: Comparison, log: Path) -> List[List[Optional[str]]]:
     """
     if comparison.reference is not None:
         return read_references(comparison.reference)
-    matches = [match for match in map(_REFERENCE.match, read_lines(log)) if match]
-    if not matches:
+    texts = read_generation_log(log).references
+    if texts is None:
         raise GenerationLogError(f"{log}: holds no references, lines T-; give raw ones (--reference)")
-    texts = {int(match.group(1)): match.group(2) for match in matches}
-    return [[texts[number] for number in sorted(texts)]]
+    return [list(texts)]
 
 
 def gather(comparison: Comparison) -> Results:

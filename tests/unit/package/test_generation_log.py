@@ -44,6 +44,15 @@ def test_best_hypotheses_in_the_order_of_the_test_set(tmp_path):
     log = read_generation_log(write(tmp_path, LOG))
     assert log.hypotheses == ["two cats sleep here", "a dog runs", ""]
     assert log.sentences_per_second == 6.0
+    assert (log.references, log.checkpoint, log.detokenised) == (["a dog"], None, False)
+
+
+def test_what_a_log_was_made_of(tmp_path):
+    options = "2026 | INFO | g | {'common_eval': {'path': 'runs/a/slim.pt', 'quiet': False}}\n"
+    log = read_generation_log(
+        write(tmp_path, options + "T-0\ttwo cats\n" + LOG.replace("D-2\t-0.5\t", "D-2\t-0.5\ta."))
+    )
+    assert (log.references, log.checkpoint, log.detokenised) == (["two cats", "a dog"], "runs/a/slim.pt", True)
 
 
 @pytest.mark.parametrize(

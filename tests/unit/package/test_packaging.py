@@ -8,13 +8,21 @@ from commands import REPOSITORY
 
 import fairseq_ghat
 
-PROJECT = missing_packages.tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+PYPROJECT = missing_packages.tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))
+PROJECT, SHIPPED = PYPROJECT["project"], PYPROJECT["tool"]["setuptools"]["package-data"]["fairseq_ghat"]
 
 
 def test_version_is_one_and_types_are_shipped():
     assert metadata.version("fairseq_ghat") == fairseq_ghat.__version__
     assert f"\nversion: {fairseq_ghat.__version__}\n" in (REPOSITORY / "CITATION.cff").read_text(encoding="utf-8")
     assert (REPOSITORY / "fairseq_ghat" / "py.typed").is_file()
+
+
+def test_files_that_are_no_code_are_shipped():
+    package = REPOSITORY / "fairseq_ghat"
+    listed = {file for pattern in SHIPPED for file in package.glob(pattern)}
+    others = {file for file in package.rglob("*") if file.is_file() and file.suffix not in (".py", ".pyc")}
+    assert others == listed
 
 
 @pytest.mark.parametrize("name", PROJECT["scripts"])
@@ -30,5 +38,6 @@ def test_import_contracts_parse():
 def test_extras_of_extras_are_installed_and_fairseq_is_not():
     listed = [*PROJECT["dependencies"], "fairseq_ghat[test]"]
     installed = set(missing_packages.requirements(PROJECT, listed))
-    assert {"sentencepiece", "ctranslate2>=4.6", "sacremoses", "matplotlib", "scikit-learn", "pytest"} < installed
+    wanted = {"sentencepiece", "ctranslate2>=4.6", "sacremoses", "matplotlib", "jinja2>=3", "scikit-learn", "pytest"}
+    assert wanted < installed
     assert not any(requirement.startswith(("torch", "fairseq")) for requirement in installed)

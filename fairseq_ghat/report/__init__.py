@@ -1,0 +1,1 @@
+"""One page about training runs: what their folders say, pictures of it, and the page."""

@@ -1,0 +1,232 @@
+"""What other commands measured of a run's models: scores, speed, size and analyses of heads, by their output files."""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple
+
+from fairseq_ghat.evaluation.bleu import bleu_metric
+from fairseq_ghat.evaluation.generation_log import read_generation_log
+from fairseq_ghat.evaluation.head_analysis import FeatureFigures, Groups, LayerFigures
+
+ANALYSIS = "analysis*.json"
+
+
+@dataclass
+class Score:
+    """A score of a model.
+
+    Attributes:
+        value: of the whole test set, unrounded.
+        interval: half the width of the 95 % interval; None if it was not computed.
+        p_value: of the difference to the first system; None if it was not computed.
+        signature: how it was computed.
+    """
+
+    value: float
+    interval: Optional[float]
+    p_value: Optional[float]
+    signature: str
+
+
+@dataclass
+class Analysis:
+    """What ghat-analyze --json says of a checkpoint.
+
+    Attributes:
+        file: where it stands.
+        checkpoint: as it was given to the command.
+        data: split, folder and number of sentences, in words.
+        layers: by name of the attention layer.
+        means: of the layers: feature -> C -> name of the figure -> value.
+    """
+
+    file: Path
+    checkpoint: str
+    data: str
+    layers: Dict[str, LayerFigures]
+    means: Dict[str, Dict[int, Dict[str, Optional[float]]]]
+
+    def groups(self, wanted: Optional[int]) -> Optional[int]:
+        """The wanted number of groups if it was analysed, else the smallest one; None without any."""
+        analysed = sorted({c for layer in self.layers.values() for c in next(iter(layer.features.values())).groups})
+        return wanted if wanted in analysed else next(iter(analysed), None)
+
+
+@dataclass
+class Measurements:
+    """All that was measured of a run.
+
+    Attributes:
+        scores: by metric.
+        speed: sentences/s or tokens/s with its unit, and the conditions; None if it was not measured.
+        size: figures of ghat-stats; None if it was not called.
+        analyses: of checkpoints of the run, in the order of the files' names.
+        files: that were read, each with the command that made it.
+        remarks: sentences on files that could not be used.
+    """
+
+    scores: Dict[str, Score] = field(default_factory=dict)
+    speed: Optional[Tuple[str, str]] = None
+    size: Optional[Dict[str, Any]] = None
+    analyses: List[Analysis] = field(default_factory=list)
+    files: List[Tuple[Path, str]] = field(default_factory=list)
+    remarks: List[str] = field(default_factory=list)
+
+
+@dataclass
+class _File:
+    """A file that may tell of a run.
+
+    Attributes:
+        path: of it.
+        run: name of the run's folder.
+        own: whether it stands for this run alone.
+        into: what is known of the run.
+    """
+
+    path: Path
+    run: str
+    own: bool
+    into: Measurements
+
+    def entries(self, by_path: Mapping[str, Any]) -> Iterator[Tuple[str, Any]]:
+        """Those of files in the run's folder, or of its logs; of a file of its own, also a single one of elsewhere.
+
+        Folders may have moved since: only names of folders count.
+        """
+        logs = [read.parts[-2:] for read, _ in self.into.files]
+        for path, entry in by_path.items():
+            if Path(path).parent.name == self.run or Path(path).parts[-2:] in logs or (self.own and len(by_path) == 1):
+                yield path, entry
+
+
+def _generation(file: _File) -> bool:
+    log = read_generation_log(file.path)
+    if not file.own and not list(file.entries({log.checkpoint or "": None})):
+        return False
+    if log.sentences_per_second:
+        file.into.speed = f"{log.sentences_per_second:,.1f} sentences/s", "as fairseq-generate logged it"
+    if log.references and not log.detokenised:
+        bleu = bleu_metric([log.references], target_lang=log.target_lang)
+        value = bleu.corpus_score(log.hypotheses, [log.references]).score
+        told = f"{bleu.get_signature()}, against the references in the log"
+        file.into.scores["BLEU"] = Score(value, None, None, told)
+    return True
+
+
+def _score(file: _File) -> bool:
+    content = _json(file.path)
+    if file.own and "score" in content:  # of compare_pruning.py, which writes it beside the model
+        told = (content["score"], content.get("interval"), None, content["signature"])
+        file.into.scores[content["metric"]] = Score(*told)
+        return True
+    systems_of = content["scores"].items()
+    scores = [(metric, system) for metric, systems in systems_of for _, system in file.entries(systems)]
+    for metric, system in scores:
+        file.into.scores[metric] = Score(*(system[name] for name in ("score", "interval", "p_value", "signature")))
+    return bool(scores)
+
+
+def _perplexity(file: _File) -> bool:
+    content = _json(file.path)
+    key, unit = ("word_perplexity", "word") if content["subwords"] else ("perplexity", "token")
+    entries = list(file.entries(content["checkpoints"]))
+    for _, entry in entries:
+        for subset, figures in entry["subsets"].items():
+            told = f"per {unit}; {content['window']}"
+            file.into.scores[f"perplexity, {subset}"] = Score(figures[key], None, None, told)
+            file.into.speed = f"{figures['tokens'] / figures['seconds']:,.0f} tokens/s", content["machine"]
+    return bool(entries)
+
+
+def _stats(file: _File) -> bool:
+    entries = list(file.entries(_json(file.path)))
+    for _, entry in entries:
+        if {"heads", "parameters", "parameters_without_embeddings", "flops"} - entry.keys():
+            raise KeyError
+        file.into.size = entry
+    return bool(entries)
+
+
+def _bench(file: _File) -> bool:
+    content = _json(file.path)
+    entries = list(file.entries({side["checkpoint"]: side for side in content["checkpoints"]}))
+    for _, side in entries:
+        speed = f"{side['sentences_per_second']['median']:,.1f} sentences/s"
+        file.into.speed = speed, f"{content['setting']}; {content['machine']}"
+    return bool(entries)
+
+
+def _analysis(file: _File) -> bool:
+    content = _json(file.path)
+    if not list(file.entries({content["checkpoint"]: None})):
+        return False
+    data = f"{content['subset']} of {content['data']}, {content['sentences']:,} sentences"
+    layers = {name: _layer(layer) for name, layer in content["layers"].items()}
+    features = content["means"]["features"].items()
+    means = {name: {int(c): groups for c, groups in feature["groups"].items()} for name, feature in features}
+    file.into.analyses.append(Analysis(file.path, content["checkpoint"], data, layers, means))
+    return True
+
+
+def _layer(content: Dict[str, Any]) -> LayerFigures:
+    features = {
+        name: FeatureFigures(
+            feature["cosines"],
+            feature["mean_cosine"],
+            {int(c): Groups(**groups) for c, groups in feature["groups"].items()},
+        )
+        for name, feature in content["features"].items()
+    }
+    return LayerFigures(**{**content, "features": features})
+
+
+# Ending of a file's name -> what reads it, and the command that made it. What is read later goes first.
+_KINDS: Dict[str, Tuple[Callable[[_File], bool], str]] = {
+    "generate.log": (_generation, "fairseq-generate"),
+    "score.json": (_score, "ghat-score --json or compare_pruning.py"),
+    "perplexity.json": (_perplexity, "ghat-perplexity --json"),
+    "stats.json": (_stats, "ghat-stats --json"),
+    "bench.json": (_bench, "ghat-bench --json"),
+    ANALYSIS: (_analysis, "ghat-analyze --json"),
+}
+ENDINGS = tuple(_KINDS)
+
+
+def kind_of(path: Path) -> Optional[str]:
+    """Which of ENDINGS a file has; None for none of them."""
+    plain = next((kind for kind in _KINDS if path.name == kind or path.name.endswith(f".{kind}")), None)
+    names = path.name.split(".")
+    is_analysis = path.suffix == ".json" and any(name.startswith("analysis") for name in names)
+    return plain or (ANALYSIS if is_analysis else None)
+
+
+def read_measurements(folder: Path, given: Iterable[Path] = ()) -> Measurements:
+    """Reads the files that stand in a run's folder, those beside it, and those that were given.
+
+    Args:
+        folder: of the run.
+        given: further files, each of which may tell of several runs.
+    """
+    read = Measurements()
+    if not folder.name or folder.name == "..":
+        folder = folder.resolve()
+    beside, name = folder.parent, folder.name
+    for kind, (reader, command) in _KINDS.items():
+        own = [*sorted(folder.glob(kind)), *sorted(folder.glob(f"*.{kind}")), *sorted(beside.glob(f"{name}.{kind}"))]
+        shared = [path for path in (*sorted(beside.glob(kind)), *sorted(beside.glob(f"*.{kind}"))) if path not in own]
+        shared += [path for path in given if kind_of(path) == kind and path not in own]
+        for path in dict.fromkeys([*shared, *own]):
+            try:
+                if reader(_File(path, name, path in own, read)):
+                    read.files.append((path, command))
+            except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+                if path in own or path in given:
+                    told = f"{error}" if isinstance(error, (OSError, ValueError)) and str(path) in str(error) else path
+                    read.remarks.append(f"{told}: not what {command} writes, left out.")
+    return read
+
+
+def _json(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
