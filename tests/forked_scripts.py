@@ -36,6 +36,7 @@ def _work(words, cwd, env, path, stdin, output):
     os.dup2(os.open(output, os.O_WRONLY | os.O_APPEND), 1)
     os.dup2(1, 2)
     sys.stdin = open(0, encoding="utf-8", closefd=False)  # multiprocessing has closed that of the server
+    multiprocessing.set_start_method(None, force=True)  # workers of data loaders start as they do by default
     os.chdir(cwd)
     os.environ.clear()
     os.environ.update(env)
