@@ -6,7 +6,8 @@
 #   CORPUS=multi30k DATA_DIR=/path/to/gz bash examples/quickstart.sh    the same from files you have
 #
 # Three trainings of equal length: a plain transformer, one with grouped heads (GHT), and one whose heads vote
-# halfway which of them stay (GHT-PS). The last is then made slim. Variables:
+# halfway which of them stay (GHT-PS). The last is then made slim. It ends with a table, and a page of pictures,
+# report.html. Variables:
 #   WORK                folder of data, checkpoints and logs (default: work/quickstart-$CORPUS)
 #   GROUP_LOSS_SCALE    weight of the group constraint (default: that of the criterion)
 #   EPOCHS, VOTE_EPOCH  length of each training, and the epoch that begins with the vote (default: by corpus)
@@ -43,5 +44,7 @@ generate plain "$WORK/plain/checkpoint_last.pt"
 generate grouped "$WORK/ght/checkpoint_last.pt"
 generate voted "$WORK/ght-ps/checkpoint_last.pt"
 generate slim "$WORK/slim.pt"
+into "$WORK/score.json" ghat-score "$WORK/raw/test.en" "$WORK"/{plain,grouped,voted,slim}.generate.log --json
 
+page
 table --reference "$WORK/raw/test.en" "${stages[@]}"

@@ -37,5 +37,6 @@ voted=$WORK/ght-ps/checkpoint_last.pt slim=$WORK/slim.pt
 into "$WORK/perplexity.json" ghat-perplexity "$WORK/bin" "$plain" "$ght" "$voted" "$slim" --gen-subset valid,test \
     --tokens-per-sample $block --context-window $((block / 2)) ${subwords[@]+"${subwords[@]}"} --json $device
 
+page
 table --perplexity "$WORK/perplexity.json" --stage plain "$plain" --stage grouped "$ght" --stage voted "$voted" \
     --stage slim "$slim"

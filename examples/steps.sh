@@ -2,6 +2,7 @@
 # and shows each command before it runs it. The trainings also want the arrays shape (of the model) and grouped (of ours).
 source "$(dirname "${BASH_SOURCE[0]}")/../scripts/environment.sh"
 cd "$repository"
+install_missing report
 if [ -n "${DATA_DIR:-}" ] && [ ! -d "$DATA_DIR" ]; then
     echo "error: DATA_DIR=$DATA_DIR: no such folder" >&2; exit 2
 fi
@@ -57,8 +58,21 @@ train_stages() {  # train_stages OPTION...: plain (task, arch and criterion give
     step "the slim model"
     show ghat-slim "$WORK/ght-ps/checkpoint_last.pt" "$WORK/slim.pt"
 }
+analyze() {  # analyze CHECKPOINT FILE: which heads of it are alike
+    into "$2" ghat-analyze "$1" "$WORK/bin" --groups 2 --json --no-progress-bar $device
+}
+page() {  # page: the three trainings and their heads in pictures
+    step "heads before and after, and one page of pictures"
+    analyze "$WORK/plain/checkpoint_last.pt" "$WORK/plain/analysis.json"
+    analyze "$WORK/ght/checkpoint_last.pt" "$WORK/ght/analysis.json"
+    local before=$WORK/ght-ps/before_vote.checkpoint_best.pt  # not there if the vote was before the first epoch
+    [ ! -f "$before" ] || analyze "$before" "$WORK/ght-ps/analysis.before.json"
+    analyze "$WORK/ght-ps/checkpoint_last.pt" "$WORK/ght-ps/analysis.json"
+    show ghat-report "$WORK/report.html" "$WORK/plain" "$WORK/ght" "$WORK/ght-ps" --no-progress-bar
+}
 table() {  # table OPTION...: of the stages
     step "result"
     python scripts/stage_table.py "$@" | tee "$WORK/table.txt"
-    printf 'finished in %d s after the install; everything is in %s\n' $((SECONDS - started)) "$WORK"
+    printf 'finished in %d s after the install; everything is in %s, pictures in %s\n' $((SECONDS - started)) \
+        "$WORK" "$WORK/report.html"
 }

@@ -1,4 +1,4 @@
-"""Benchmarks of the paper, from the raw data to the table: every stage one command, shown before it is run.
+"""Benchmarks of the paper, from the raw data to the table and page: every stage one command, shown before it is run.
 
     bash examples/benchmark.sh iwslt14.de-en                          all stages of transformer, ght and ght-ps
     bash examples/benchmark.sh iwslt14.de-en --systems ght-ps --stages train slim evaluate

@@ -11,8 +11,9 @@ With --budget parameters=0.5 parameters=0.3 instead of --keep, heads and neurons
 only, and both by the other methods that rank them. For each method, size, refit and seed: ghat-vote, the score,
 --epochs of fairseq-train with the options after --, the score again. Among --methods, from-start is the small model
 trained from the start, of random heads and neurons, for as many epochs in all. Translations are scored by sacreBLEU,
-language models by ghat-perplexity. OUT gets table.md, results.json, pruning.png and pruning.svg. The same command,
-given again, goes on where it was stopped; methods, sizes, refits and seeds may be added.
+language models by ghat-perplexity. OUT gets table.md, results.json, pruning.png, pruning.svg and report.html, a page
+with more about the models of the first seed. The same command, given again, goes on where it was stopped; methods,
+sizes, refits and seeds may be added.
 """
 
 import argparse
@@ -76,7 +77,7 @@ def main(argv=None) -> int:
     quiet_libraries(logging.WARNING, sys.stderr)
     try:
         if not args.dry_run:
-            check_tools({"matplotlib": "matplotlib"})
+            check_tools({"matplotlib": "matplotlib", "jinja2": "jinja2"})
         comparison = read_comparison(args)
         wanted = commands(comparison)
         check_training(comparison)

@@ -127,13 +127,14 @@ def _similarity(runs: Sequence[Run]) -> Section:
 
 def _votes(runs: Sequence[Run]) -> Section:
     section = Section("votes", "Votes")
-    for run in runs:
-        _add(section, votes(run), "")
-    without = [run.name for run in runs if not (run.log and run.log.vote and run.log.vote.layers)]
-    others = [run for run in runs if run.log and run.log.vote and run.log.vote.layers and not votes(run)]
+    voted = [run for run in runs if run.log and run.log.vote and run.log.vote.layers]
+    drawn = {run.name: votes(run) for run in voted}
+    section.pictures = [picture for picture in drawn.values() if picture]
+    without = [run.name for run in runs if run not in voted]
     if without:
         section.sentences.append(f"The logs tell of no vote in {', '.join(without)}.")
-    section.sentences += [f"The heads of {run.name} were not chosen by votes of batches." for run in others]
+    others = [name for name, picture in drawn.items() if not picture]
+    section.sentences += [f"The heads of {name} were not chosen by votes of batches." for name in others]
     return section
 
 

@@ -31,7 +31,7 @@ _ENVIRONMENT = {
 _TOLD = re.compile(r"\| valid \||vote: .*keeps|vote: begins|vote: done")
 _WIDTH, _TAIL = 110, 15  # characters of a line that is shown; lines of a failed command's output
 # Our programs whose parsers check commands, beside those of fairseq.
-_CHECKED = ("ghat-bench", "ghat-perplexity", "ghat-score", "ghat-stats", "ghat-vote")
+_CHECKED = tuple(f"ghat-{name}" for name in ("analyze", "bench", "perplexity", "report", "score", "stats", "vote"))
 
 
 class BadInput(ValueError):

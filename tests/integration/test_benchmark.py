@@ -139,6 +139,16 @@ def test_the_table_has_both_systems_and_their_speed(finished, capfd, monkeypatch
     assert ("case:lc" in out) == name.startswith("iwslt14")
 
 
+def test_the_page_has_both_systems_before_and_after_the_vote(finished):
+    name, folder = finished
+    page = (folder / "runs" / name / "report.html").read_text()
+    assert all(f'<th scope="col">{system}</th>' in page for system in ("transformer", "ght-ps"))
+    for one, models in zip(runs(name, folder), (["average.pt"], ["average.pt", "before_vote.checkpoint_best.pt"])):
+        (score,) = json.loads((one / "score.json").read_text())["scores"]["BLEU"].values()
+        assert f"{score['score']:.2f} ± " in page
+        assert all(f"each two heads of {one / model}" in page for model in models)
+
+
 @pytest.mark.parametrize("finished", ["multi30k.de-en"], indirect=True)  # one set is enough
 def test_the_same_command_again_goes_on_from_what_is_there(finished, monkeypatch):
     """Also fairseq's own model, whose checkpoints torch's safe loading refuses without the plug-in."""

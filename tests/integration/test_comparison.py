@@ -14,7 +14,8 @@ from fairseq_ghat.profiling.parameters import describe_counts, heads_in_checkpoi
 from fairseq_ghat.pruning.importance.registry import IMPORTANCES
 from fairseq_ghat.pruning.slimming import kept_heads_in_checkpoint
 
-pytest.importorskip("matplotlib", reason="matplotlib is not installed: pip install matplotlib")
+for needed in ("matplotlib", "jinja2"):
+    pytest.importorskip(needed, reason=f"{needed} is not installed: pip install matplotlib jinja2")
 
 # Hardly trained models say so little that there are no 4-grams, and no BLEU: they are made to say more.
 SAY = "--min-len 8 --beam 2 --batch-size 24"
@@ -136,7 +137,7 @@ def test_a_budget_takes_heads_neurons_or_both_and_all_train_on(text, language_mo
     layers = describe_counts(heads_in_checkpoint(read_checkpoint(language_model)).values())
     assert layers == rows["neurons"]["attentions_x_heads"] != rows["heads"]["attentions_x_heads"]
     small = read_checkpoint(out / "keep-parameters=0.8/from-start/seed-1/trained/checkpoint_last.pt")
-    row = rows.pop("from-start")
+    row = row_of_small = rows.pop("from-start")
     assert row["after_the_vote"] is None and row["parameters"] == non_embedding_parameters(small["model"]) < 0.9 * full
     assert small["cfg"]["optimization"]["lr"] == [0.002]
     # An epoch each of the checkpoint and of fine-tuning.
@@ -146,6 +147,12 @@ def test_a_budget_takes_heads_neurons_or_both_and_all_train_on(text, language_mo
         tuned = read_checkpoint(out / f"keep-parameters=0.8/refit-output/{method}/seed-1/tuned/checkpoint_last.pt")
         assert non_embedding_parameters(tuned["model"]) == row["parameters"] < 0.9 * full
         assert row["after_fine_tuning"]["mean"] < row["after_the_vote"]["mean"]
+    page = (out / "report.html").read_text()
+    for method, row in {**rows, "from-start": row_of_small}.items():
+        # In the table of the comparison, and as a column of the models that it made.
+        assert f">{row['after_fine_tuning']['mean']:.2f}<" in page and f"{row['parameters']:,}" in page
+        assert re.search(rf'<th scope="col">\S*{method}\S*</th>', page)
+    assert page.count("<img") == page.count('alt="') > 2 and "the training of" in page
 
 
 def test_a_language_model_is_fine_tuned_and_has_the_perplexities_of_ghat_perplexity(

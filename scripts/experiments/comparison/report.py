@@ -1,4 +1,4 @@
-"""Table and picture of a comparison."""
+"""Table, picture and page of a comparison."""
 
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
@@ -14,23 +14,30 @@ _MARKERS = "osD^v<>PX*ph"
 
 
 def report(comparison: Comparison, settings: Dict[str, Any]) -> None:
-    """Writes table, figures and picture into OUT, each whole or not at all, and prints the table.
+    """Writes table, figures, picture and page into OUT, each whole or not at all, and prints the table.
 
     Args:
         comparison: all of whose commands are finished.
         settings: it was made with, for results.json.
     """
     results, out = gather(comparison), comparison.out
-    text = table(comparison, results)
+    from experiments.comparison.page import comparison_page, comparison_section  # wants matplotlib and jinja2
+
+    (titles, rows), notes = table(comparison, results), conditions(comparison, results)
+    text = "\n".join([markdown_table(titles, rows), *notes])
+    print(f"\n{text}")
     write_json(out / "results.json", as_json(comparison, results, settings))
-    with whole_file(out / "table.md") as file:
-        file.write(f"{text}\n".encode())
-    save(draw(comparison, results), *(out / f"pruning{kind}" for kind in KINDS))
-    print(f"\n{text}\n{out}: table.md, results.json, pruning.png, pruning.svg")
+    figure = draw(comparison, results)
+    page = comparison_page(comparison, comparison_section(titles, rows, notes, figure))
+    for name, content in (("table.md", f"{text}\n"), ("report.html", page)):
+        with whole_file(out / name) as file:
+            file.write(content.encode())
+    save(figure, *(out / f"pruning{kind}" for kind in KINDS))
+    print(f"{out}: table.md, results.json, report.html, pruning.png, pruning.svg")
 
 
-def table(comparison: Comparison, results: Results) -> str:
-    """Rows by budget, the best after fine-tuning first, under those of all heads; what they hold for below."""
+def table(comparison: Comparison, results: Results) -> Tuple[List[str], List[List[str]]]:
+    """Titles and rows: by budget, the best after fine-tuning first, under those of all heads."""
     size = "budget" if comparison.budget else "heads kept"
     titles = ["method", "paper", size, "parameters", "updates", "refit", "after the vote", "after fine-tuning"]
     whole = ["all" if comparison.budget else str(comparison.heads), f"{results.parameters:,}"]
@@ -44,8 +51,7 @@ def table(comparison: Comparison, results: Results) -> str:
         rows.append([row.title, row.paper, str(row.size), *counts, row.refit, *scores, p_value])
     if comparison.translates:
         titles.append("p")
-    cells = [row[: len(titles)] for row in rows]
-    return "\n".join([markdown_table(titles, cells), *conditions(comparison, results)])
+    return titles, [row[: len(titles)] for row in rows]
 
 
 def described(scores: Sequence[float]) -> str:

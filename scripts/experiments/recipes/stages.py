@@ -1,4 +1,4 @@
-"""The commands of a benchmark, stage by stage: data, training with the vote, averaging, removal, evaluation, table."""
+"""The commands of a benchmark by stage: data, training with the vote, averaging, removal, evaluation, table, page."""
 
 from argparse import Namespace
 from dataclasses import dataclass
@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence
 
 from experiments.recipes.settings import Recipe
-from experiments.runner import BadInput, Command, check_commands, check_tools, claim
+from experiments.runner import BadInput, Command, arguments_of, check_commands, check_tools, claim
 from fairseq_ghat.data.prepared import NAME, PreparedError, read_prepared
 
-STAGES = ("prepare", "train", "average", "slim", "evaluate", "bench", "table")
+STAGES = ("prepare", "train", "average", "slim", "evaluate", "bench", "table", "report")
 # How fairseq joins subwords, and undoes tokenization, by --subwords of prepare_data.py.
 SUBWORDS = {"sentencepiece": "sentencepiece", "moses-bpe": "subword_nmt"}
 
@@ -47,6 +47,13 @@ class Run:
     def final(self) -> Path:
         """The model that is evaluated."""
         return self.folder / "slim.pt" if self.recipe.votes else self.trained
+
+    @property
+    def votes_after_training(self) -> bool:
+        """Whether epochs of training come before the vote, which leave a checkpoint of all heads."""
+        words = [*arguments_of(self.recipe.options.get("vote", {})), *self.further]
+        epochs = [words[place + 1] for place, word in enumerate(words) if word == "--vote-epoch"]
+        return self.recipe.votes and epochs[-1] != "1"
 
     @property
     def begun(self) -> bool:
@@ -112,7 +119,7 @@ def commands(runs: Sequence[Run], args: Namespace) -> List[Command]:
         for stage, commands_of in (("train", train), ("average", average), ("slim", slim), ("evaluate", evaluate)):
             if stage in args.stages:
                 wanted += commands_of(run)
-    for stage, commands_of in (("bench", bench), ("table", table)):
+    for stage, commands_of in (("bench", bench), ("table", table), ("report", report)):
         if stage in args.stages:
             wanted += commands_of(runs)
     return wanted
@@ -128,6 +135,8 @@ def begin(runs: Sequence[Run], args: Namespace, wanted: Sequence[Command]) -> No
     packages = {"sacremoses": "sacremoses", "subword_nmt": "subword-nmt"} if first.subwords == "moses-bpe" else {}
     if first.recipe.kind == "summarization" and {"evaluate", "table"} & set(args.stages):
         packages.update(rouge_score="rouge-score", pysbd="pysbd")
+    if "report" in args.stages:
+        packages.update(sklearn="scikit-learn", matplotlib="matplotlib", jinja2="jinja2")
     check_tools(packages)
     check_commands(wanted)
     if (first.data / NAME).exists():
@@ -234,6 +243,22 @@ def table(runs: Sequence[Run]) -> List[Command]:
     program = ["python", "scripts/results_table.py", *(str(run.folder) for run in runs)]
     program += ["--bench", str(_bench_file(runs))] if runs[0].recipe.kind != "language_modeling" else []
     return [Command("table", program)]
+
+
+def report(runs: Sequence[Run]) -> List[Command]:
+    """Which heads are alike, before the vote and in the end, and one page about all systems."""
+    wanted, data = [], str(runs[0].data / "bin")
+    counts = sorted({run.recipe.options["grouping"]["head-groups"] for run in runs if run.recipe.grouped})
+    options = {"": [*(["--groups", *map(str, counts)] if counts else []), "--json", *runs[0].machine]}
+    for run in runs:
+        models = {"analysis.json": run.trained}
+        if run.votes_after_training:
+            models["analysis.before.json"] = run.folder / "before_vote.checkpoint_best.pt"
+        for name, model in models.items():
+            program = ["ghat-analyze", str(model), data]
+            wanted.append(Command("similarity of heads", program, options, output=run.folder / name))
+    page = str(runs[0].folder.with_name("report.html"))
+    return [*wanted, Command("page", ["ghat-report", page, *(str(run.folder) for run in runs)])]
 
 
 def _bench_file(runs: Sequence[Run]) -> Path:

@@ -10,7 +10,12 @@ from tiny_models import TinyTask, build_grouped, build_stock, padded_batch, tiny
 from fairseq_ghat.checkpoints.file_to_restore import file_to_restore
 from fairseq_ghat.checkpoints.files import CheckpointError, write_checkpoint
 from fairseq_ghat.checkpoints.model_options import KEPT_HEADS, flat_options
-from fairseq_ghat.checkpoints.resuming import explain_mismatch, state_to_restore, task_state_to_resume
+from fairseq_ghat.checkpoints.resuming import (
+    check_tied_weights,
+    explain_mismatch,
+    state_to_restore,
+    task_state_to_resume,
+)
 from fairseq_ghat.models.ghat_transformer import GHATTransformerModel
 from fairseq_ghat.modules.feed_forward import remove_neurons
 from fairseq_ghat.modules.grouped_attention import grouped_attentions, heads_per_layer, remove_heads
@@ -145,6 +150,15 @@ def test_weights_that_differ_are_not_loaded_into_one(caplog):
     assert not torch.equal(tied.encoder.embed_tokens.weight, separate.decoder.embed_tokens.weight)
     separate.load_state_dict(tied.state_dict())
     assert same_weights(separate.state_dict(), tied.state_dict())
+
+
+def test_weights_of_a_training_that_diverged_are_no_two_weights():
+    """NaN is not equal to itself."""
+    model = build_grouped(share_all_embeddings=True)
+    state = {name: torch.full_like(weight, torch.nan) for name, weight in model.state_dict().items()}
+    check_tied_weights(model, state)
+    with pytest.raises(CheckpointError, match="are one weight here and differ"):
+        check_tied_weights(model, {**state, "decoder.embed_tokens.weight": model.decoder.embed_tokens.weight})
 
 
 KEPT_OF_THREE = {  # heads that stay in each attention of a model of 3 + 3 layers

@@ -173,7 +173,8 @@ def log_of(checkpoint):
 
 @pytest.fixture
 def programs(monkeypatch, folder):
-    pytest.importorskip("matplotlib", reason="matplotlib: not installed; pip install matplotlib")
+    for needed in ("matplotlib", "jinja2"):
+        pytest.importorskip(needed, reason=f"{needed}: not installed; pip install matplotlib jinja2")
     return Programs(monkeypatch, folder)
 
 
@@ -367,7 +368,7 @@ def test_bad_checkpoints_and_data_are_refused_before_any_work(folder, programs, 
 def test_what_is_missing_is_said_before_any_work(folder, programs, capsys, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr("importlib.util.find_spec", lambda name: None)
-        assert "matplotlib: not installed; pip install matplotlib" in refused(capsys, arguments(folder))
+        assert "matplotlib, jinja2: not installed; pip install matplotlib jinja2" in refused(capsys, arguments(folder))
     monkeypatch.chdir(folder)
     assert "is not the root of the repository" in refused(capsys, arguments(folder))
     assert programs.ran == [] and not (folder / "out").exists()

@@ -47,7 +47,9 @@ def test_every_command_is_understood_by_its_program(name, capsys):
         for name in ("truncate_source", "max_source_positions", "source_lang", "target_lang"):
             # Otherwise fairseq would read the test set in another way; 1024 is its own default.
             assert getattr(args, name, 1024) == getattr(trained[0], name, 1024)
-    for program in set(shown) & {"ghat-stats", "ghat-bench", "ghat-score", "ghat-perplexity"}:
+    assert len(shown["ghat-analyze"]) == len(systems) + sum("ps" in system for system in systems)
+    checked = {"ghat-stats", "ghat-bench", "ghat-score", "ghat-perplexity", "ghat-analyze", "ghat-report"}
+    for program in set(shown) & checked:
         assert all(parsed(words) for words in shown.pop(program))
     assert set(shown) <= {"ghat-average", "ghat-slim", "scripts/prepare_data.py", "scripts/results_table.py"}
     assert len(shown["ghat-slim"]) == sum("ps" in system for system in systems)
@@ -138,6 +140,16 @@ def test_what_is_evaluated_is_what_the_stages_before_made(capsys):
     assert f"{folder}/slim.pt" in shown["fairseq-generate"][0] and f"{folder}/slim.pt" in shown["ghat-stats"][0]
     assert shown["ghat-score"][0][1:3] == ["work/data/iwslt14.de-en/raw/test.en", f"{folder}/generate.log"]
     assert "--lowercase" in shown["ghat-score"][0]
+    analysed = [words[1] for words in shown["ghat-analyze"]]
+    assert analysed == [f"{folder}/average.pt", f"{folder}/before_vote.checkpoint_best.pt"]
+    assert all(words[3:5] == ["--groups", "2"] for words in shown["ghat-analyze"])
+    assert shown["ghat-report"][0][1:] == ["work/runs/iwslt14.de-en/report.html", folder]
+
+
+@pytest.mark.parametrize("further,analysed", [([], 2), (["--vote-epoch", "1"], 1), (["--vote-epoch", "2"], 2)])
+def test_heads_before_the_vote_are_analysed_where_there_was_training_before_it(further, analysed, capsys):
+    shown = dry_run("iwslt14.de-en", "--systems", "ght-ps", "--", *further, capsys=capsys)
+    assert len(shown["ghat-analyze"]) == analysed
 
 
 def test_prepared_data_and_task_agree_with_the_script():
