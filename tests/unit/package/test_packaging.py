@@ -12,10 +12,10 @@ PYPROJECT = missing_packages.tomllib.loads((REPOSITORY / "pyproject.toml").read_
 PROJECT, SHIPPED = PYPROJECT["project"], PYPROJECT["tool"]["setuptools"]["package-data"]["fairseq_ghat"]
 
 
-def test_version_is_one_and_types_are_shipped():
+def test_version_stands_in_one_place():
     assert metadata.version("fairseq_ghat") == fairseq_ghat.__version__
-    assert f"\nversion: {fairseq_ghat.__version__}\n" in (REPOSITORY / "CITATION.cff").read_text(encoding="utf-8")
-    assert (REPOSITORY / "fairseq_ghat" / "py.typed").is_file()
+    for file in "pyproject.toml", "setup.py", "CITATION.cff":
+        assert fairseq_ghat.__version__ not in (REPOSITORY / file).read_text(encoding="utf-8"), file
 
 
 def test_files_that_are_no_code_are_shipped():
