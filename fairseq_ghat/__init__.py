@@ -5,19 +5,23 @@ commands with --user-dir and by the ghat- commands. Importing the package, which
 models, criteria and tasks, and lets torch's safe loading read fairseq checkpoints.
 """
 
+import sys
+
 # A relative import: in a folder of another name, the package is not fairseq_ghat yet.
 from .user_dir import claim
 
 __path__ = claim(__name__, __path__)
 
-from fairseq_ghat.checkpoints.safe_loading import allow_checkpoint_classes
+# Python imports a package before its __main__, which only prints the folder and needs nothing of this.
+if getattr(sys, "orig_argv", sys.argv)[-2:] != ["-m", "fairseq_ghat"]:
+    from fairseq_ghat.checkpoints.safe_loading import allow_checkpoint_classes
 
-allow_checkpoint_classes()
+    allow_checkpoint_classes()
 
-from fairseq_ghat.criterions import group_constrained  # noqa: F401
-from fairseq_ghat.hub import load
-from fairseq_ghat.models import ghat_transformer, ghat_transformer_lm  # noqa: F401
-from fairseq_ghat.tasks import language_modeling_v2s, translation_v2s  # noqa: F401
+    from fairseq_ghat.criterions import group_constrained  # noqa: F401
+    from fairseq_ghat.hub import load
+    from fairseq_ghat.models import ghat_transformer, ghat_transformer_lm  # noqa: F401
+    from fairseq_ghat.tasks import language_modeling_v2s, translation_v2s  # noqa: F401
 
 __all__ = ["__version__", "load"]
 __version__ = "0.1.0"

@@ -1,4 +1,4 @@
-"""`ghat-options CHECKPOINT`: options of fairseq-train with which to train the model of a checkpoint on, grouped."""
+"""`ghat-options`: options of fairseq-train, those to train a checkpoint's model on, grouped, or all that are ours."""
 
 import argparse
 import shlex
@@ -11,6 +11,7 @@ from fairseq.models import ARCH_CONFIG_REGISTRY, ARCH_MODEL_REGISTRY
 from fairseq_ghat.checkpoints.files import CheckpointError, read_checkpoint
 from fairseq_ghat.checkpoints.model_options import NotGroupable, model_options
 from fairseq_ghat.checkpoints.stock_conversion import as_grouped_checkpoint
+from fairseq_ghat.cli.option_list import as_markdown, as_text
 
 
 def training_options(state: Mapping[str, Any]) -> List[str]:
@@ -36,8 +37,17 @@ def training_options(state: Mapping[str, Any]) -> List[str]:
 def main(argv=None) -> int:
     parser = argparse.ArgumentParser(prog="ghat-options", description=__doc__.split("`: ")[1])
     of_models = "of fairseq's transformer or language model, or of ours"
-    parser.add_argument("checkpoint", metavar="CHECKPOINT", type=Path, help=of_models)
+    parser.add_argument("checkpoint", metavar="CHECKPOINT", type=Path, nargs="?", help=of_models)
+    parser.add_argument("--list", action="store_true", help="instead: all options that this package adds")
+    parser.add_argument("--markdown", action="store_true", help="with --list: as a page, which is docs/options.md")
     args = parser.parse_args(argv)
+    if args.list == (args.checkpoint is not None):
+        parser.error("give CHECKPOINT or --list" + ", not both" * args.list)
+    if args.markdown and not args.list:
+        parser.error("--markdown: only with --list")
+    if args.list:
+        print(as_markdown() if args.markdown else as_text(), end="")
+        return 0
     try:
         print(shlex.join(training_options(read_checkpoint(args.checkpoint))))
     except (CheckpointError, NotGroupable) as error:

@@ -71,6 +71,19 @@ def test_a_second_copy_is_refused_and_both_are_named(places, folder):
     assert f"Give --user-dir={places}/installed/fairseq_ghat" in told
 
 
+@pytest.mark.parametrize("place", ["installed", "links"])
+def test_python_m_prints_the_folder_without_torch(places, place):
+    paths = [places / place]
+    if sys.version_info >= (3, 10):  # Python 3.9 does not tell the package how it was started
+        (places / "no_torch").mkdir()
+        (places / "no_torch" / "torch.py").write_text("raise ImportError")
+        paths.append(places / "no_torch")
+    env = {**environment(), "PYTHONPATH": os.pathsep.join(map(str, paths)), "PYTHONDONTWRITEBYTECODE": "1"}
+    words = [sys.executable, "-m", "fairseq_ghat"]
+    done = subprocess.run(words, cwd=places, env=env, capture_output=True, text=True, check=False)
+    assert done.stdout == f"{places / place / 'fairseq_ghat'}\n", done.stderr
+
+
 def test_training_through_a_link_of_another_name(places, corpus):
     command = (
         f"fairseq-train {corpus} --user-dir links/heads --task translation_v2s --arch ghat_transformer_tiny "

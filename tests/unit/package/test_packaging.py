@@ -1,5 +1,6 @@
 """The package as it is installed: version, types, commands, order of imports, and what an environment gets."""
 
+import re
 from importlib import metadata
 
 import missing_packages
@@ -12,10 +13,10 @@ PYPROJECT = missing_packages.tomllib.loads((REPOSITORY / "pyproject.toml").read_
 PROJECT, SHIPPED = PYPROJECT["project"], PYPROJECT["tool"]["setuptools"]["package-data"]["fairseq_ghat"]
 
 
-def test_version_is_one_and_types_are_shipped():
+def test_version_stands_in_one_place():
     assert metadata.version("fairseq_ghat") == fairseq_ghat.__version__
-    assert f"\nversion: {fairseq_ghat.__version__}\n" in (REPOSITORY / "CITATION.cff").read_text(encoding="utf-8")
-    assert (REPOSITORY / "fairseq_ghat" / "py.typed").is_file()
+    for file in "pyproject.toml", "setup.py", "CITATION.cff":
+        assert fairseq_ghat.__version__ not in (REPOSITORY / file).read_text(encoding="utf-8"), file
 
 
 def test_files_that_are_no_code_are_shipped():
@@ -41,3 +42,12 @@ def test_extras_of_extras_are_installed_and_fairseq_is_not():
     wanted = {"sentencepiece", "ctranslate2>=4.6", "sacremoses", "matplotlib", "jinja2>=3", "scikit-learn", "pytest"}
     assert wanted < installed
     assert not any(requirement.startswith(("torch", "fairseq")) for requirement in installed)
+
+
+def test_the_container_gets_files_and_extras_that_exist():
+    let_in = re.findall(r"^!(.*)$", (REPOSITORY / ".dockerignore").read_text(encoding="utf-8"), re.MULTILINE)
+    assert {PROJECT["readme"], *PROJECT["license-files"], PROJECT["name"], "pyproject.toml", "scripts"} <= set(let_in)
+    assert all((REPOSITORY / name).exists() for name in let_in)
+    dockerfile = (REPOSITORY / "Dockerfile").read_text(encoding="utf-8")
+    extras = re.search(r"install_missing ([\w ]+?) &&", dockerfile).group(1).split()
+    assert set(extras) <= PROJECT["optional-dependencies"].keys()
