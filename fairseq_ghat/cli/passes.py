@@ -22,8 +22,20 @@ def add_data_options(parser: ArgumentParser, of_a_batch: str = "") -> None:
 
 
 def load_for_pass(args: Namespace, grouping: Mapping[str, Any]) -> Tuple[FairseqTask, BaseFairseqModel]:
-    """Task, with the split of --subset, and grouped model of a command line. grouping: of as_grouped_checkpoint."""
+    """Task, with the split of --subset, and grouped model of a command line.
+
+    Args:
+        args: with CHECKPOINT, DATA and the options of add_data_options.
+        grouping: of as_grouped_checkpoint.
+
+    Raises:
+        InputError: if the training diverged, among others.
+    """
     state = load_checkpoint(args.checkpoint, FairseqTask, "one of fairseq's or ours")
+    for name, weight in state["model"].items():
+        if not weight.isfinite().all():
+            told = "has values that are not finite numbers: the training diverged"
+            raise InputError(f"CHECKPOINT {args.checkpoint}: {name} {told}; give an earlier checkpoint")
     languages = {name: getattr(args, name) for name in ("source_lang", "target_lang") if getattr(args, name)}
     task, model = load_task_and_grouped_model(args.checkpoint, state, args.data, grouping, **languages)
     load_split(task, args.data, "--subset", args.subset)

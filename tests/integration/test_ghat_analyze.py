@@ -91,16 +91,18 @@ def test_masks_of_the_first_version_are_its_slim_model(corpus, tmp_path, capsys)
         ("{stock} {data} --group-distance far", "--group-distance: invalid choice: 'far'"),
         ("{stock} {data} --max-tokens 2", "--subset valid: none of its 40 sentences fits"),
         ("{stock} {data} --select-batches 0", "--select-batches 0: allowed is 1 or more"),
-        ("{diverged} {data}", "CHECKPOINT {diverged}: .* computes values that are not finite numbers"),
+        ("{diverged} {data}", "CHECKPOINT {diverged}: .*self_attn computes values that are not finite numbers"),
+        ("{nan} {data}", "CHECKPOINT {nan}: encoder.layers.0.self_attn.v_proj.weight has values that are not finite"),
     ],
 )
 def test_bad_input_is_named(corpus, stock_checkpoint, slim_file, tmp_path, arguments, message, capsys):
     names = {"data": corpus, "stock": stock_checkpoint, "slim": slim_file[0], "folder": tmp_path}
-    names["diverged"] = tmp_path / "diverged.pt"
-    if "{diverged}" in arguments:
-        state = read_checkpoint(slim_file[0])
-        state["model"]["encoder.layers.0.self_attn.v_proj.weight"].fill_(1e38)
-        torch.save(state, names["diverged"])
+    for name, value in (("diverged", 1e38), ("nan", torch.nan)):
+        names[name] = tmp_path / f"{name}.pt"
+        if f"{{{name}}}" in arguments:
+            state = read_checkpoint(slim_file[0])
+            state["model"]["encoder.layers.0.self_attn.v_proj.weight"].fill_(value)
+            torch.save(state, names[name])
     log = refusal(f"ghat-analyze {arguments.format(**names)} --cpu", capsys)
     assert re.search(message.format(**names), log) and "Traceback" not in log
 
