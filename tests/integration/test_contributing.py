@@ -1,4 +1,4 @@
-"""The tour of docs/architecture.md is the way that a vote takes, the example of CONTRIBUTING.md a way of choosing heads."""
+"""The tour of docs/architecture.md is the way of a vote, the example of CONTRIBUTING.md a way of choosing heads."""
 
 import re
 import subprocess

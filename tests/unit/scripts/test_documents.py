@@ -71,7 +71,9 @@ def test_every_command_is_understood_by_its_program(name):
 @pytest.mark.parametrize("name", OF_DOCS)
 def test_every_flag_that_is_named_exists(name):
     named = {
-        flag for code in re.findall(r"`([^`]+)`", prose(name)) for flag in re.findall(r"(?<!\S)--[a-z][\w-]+", code)
+        flag
+        for code in re.findall(r"`([^`]+)`", prose(name))
+        for flag in re.findall(r"(?<!\S)--[a-z][\w-]*\w(?![\w.-])", code)
     }
     assert named <= flags_of_ours() | flags_of_fairseq() | FLAGS_OF_OTHERS
 
@@ -112,3 +114,30 @@ def test_markers_of_a_page_are_read(tmp_path):
     assert files_before(page) == ["a", "b.pt"]
     told = [(b.line, b.language, b.text, b.not_run, b.file) for b in blocks(page)]
     assert told == [(4, "bash", "x\n", "why", None), (9, "yaml", "y\n", None, "f"), (13, "", "z\n", None, None)]
+
+
+def test_messages_of_troubleshooting_are_those_of_the_code():
+    """Or of fairseq and torch."""
+    of_others = {
+        "ValueError: mutable default <class 'fairseq.dataclass.configs.CommonConfig'>",
+        "not globally unique",
+        "KeyError: np.int64(153)",
+        "AssertionError",
+        "Minimum loss scale reached",
+        "Expected to have finished reduction in the prior iteration",
+        "Weights only load failed",
+        "Unsupported global: GLOBAL argparse.Namespace",
+        "PytorchStreamReader failed",
+        "please ensure that the architectures match",
+        "size mismatch for ... q_proj.weight",
+        "ModuleNotFoundError: No module named 'numpy._core'",
+        "Mask Type should be defined",
+    }
+    titles = re.findall(r"^## (`.*)$", (ROOT / "docs/troubleshooting.md").read_text(encoding="utf-8"), re.MULTILINE)
+    messages = {message for title in titles for message in re.findall(r"`([^`]+)`", title)}
+    assert of_others < messages
+    sources = [path.read_text(encoding="utf-8") for path in sorted((ROOT / "fairseq_ghat").rglob("*.py"))]
+    joined = re.sub(r'"\n\s*f?"', "", "\n".join(sources))
+    for message in messages - of_others - {"adaptive_loss", "nan"}:
+        literal = max(re.split(r"\.\.\.|\[.*?]|▁|13a|ja-mecab|\bja\b", message), key=len).strip()
+        assert literal in joined, message
