@@ -24,7 +24,9 @@ def to_run(page):
     return [block for block in blocks(page) if block.language in RUNNABLE and not block.not_run]
 
 
-RUN = [page.relative_to(ROOT).as_posix() for page in DOCS if to_run(page)]
+# README is run once it says what its folder holds.
+README = [page for page in [ROOT / "README.md"] if files_before(page)]
+RUN = [page.relative_to(ROOT).as_posix() for page in [*README, *DOCS] if to_run(page)]
 
 
 @pytest.fixture(scope="session")

@@ -8,8 +8,17 @@ from site_links import for_the_site, shown_files
 
 NAMES = [page.relative_to(ROOT).as_posix() for page in PAGES]
 OF_DOCS = [page.relative_to(ROOT).as_posix() for page in DOCS]
-# Options of pip, pytest, hydra, torchrun, CTranslate2's converter and mkdocs.
-FLAGS_OF_OTHERS = {"--no-deps", "--no-build-isolation", "--config-name", "--config-dir", "--help", "--strict"}
+# Options of pip, hydra, mkdocs and docker.
+FLAGS_OF_OTHERS = {
+    "--no-deps",
+    "--no-build-isolation",
+    "--config-name",
+    "--config-dir",
+    "--help",
+    "--strict",
+    "--shm-size",
+    "--user",
+}
 
 
 def prose(name):
@@ -139,5 +148,7 @@ def test_messages_of_troubleshooting_are_those_of_the_code():
     sources = [path.read_text(encoding="utf-8") for path in sorted((ROOT / "fairseq_ghat").rglob("*.py"))]
     joined = re.sub(r'"\n\s*f?"', "", "\n".join(sources))
     for message in messages - of_others - {"adaptive_loss", "nan"}:
-        literal = max(re.split(r"\.\.\.|\[.*?]|▁|13a|ja-mecab|\bja\b", message), key=len).strip()
+        literal = max(re.split(r"\.\.\.|\[.*?]|\(.*?\)|▁|13a|ja-mecab|\bja\b|fairseq_ghat", message), key=len).strip(
+            " :"
+        )
         assert literal in joined, message
