@@ -96,7 +96,7 @@ def commands(text: str) -> Iterator[List[str]]:
         words.whitespace_split = True
         command: List[str] = []
         for word in [*words, ";"]:
-            if set(word) <= set("|&;"):
+            if word and set(word) <= set("|&;"):
                 if command:
                     yield _without_redirections(command)
                 command = []
@@ -105,8 +105,9 @@ def commands(text: str) -> Iterator[List[str]]:
 
 
 def _without_redirections(words: List[str]) -> List[str]:
-    kept = [word for place, word in enumerate(words) if place == 0 or not set(words[place - 1]) <= set("<>")]
-    return [word for word in kept if not set(word) <= set("<>") and word != "..."]
+    is_sign = [bool(word) and set(word) <= set("<>") for word in words]
+    after_sign = [False, *is_sign[:-1]]
+    return [w for w, sign, after in zip(words, is_sign, after_sign) if not sign and not after and w != "..."]
 
 
 class _Understood(Exception):

@@ -91,6 +91,7 @@ def test_every_flag_that_is_named_exists(name):
     "line,expected",
     [
         ("CORPUS=a bash x.sh > log 2>&1    # why", [["bash", "x.sh"]]),
+        ('a "$(python -m b)" c', [["python", "-m", "b"], ["a", "", "c"]]),
         ("a --b 'c d' \\\n  --e | f >> g && h", [["a", "--b", "c d", "--e"], ["f"], ["h"]]),
         (
             "fairseq-train d $(ghat-options c.pt) --x 1",
