@@ -1,4 +1,4 @@
-"""CONTRIBUTING.md: its tour is the way that a vote takes, and its example is a way of choosing heads."""
+"""The tour of docs/architecture.md is the way of a vote, the example of CONTRIBUTING.md a way of choosing heads."""
 
 import re
 import subprocess
@@ -12,7 +12,8 @@ from fairseq_ghat.modules.grouped_attention import grouped_attentions
 from fairseq_ghat.pruning.calibration import Calibration
 from fairseq_ghat.pruning.options import VoteOptions
 
-TEXT = (REPOSITORY / "CONTRIBUTING.md").read_text()
+ARCHITECTURE = (REPOSITORY / "docs/architecture.md").read_text()
+CONTRIBUTING = (REPOSITORY / "CONTRIBUTING.md").read_text()
 
 # fairseq-train that prints each file of the package when a vote first enters it, and each entry from below: a call of a
 # file that stands higher on the stack already.
@@ -60,8 +61,8 @@ def test_tour_is_the_way_of_a_vote(corpus, tmp_path):
     arguments = train_command(corpus, tmp_path, "--max-epoch 2 --vote-epoch 2 --no-save --disable-validation")[1:]
     command = [sys.executable, "-c", FOLLOWED, *arguments]
     done = subprocess.run(command, cwd=REPOSITORY, env=environment(), capture_output=True, text=True, check=True)
-    tour = re.findall(r"^\d+\. `(.*?)`", TEXT, re.MULTILINE)
-    beside = re.findall(r"^(?:The forward passes|Small questions) (.*?)\n\n", TEXT, re.MULTILINE | re.DOTALL)
+    tour = re.findall(r"^\d+\. `(.*?)`", ARCHITECTURE, re.MULTILINE)
+    beside = re.findall(r"^(?:The forward passes|Small questions) (.*?)\n\n", ARCHITECTURE, re.MULTILINE | re.DOTALL)
     entered, aside = (
         re.findall(r"^ENTERED (.*)", done.stdout, re.MULTILINE),
         set(re.findall("`(.*?)`", "".join(beside))),
@@ -72,7 +73,9 @@ def test_tour_is_the_way_of_a_vote(corpus, tmp_path):
 
 
 def test_example_keeps_the_heads_with_the_largest_value_projections():
-    (source,) = (block for block in re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL) if "class ValueNorm" in block)
+    (source,) = (
+        block for block in re.findall(r"```python\n(.*?)```", CONTRIBUTING, re.DOTALL) if "class ValueNorm" in block
+    )
     names = {}
     exec(source, names)
     model = build_grouped()

@@ -1,4 +1,4 @@
-"""Every row of the paper's Table 3 is one command: those that README lists, on a toy corpus."""
+"""Every row of the paper's Table 3 is one command: those of docs/reproducing_the_paper.md, on a toy corpus."""
 
 import re
 
@@ -12,15 +12,15 @@ UNVOTED = ("GHT", "beta = 0", "alpha = 0")
 
 
 def rows():
-    """Row and flags, from the table in README."""
-    text = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    """Row and flags, from the table of the page."""
+    text = (REPOSITORY / "docs/reproducing_the_paper.md").read_text(encoding="utf-8")
     table = text[text.index("| row of Table 3") :].split("\n\n")[0]
     return dict(re.findall(r"^\| ([^|]+?) \| `([^`|]+)` \|", table, re.MULTILINE))
 
 
 @pytest.fixture(scope="module")
 def runs(corpus, tmp_path_factory):
-    """Log and kept heads of each row; votes before epoch 3 of 4 where the README votes later."""
+    """Log and kept heads of each row; votes before epoch 3 of 4 where the page votes later."""
     trained = {}
     for row, flags in rows().items():
         flags = flags.replace("--vote-epoch 10", "--vote-epoch 3")

@@ -1,14 +1,10 @@
 """docs/fairseq_options.md: every option that it names is one of fairseq's, and every line has a test that exists."""
 
 import re
-from pathlib import Path
 
-import fairseq
 import pytest
+from pages import ROOT, flags_of_fairseq
 
-from fairseq_ghat.checkpoints.model_options import DEFAULTS
-
-ROOT = Path(__file__).parents[3]
 PAGE = ROOT / "docs/fairseq_options.md"
 LINES = [
     [cell.strip() for cell in line.strip("| ").split(" | ")]
@@ -16,17 +12,6 @@ LINES = [
     if re.match(r"\| (?!option or code)", line)
 ]
 TESTS = {path.name: path.read_text() for path in ROOT.glob("tests/*/**/test_*.py")}
-
-
-@pytest.fixture(scope="module")
-def options_of_fairseq():
-    """Flags that its parsers declare, and fields of its configurations, as flags."""
-    flags = {"--" + name.replace("_", "-") for name in DEFAULTS}
-    for path in Path(fairseq.__file__).parent.rglob("*.py"):
-        source = path.read_text()
-        flags |= set(re.findall(r"""["'](--[a-z][\w-]+)["']""", source))
-        flags |= {"--" + name.replace("_", "-") for name in re.findall(r"^    (\w+): .*= (?:field|II)\(", source, re.M)}
-    return flags
 
 
 def test_the_page_has_lines():
@@ -41,6 +26,6 @@ def test_a_line_names_tests_that_exist(cells):
         assert f"\ndef {test}(" in TESTS[file], f"{file}::{test}"
 
 
-def test_options_are_those_of_the_installed_fairseq(options_of_fairseq):
+def test_options_are_those_of_the_installed_fairseq():
     named = {flag for cells in LINES for flag in re.findall(r"--[a-z][\w-]+", " ".join(cells[:3]))}
-    assert len(named) > 40 and named <= options_of_fairseq, named - options_of_fairseq
+    assert len(named) > 40 and named <= flags_of_fairseq(), named - flags_of_fairseq()
