@@ -36,7 +36,7 @@ PAGES = [
 _BLOCK = re.compile(r"(?:^<!-- (not run|file): (.+?) -->\n)?^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 # Programs of others, whose options are not checked.
 _OF_OTHERS = {"cat", "cd", "cp", "docker", "echo", "export", "git", "head", "ln", "ls", "mkdir", "pip", "pre-commit"}
-_OF_OTHERS |= {".", "id", "source", "srun", "torchrun", "which", "fairseq-hydra-train"}
+_OF_OTHERS |= {".", "id", "source", "srun", "torchrun", "which", "xargs", "fairseq-hydra-train"}
 _FAIRSEQS = {
     "fairseq-train": "get_training_parser",
     "fairseq-generate": "get_generation_parser",
