@@ -22,7 +22,7 @@ from fairseq.tasks.translation import TranslationConfig, TranslationTask
 
 from fairseq_ghat.checkpoints.dictionary_task import DictionaryTask
 from fairseq_ghat.cli.console import check_minimum, choose_device, describe_machine, markdown_table, progress_line
-from fairseq_ghat.modules.grouped_attention import grouped_attentions, remove_heads
+from fairseq_ghat.modules.attention_layers import grouped_attentions, remove_heads
 from fairseq_ghat.profiling.interleaved_runs import describe_interval, ratios, run_by_turns, spread
 from fairseq_ghat.profiling.speed import TimedGenerator
 

@@ -26,7 +26,7 @@ from experiments.training_sides import STOCK, build_sides, make_batches
 from fairseq_ghat.cli.console import check_minimum, choose_device, describe_machine, markdown_table, progress_line
 from fairseq_ghat.core.gram_matrix import feature_gram
 from fairseq_ghat.core.group_constraint import group_constraint
-from fairseq_ghat.modules.grouped_attention import grouped_attentions, grouping_of
+from fairseq_ghat.modules.attention_layers import grouped_attentions, grouping_of
 from fairseq_ghat.modules.grouping import FEATURES
 from fairseq_ghat.modules.head_features import RecordedFeatures, target_padding
 from fairseq_ghat.profiling.interleaved_runs import describe_interval, ratios, run_by_turns, spread

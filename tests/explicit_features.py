@@ -3,7 +3,7 @@
 import torch
 from tiny_models import PAD
 
-from fairseq_ghat.modules.grouped_attention import grouped_attentions
+from fairseq_ghat.modules.attention_layers import grouped_attentions
 
 
 def record_inputs(model):

@@ -10,7 +10,7 @@ from fairseq.models.transformer import TransformerModel
 import fairseq_ghat  # noqa: F401  registers models, criteria and tasks
 from fairseq_ghat.models.ghat_transformer import GHATTransformerModel, ghat_tiny_architecture
 from fairseq_ghat.models.ghat_transformer_lm import ghat_tiny_lm_architecture
-from fairseq_ghat.modules.grouped_attention import grouped_attentions, record_features
+from fairseq_ghat.modules.attention_layers import grouped_attentions, record_features
 from fairseq_ghat.training.group_training import GroupTraining
 
 PAD = 1

@@ -7,8 +7,8 @@ from fairseq import checkpoint_utils
 from torch import nn
 
 from fairseq_ghat.checkpoints.model_options import KEPT_HEADS
+from fairseq_ghat.modules.attention_layers import remove_heads
 from fairseq_ghat.modules.feed_forward import remove_neurons
-from fairseq_ghat.modules.grouped_attention import remove_heads
 from fairseq_ghat.modules.removable_layers import Kept
 
 # Option that tells, for every feed-forward layer that lost neurons, how many stay, and a checksum of their indexes.

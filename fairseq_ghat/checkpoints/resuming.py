@@ -15,8 +15,8 @@ from fairseq_ghat.checkpoints.files import CheckpointError, newest_whole_checkpo
 from fairseq_ghat.checkpoints.kept_units import RECORD, cut_to_record, record_in_model
 from fairseq_ghat.checkpoints.model_options import KEPT_HEADS, NotGroupable, flat_options, is_stock
 from fairseq_ghat.checkpoints.stock_comparison import check_against_fairseq
+from fairseq_ghat.modules.attention_layers import grouped_attentions
 from fairseq_ghat.modules.feed_forward import feed_forwards
-from fairseq_ghat.modules.grouped_attention import grouped_attentions
 from fairseq_ghat.modules.grouping import Grouping, check_grouping_args
 from fairseq_ghat.modules.removable_layers import removable_layers
 from fairseq_ghat.modules.transformer_layers import name_dropouts_as_fairseq

@@ -23,7 +23,7 @@ from fairseq_ghat.evaluation.head_analysis import (
     remove_masked_heads,
 )
 from fairseq_ghat.evaluation.head_sums import sum_heads
-from fairseq_ghat.modules.grouped_attention import grouping_of
+from fairseq_ghat.modules.attention_layers import grouping_of
 from fairseq_ghat.modules.grouping import FEATURES
 from fairseq_ghat.pruning.calibration import Calibration, calibration_of
 

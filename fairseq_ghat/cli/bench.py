@@ -26,7 +26,7 @@ from fairseq_ghat.cli.loading import (
     load_task_and_grouped_model,
     load_task_and_model,
 )
-from fairseq_ghat.modules.grouped_attention import is_voted
+from fairseq_ghat.modules.attention_layers import is_voted
 from fairseq_ghat.profiling import latency
 from fairseq_ghat.profiling.interleaved_runs import describe_interval, ratios, run_by_turns, spread
 from fairseq_ghat.profiling.parameters import describe_counts, heads_in_checkpoint

@@ -10,7 +10,7 @@ from fairseq_ghat.checkpoints.model_options import NotGroupable
 from fairseq_ghat.checkpoints.whole_file import NotWritten
 from fairseq_ghat.cli.console import check_minimum, check_out_folder, quiet_libraries
 from fairseq_ghat.cli.loading import InputError, check_data, load_checkpoint, load_split, load_task_and_grouped_model
-from fairseq_ghat.modules.grouped_attention import heads_per_layer
+from fairseq_ghat.modules.attention_layers import heads_per_layer
 from fairseq_ghat.profiling.parameters import describe_counts
 
 QUANTIZATIONS = ("float32", "float16", "bfloat16", "int16", "int8")

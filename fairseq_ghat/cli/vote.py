@@ -28,8 +28,8 @@ from fairseq_ghat.core.head_budget import BUDGETS
 from fairseq_ghat.core.hidden_units import DISTANCES
 from fairseq_ghat.core.voting import VOTE_BY
 from fairseq_ghat.criterions.group_constrained import OBJECTIVES
+from fairseq_ghat.modules.attention_layers import grouped_attentions, grouping_of, is_voted
 from fairseq_ghat.modules.group_classifiers import GroupClassifiers
-from fairseq_ghat.modules.grouped_attention import grouped_attentions, grouping_of, is_voted
 from fairseq_ghat.modules.grouping import FEATURES
 from fairseq_ghat.pruning.calibration import calibration_of
 from fairseq_ghat.pruning.importance.base import way_of_heads

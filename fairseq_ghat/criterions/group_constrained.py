@@ -24,8 +24,8 @@ from fairseq_ghat.core.group_constraint import (
     group_constraint,
     own_group_probability,
 )
+from fairseq_ghat.modules.attention_layers import record_features
 from fairseq_ghat.modules.group_classifiers import GroupClassifiers
-from fairseq_ghat.modules.grouped_attention import record_features
 from fairseq_ghat.modules.head_features import RecordedFeatures, target_padding
 from fairseq_ghat.training.group_training import CONSTRAINT_METRICS, GroupTraining
 

@@ -16,7 +16,7 @@ from fairseq_ghat.core.gram_matrix import cosine_gram
 from fairseq_ghat.core.group_constraint import group_constraint
 from fairseq_ghat.core.head_scores import variance_shares
 from fairseq_ghat.evaluation.head_sums import LayerSums
-from fairseq_ghat.modules.grouped_attention import grouped_attentions
+from fairseq_ghat.modules.attention_layers import grouped_attentions
 
 # What the figures are measured in.
 UNITS = {

@@ -10,7 +10,8 @@ from torch import Tensor
 from fairseq_ghat.core.attention_focus import total_confidence, total_entropy
 from fairseq_ghat.core.gram_matrix import feature_gram
 from fairseq_ghat.core.projection_refit import InputMoments
-from fairseq_ghat.modules.grouped_attention import GroupedAttention, grouped_attentions
+from fairseq_ghat.modules.attention_layers import grouped_attentions
+from fairseq_ghat.modules.grouped_attention import GroupedAttention
 from fairseq_ghat.modules.grouping import FEATURES
 from fairseq_ghat.modules.head_features import HeadMaps, RecordedFeatures
 from fairseq_ghat.modules.projection_inputs import adding_moments, paddings

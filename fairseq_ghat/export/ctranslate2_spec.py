@@ -14,7 +14,7 @@ from torch import nn
 
 from fairseq_ghat.export.padded_heads import padded_projections
 from fairseq_ghat.models.ghat_transformer import GHATTransformerModel
-from fairseq_ghat.modules.grouped_attention import grouped_attentions
+from fairseq_ghat.modules.attention_layers import grouped_attentions
 
 _ACTIVATIONS = {
     "relu": common_spec.Activation.RELU,

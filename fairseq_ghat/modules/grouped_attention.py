@@ -1,6 +1,6 @@
 """Multi-head attention with grouped heads (GHA and GHA-PS of the paper)."""
 
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, cast
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import torch
 import torch.nn.functional as F
@@ -17,7 +17,6 @@ from fairseq_ghat.modules.attention_kernels import (
     split_heads,
 )
 from fairseq_ghat.modules.attention_masks import queries_without_keys
-from fairseq_ghat.modules.grouping import Grouping
 from fairseq_ghat.modules.head_features import HeadMaps, RecordedFeatures
 from fairseq_ghat.modules.joint_projection import JointWeights, can_be_joined, project_jointly
 from fairseq_ghat.modules.unit_slices import (
@@ -26,7 +25,6 @@ from fairseq_ghat.modules.unit_slices import (
     cut_projections,
     kept_features,
 )
-from fairseq_ghat.modules.wrappers import name_inside, unwrapped
 
 HEAD_MASK = "head_mask"
 # Values of a head mask. Two tell that a vote has taken place, also where every head stays.
@@ -332,64 +330,3 @@ def _unblended(mask: Tensor) -> Tensor:
     """A mask as it was voted: a shadow model mixes a little of the new mask into the old one at each update."""
     change = mask.float() - NO_VOTE_YET
     return NO_VOTE_YET + torch.where(change.abs() < 1e-6, 0.0, change).sign()
-
-
-def grouping_of(model: nn.Module) -> Grouping:
-    """How the heads of a model are grouped, also inside wrappers."""
-    return cast(Grouping, unwrapped(model).grouping)
-
-
-def grouped_attentions(model: nn.Module) -> Dict[str, GroupedAttention]:
-    """The grouped attention layers of a model by name, in a fixed order; wrappers' prefixes removed."""
-    return {name_inside(name): module for name, module in model.named_modules() if isinstance(module, GroupedAttention)}
-
-
-def record_features(model: nn.Module, target_padding: Optional[Tensor] = None, **wanted: Any) -> RecordedFeatures:
-    """Context in which the attention layers of a model hand over the feature maps of their heads.
-
-    Args:
-        model: with grouped attention, possibly inside a data-parallel wrapper.
-        target_padding: true at padding of the decoder input, (B, T), or None.
-        **wanted: what to make of the maps, see RecordedFeatures.
-
-    Raises:
-        RuntimeError: if the model has no grouped attention.
-    """
-    attentions = grouped_attentions(model)
-    if not attentions:
-        raise RuntimeError(
-            f"{type(model).__name__} has no grouped attention: use an --arch that starts with ghat_transformer"
-        )
-    return RecordedFeatures(attentions, grouping_of(model), target_padding, **wanted)
-
-
-def is_voted(model: nn.Module) -> bool:
-    """Whether the heads of a model were voted on, or some were removed."""
-    return any(attention.voted for attention in grouped_attentions(model).values())
-
-
-def heads_per_layer(model: nn.Module) -> Dict[str, int]:
-    """Heads computed in each attention layer, by layer name."""
-    return {name: attention.heads_computed for name, attention in grouped_attentions(model).items()}
-
-
-def remove_heads(model: nn.Module, kept_heads: Mapping[str, List[int]]) -> None:
-    """Cuts attention layers down to some of their heads, all layers or none.
-
-    Args:
-        model: with all the heads it was made with.
-        kept_heads: indexes of the heads that stay, increasing, by layer name.
-
-    Raises:
-        ValueError: if a layer does not exist or a head index does not fit; names the layer.
-    """
-    attentions = grouped_attentions(model)
-    for name, kept in kept_heads.items():
-        if name not in attentions:
-            raise ValueError(f"heads to keep: the model has no attention layer {name}")
-        heads = attentions[name].num_heads
-        if sorted(set(kept)) != list(kept) or not all(0 <= head < heads for head in kept):
-            allowed = f"increasing indexes in 0..{heads - 1}"
-            raise ValueError(f"heads to keep: {name} keeps heads {kept}, allowed are {allowed}")
-    for name, kept in kept_heads.items():
-        attentions[name].remove_units(kept)

@@ -5,8 +5,8 @@ from zlib import crc32
 
 from torch import nn
 
+from fairseq_ghat.modules.attention_layers import grouped_attentions
 from fairseq_ghat.modules.feed_forward import feed_forwards
-from fairseq_ghat.modules.grouped_attention import grouped_attentions
 from fairseq_ghat.modules.removable_units import RemovableUnits
 
 

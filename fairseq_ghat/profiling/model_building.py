@@ -11,7 +11,7 @@ from fairseq_ghat.checkpoints.model_options import model_options
 from fairseq_ghat.checkpoints.stock_conversion import as_grouped_checkpoint
 from fairseq_ghat.models.ghat_transformer import GHATTransformerModel
 from fairseq_ghat.models.ghat_transformer_lm import GHATTransformerLanguageModel
-from fairseq_ghat.modules.grouped_attention import grouped_attentions, remove_heads
+from fairseq_ghat.modules.attention_layers import grouped_attentions, remove_heads
 
 _OURS = (GHATTransformerModel, GHATTransformerLanguageModel)
 _SPECIAL_SYMBOLS = 4

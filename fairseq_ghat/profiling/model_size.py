@@ -4,8 +4,8 @@ from typing import Any, Dict
 
 from fairseq.models import BaseFairseqModel
 
+from fairseq_ghat.modules.attention_layers import heads_per_layer
 from fairseq_ghat.modules.feed_forward import neurons_per_layer
-from fairseq_ghat.modules.grouped_attention import heads_per_layer
 from fairseq_ghat.profiling.parameters import attention_weights, non_embedding_parameters
 
 

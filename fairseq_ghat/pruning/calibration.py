@@ -15,8 +15,9 @@ from fairseq.tasks import FairseqTask
 from torch import Tensor, nn
 
 from fairseq_ghat.core.projection_refit import InputMoments
+from fairseq_ghat.modules.attention_layers import grouped_attentions, grouping_of
 from fairseq_ghat.modules.feed_forward import FeedForward, feed_forwards
-from fairseq_ghat.modules.grouped_attention import GroupedAttention, grouped_attentions, grouping_of
+from fairseq_ghat.modules.grouped_attention import GroupedAttention
 from fairseq_ghat.modules.head_features import RecordedFeatures
 from fairseq_ghat.modules.projection_inputs import adding_moments, paddings
 from fairseq_ghat.modules.removable_units import RemovableUnits

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from fairseq_ghat.core.joint_budget import RemovalPath, remove_within_budget
+from fairseq_ghat.modules.attention_layers import grouped_attentions
 from fairseq_ghat.modules.feed_forward import FeedForward, feed_forwards
-from fairseq_ghat.modules.grouped_attention import grouped_attentions
 from fairseq_ghat.modules.removable_layers import removable_layers
 from fairseq_ghat.modules.removable_units import RemovableUnits
 from fairseq_ghat.pruning.calibration import Calibration

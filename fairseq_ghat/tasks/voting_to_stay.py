@@ -8,11 +8,7 @@ from typing import Any, Dict, Optional
 from fairseq_ghat.checkpoints.kept_units import record_kept
 from fairseq_ghat.checkpoints.model_options import KEPT_HEADS
 from fairseq_ghat.checkpoints.resuming import task_state_to_resume
-from fairseq_ghat.modules.grouped_attention import (
-    grouped_attentions,
-    heads_per_layer,
-    is_voted,
-)
+from fairseq_ghat.modules.attention_layers import grouped_attentions, heads_per_layer, is_voted
 from fairseq_ghat.modules.grouping import Grouping
 from fairseq_ghat.modules.removable_layers import KeptUnits, removable_layers, remove_units
 from fairseq_ghat.modules.wrappers import unwrapped

@@ -18,8 +18,8 @@ from fairseq_ghat.cli.console import describe_machine, progress_line, table_of_r
 from fairseq_ghat.cli.loading import load_checkpoint, load_task_and_grouped_model
 from fairseq_ghat.data.prepared import Prepared
 from fairseq_ghat.export.ctranslate2_model import first_pairs, write_model
+from fairseq_ghat.modules.attention_layers import heads_per_layer
 from fairseq_ghat.modules.feed_forward import neurons_per_layer
-from fairseq_ghat.modules.grouped_attention import heads_per_layer
 from fairseq_ghat.profiling.interleaved_runs import describe_interval, ratios, run_by_turns, spread
 from fairseq_ghat.profiling.parameters import describe_counts, non_embedding_parameters
 

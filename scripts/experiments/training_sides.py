@@ -20,7 +20,7 @@ from fairseq_ghat.criterions.group_constrained import (
 )
 from fairseq_ghat.models.ghat_transformer import GHATTransformerModel, ghat_base_architecture
 from fairseq_ghat.models.ghat_transformer_lm import GHATTransformerLanguageModel, ghat_base_lm_architecture
-from fairseq_ghat.modules.grouped_attention import grouped_attentions, remove_heads
+from fairseq_ghat.modules.attention_layers import grouped_attentions, remove_heads
 from fairseq_ghat.modules.grouping import FEATURES
 
 STOCK, UNCONSTRAINED, STAGE_2 = "fairseq's transformer", "ours, no constraint", "ours, stage 2"

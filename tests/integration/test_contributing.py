@@ -8,7 +8,7 @@ import torch
 from commands import REPOSITORY, environment, train_command
 from tiny_models import build_grouped
 
-from fairseq_ghat.modules.grouped_attention import grouped_attentions
+from fairseq_ghat.modules.attention_layers import grouped_attentions
 from fairseq_ghat.pruning.calibration import Calibration
 from fairseq_ghat.pruning.options import VoteOptions
 
@@ -68,7 +68,7 @@ def test_tour_is_the_way_of_a_vote(corpus, tmp_path):
         set(re.findall("`(.*?)`", "".join(beside))),
     )
     assert [file for file in entered if file not in aside] == tour and len(tour) <= 12
-    assert len(aside) == 9 and aside < set(entered)
+    assert len(aside) == 10 and aside < set(entered)
     assert "FROM BELOW" not in done.stdout
 
 

@@ -16,7 +16,8 @@ from tiny_models import kept_part
 from fairseq_ghat.checkpoints.dictionary_task import DictionaryTask
 from fairseq_ghat.checkpoints.files import read_checkpoint, write_checkpoint
 from fairseq_ghat.models.ghat_transformer import GHATTransformerModel
-from fairseq_ghat.modules.grouped_attention import HEAD_MASK, VOTED_TO_STAY, heads_per_layer
+from fairseq_ghat.modules.attention_layers import heads_per_layer
+from fairseq_ghat.modules.grouped_attention import HEAD_MASK, VOTED_TO_STAY
 
 KINDS = ("voted", "slim", "stock")
 # What to name the file in the folder of the run (or beside it), and the options that load it.

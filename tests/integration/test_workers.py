@@ -14,7 +14,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from fairseq_ghat.checkpoints.files import read_checkpoint
 from fairseq_ghat.criterions.group_constrained import GroupConstrainedCrossEntropy
-from fairseq_ghat.modules.grouped_attention import grouped_attentions, remove_heads
+from fairseq_ghat.modules.attention_layers import grouped_attentions, remove_heads
 from fairseq_ghat.modules.removable_layers import KeptUnits
 from fairseq_ghat.modules.wrappers import unwrapped
 from fairseq_ghat.pruning.slimming import kept_heads_in_checkpoint

@@ -11,7 +11,7 @@ from tiny_models import TinyTask, build_grouped
 
 from fairseq_ghat.export.ctranslate2_model import ExportMismatch, check_export, fairseq_scores, largest_difference
 from fairseq_ghat.export.ctranslate2_spec import NotExportable, as_transformer_spec
-from fairseq_ghat.modules.grouped_attention import grouped_attentions
+from fairseq_ghat.modules.attention_layers import grouped_attentions
 
 TASK = TinyTask()
 MIXED = [1, 4, 2, 3, 4, 1]

@@ -18,7 +18,7 @@ from torch import nn
 from fairseq_ghat.checkpoints.model_options import KEPT_HEADS
 from fairseq_ghat.models.ghat_transformer import GHATTransformerModel
 from fairseq_ghat.models.ghat_transformer_lm import GHATTransformerLanguageModel
-from fairseq_ghat.modules.grouped_attention import grouped_attentions, remove_heads
+from fairseq_ghat.modules.attention_layers import grouped_attentions, remove_heads
 from fairseq_ghat.modules.wrappers import unwrapped
 
 KEPT = {  # other numbers of heads in each layer

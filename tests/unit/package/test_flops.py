@@ -4,7 +4,7 @@ import pytest
 from tiny_models import TinyTask, build_grouped, keep_heads, lm_options
 
 from fairseq_ghat.models.ghat_transformer_lm import GHATTransformerLanguageModel
-from fairseq_ghat.modules.grouped_attention import grouped_attentions, remove_heads
+from fairseq_ghat.modules.attention_layers import grouped_attentions, remove_heads
 from fairseq_ghat.profiling.flops import Flops, count_flops
 from fairseq_ghat.profiling.model_building import build_arch
 

@@ -10,7 +10,7 @@ from fairseq.sequence_generator import SequenceGenerator
 from tiny_models import BASE_SIZE, PAD, TinyTask, build_grouped, build_stock, tiny_args
 
 from fairseq_ghat.models.ghat_transformer import GHATTransformerModel
-from fairseq_ghat.modules.grouped_attention import is_voted
+from fairseq_ghat.modules.attention_layers import is_voted
 from fairseq_ghat.modules.grouping import Grouping
 from fairseq_ghat.profiling.parameters import non_embedding_parameters
 

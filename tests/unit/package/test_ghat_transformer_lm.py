@@ -13,7 +13,7 @@ from fairseq_ghat.models.ghat_transformer_lm import (
     ghat_wiki103_lm_architecture,
 )
 from fairseq_ghat.modules.attention_kernels import FUSED_CAUSAL
-from fairseq_ghat.modules.grouped_attention import grouped_attentions, remove_heads
+from fairseq_ghat.modules.attention_layers import grouped_attentions, remove_heads
 from fairseq_ghat.profiling.parameters import attention_weights, non_embedding_parameters
 
 ADAPTIVE = {

@@ -4,8 +4,8 @@ import pytest
 import torch
 from tiny_models import PAD, build_grouped, features_of, padded_batch
 
+from fairseq_ghat.modules.attention_layers import grouped_attentions, record_features
 from fairseq_ghat.modules.group_classifiers import GroupClassifiers
-from fairseq_ghat.modules.grouped_attention import grouped_attentions, record_features
 from fairseq_ghat.modules.head_features import pool_heads
 
 

@@ -27,12 +27,8 @@ from fairseq_ghat.criterions.group_constrained import (
     GroupConstrainedLabelSmoothedCrossEntropy,
     GroupLossScale,
 )
-from fairseq_ghat.modules.grouped_attention import (
-    GroupedAttention,
-    grouped_attentions,
-    heads_per_layer,
-    record_features,
-)
+from fairseq_ghat.modules.attention_layers import grouped_attentions, heads_per_layer, record_features
+from fairseq_ghat.modules.grouped_attention import GroupedAttention
 from fairseq_ghat.modules.grouping import Grouping
 from fairseq_ghat.training.hidden_unit_history import HiddenUnitHistory
 

@@ -9,7 +9,8 @@ from fairseq.modules import MultiheadAttention
 from tiny_models import half_products
 
 from fairseq_ghat.modules import attention_kernels
-from fairseq_ghat.modules.grouped_attention import GroupedAttention, grouped_attentions, record_features
+from fairseq_ghat.modules.attention_layers import grouped_attentions, record_features
+from fairseq_ghat.modules.grouped_attention import GroupedAttention
 from fairseq_ghat.modules.grouping import Grouping
 from fairseq_ghat.profiling.peak_memory import peak_bytes
 

@@ -26,7 +26,7 @@ from fairseq_ghat.evaluation.dropped_heads import drop_heads
 from fairseq_ghat.evaluation.head_analysis import describe_layer, mean_figures, remove_masked_heads
 from fairseq_ghat.evaluation.head_sums import sum_heads
 from fairseq_ghat.models.ghat_transformer_lm import GHATTransformerLanguageModel
-from fairseq_ghat.modules.grouped_attention import grouped_attentions
+from fairseq_ghat.modules.attention_layers import grouped_attentions
 from fairseq_ghat.pruning.calibration import Calibration, token_loss
 
 metrics = pytest.importorskip("sklearn.metrics", reason="scikit-learn is not installed: pip install scikit-learn")

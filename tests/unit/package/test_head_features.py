@@ -5,7 +5,7 @@ import torch
 from explicit_features import record_inputs, slow_features
 from tiny_models import PAD, build_grouped, build_stock, features_of, padded_batch
 
-from fairseq_ghat.modules.grouped_attention import grouped_attentions, record_features
+from fairseq_ghat.modules.attention_layers import grouped_attentions, record_features
 
 
 @pytest.mark.parametrize("feature", ["value", "attention", "output"])

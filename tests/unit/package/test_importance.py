@@ -9,7 +9,7 @@ import torch
 from tiny_models import PAD, TinyTask, build_grouped, features_of, kept_part, padded_batches
 from torch.nn import functional as F
 
-from fairseq_ghat.modules.grouped_attention import grouped_attentions, heads_per_layer, is_voted
+from fairseq_ghat.modules.attention_layers import grouped_attentions, heads_per_layer, is_voted
 from fairseq_ghat.modules.unit_gates import UnitGates
 from fairseq_ghat.pruning.calibration import Calibration, token_loss
 from fairseq_ghat.pruning.importance.registry import IMPORTANCES, KEEP_HEADS, LEARNED_GATES

@@ -7,8 +7,8 @@ import torch
 from tiny_models import PAD, build_grouped, padded_batches
 
 from fairseq_ghat.core.interpolation import interpolate
+from fairseq_ghat.modules.attention_layers import heads_per_layer
 from fairseq_ghat.modules.feed_forward import neurons_per_layer
-from fairseq_ghat.modules.grouped_attention import heads_per_layer
 from fairseq_ghat.modules.removable_layers import removable_layers
 from fairseq_ghat.profiling.latency import SHARES, Cut, cut_models, fit_savings, seconds_of_cuts, table_of
 from fairseq_ghat.pruning.calibration import Calibration

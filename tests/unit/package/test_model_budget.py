@@ -5,8 +5,8 @@ import torch
 from tiny_models import PAD, TinyTask, build_grouped, padded_batches
 
 from fairseq_ghat.core.projection_refit import dropped_error, refitted_error
+from fairseq_ghat.modules.attention_layers import heads_per_layer
 from fairseq_ghat.modules.feed_forward import neurons_per_layer
-from fairseq_ghat.modules.grouped_attention import heads_per_layer
 from fairseq_ghat.modules.removable_layers import removable_layers
 from fairseq_ghat.modules.unit_slices import per_feature
 from fairseq_ghat.pruning.calibration import Calibration, token_loss

@@ -12,7 +12,7 @@ from experiments.training_sides import STAGE_2, STOCK, UNCONSTRAINED, build_mode
 from fairseq.dataclass.configs import GenerationConfig
 
 from fairseq_ghat.checkpoints.dictionary_task import DictionaryTask
-from fairseq_ghat.modules.grouped_attention import grouped_attentions, remove_heads
+from fairseq_ghat.modules.attention_layers import grouped_attentions, remove_heads
 from fairseq_ghat.profiling.operations import count_operations
 
 CPU, BEAM = torch.device("cpu"), 5

@@ -16,7 +16,7 @@ from fairseq.optim.nag import NAG
 from omegaconf import OmegaConf
 from tiny_models import TinyTask, build_grouped, kept_part, padded_batches
 
-from fairseq_ghat.modules.grouped_attention import grouped_attentions, heads_per_layer
+from fairseq_ghat.modules.attention_layers import grouped_attentions, heads_per_layer
 from fairseq_ghat.modules.removable_layers import KeptUnits, remove_units
 from fairseq_ghat.training.optimizer_state import cut_optimizer, cuts_of
 

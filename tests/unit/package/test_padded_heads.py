@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from tiny_models import build_grouped, padded_batch
 
 from fairseq_ghat.export.padded_heads import padded_projections
-from fairseq_ghat.modules.grouped_attention import grouped_attentions
+from fairseq_ghat.modules.attention_layers import grouped_attentions
 
 
 def plain_attention(found, x, heads, head_dim):

@@ -3,7 +3,7 @@
 import torch
 from tiny_models import build_grouped, build_stock, tiny_args
 
-from fairseq_ghat.modules.grouped_attention import grouped_attentions
+from fairseq_ghat.modules.attention_layers import grouped_attentions
 from fairseq_ghat.modules.removable_layers import removable_layers
 from fairseq_ghat.profiling.parameters import (
     attention_weights,

@@ -17,8 +17,8 @@ from fairseq_ghat.checkpoints.resuming import (
     task_state_to_resume,
 )
 from fairseq_ghat.models.ghat_transformer import GHATTransformerModel
+from fairseq_ghat.modules.attention_layers import grouped_attentions, heads_per_layer, remove_heads
 from fairseq_ghat.modules.feed_forward import remove_neurons
-from fairseq_ghat.modules.grouped_attention import grouped_attentions, heads_per_layer, remove_heads
 
 
 def command_line(tmp_path, restore_file="checkpoint_last.pt", **options):

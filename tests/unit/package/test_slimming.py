@@ -7,7 +7,7 @@ import torch
 from tiny_models import BASE_SIZE, TinyTask, build_grouped, build_stock, keep_heads, tiny_args
 
 from fairseq_ghat.models.ghat_transformer import GHATTransformerModel
-from fairseq_ghat.modules.grouped_attention import grouped_attentions, heads_per_layer, is_voted, remove_heads
+from fairseq_ghat.modules.attention_layers import grouped_attentions, heads_per_layer, is_voted, remove_heads
 from fairseq_ghat.profiling.parameters import attention_weights, non_embedding_parameters
 from fairseq_ghat.pruning.slimming import NotSlimmable, kept_heads_in_checkpoint, slim_checkpoint
 

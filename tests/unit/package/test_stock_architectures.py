@@ -17,7 +17,7 @@ from fairseq_ghat.checkpoints.model_options import DEFAULTS, KEPT_HEADS, flat_op
 from fairseq_ghat.checkpoints.stock_comparison import check_against_fairseq
 from fairseq_ghat.checkpoints.stock_conversion import as_grouped_checkpoint
 from fairseq_ghat.models.ghat_transformer import ghat_base_architecture
-from fairseq_ghat.modules.grouped_attention import grouped_attentions, remove_heads
+from fairseq_ghat.modules.attention_layers import grouped_attentions, remove_heads
 from fairseq_ghat.profiling.model_building import build_from_checkpoint
 
 FORMS = ("namespace", "flat", "nested")

@@ -4,8 +4,8 @@ import pytest
 import torch
 from tiny_models import build_grouped, keep_heads, padded_batch
 
+from fairseq_ghat.modules.attention_layers import grouped_attentions
 from fairseq_ghat.modules.feed_forward import feed_forwards
-from fairseq_ghat.modules.grouped_attention import grouped_attentions
 from fairseq_ghat.modules.removable_layers import removable_layers
 from fairseq_ghat.modules.unit_gates import UnitGates
 

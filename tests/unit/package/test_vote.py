@@ -7,8 +7,8 @@ from tiny_models import PAD, build_grouped, features_of, kept_part, padded_batch
 from fairseq_ghat.core.group_constraint import own_group_probability
 from fairseq_ghat.core.hidden_units import hidden_unit_labels
 from fairseq_ghat.core.voting import VoteTally
+from fairseq_ghat.modules.attention_layers import grouped_attentions, heads_per_layer, is_voted
 from fairseq_ghat.modules.group_classifiers import GroupClassifiers
-from fairseq_ghat.modules.grouped_attention import grouped_attentions, heads_per_layer, is_voted
 from fairseq_ghat.pruning.calibration import Calibration
 from fairseq_ghat.pruning.options import VoteOptions
 from fairseq_ghat.pruning.vote import vote

@@ -7,7 +7,7 @@ import pytest
 import torch
 from commands import refusal_of
 
-from fairseq_ghat.modules.grouped_attention import heads_per_layer
+from fairseq_ghat.modules.attention_layers import heads_per_layer
 
 TINY = "--width 16 --layers 1 --heads 4 --vocabulary 50 --length 6 --threads 1 --cpu --rounds 2 --warm-up 0".split()
 SIDES = ["fairseq's transformer", "ours", "slim"]

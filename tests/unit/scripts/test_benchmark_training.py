@@ -17,7 +17,7 @@ from fairseq_ghat.criterions.group_constrained import (
     GroupConstrainedCrossEntropy,
     GroupConstrainedLabelSmoothedCrossEntropy,
 )
-from fairseq_ghat.modules.grouped_attention import heads_per_layer
+from fairseq_ghat.modules.attention_layers import heads_per_layer
 from fairseq_ghat.modules.grouping import FEATURES
 from fairseq_ghat.modules.transformer_layers import FUSED_COPIES
 

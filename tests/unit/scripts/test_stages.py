@@ -14,7 +14,7 @@ from fairseq.models import ARCH_MODEL_REGISTRY
 
 from fairseq_ghat.checkpoints.dictionary_task import DictionaryTask
 from fairseq_ghat.data.prepared import Prepared
-from fairseq_ghat.modules.grouped_attention import grouped_attentions, remove_heads
+from fairseq_ghat.modules.attention_layers import grouped_attentions, remove_heads
 from fairseq_ghat.profiling.parameters import non_embedding_parameters
 
 SETTINGS = read_settings()
