@@ -61,10 +61,9 @@ def _picture(name: str, caption: str, drawn: Sequence[Panel], runs: Sequence[Run
             for number, run in enumerate(runs):
                 if run.name in curves:
                     (handles[run.name],) = axis.plot(*curves[run.name], **line_style(number))
-                if run.name in votes:  # between two epochs
-                    where = votes[run.name] - 0.5
-                    line = axis.axvline(where, color=line_style(number)["color"], linestyle=":", linewidth=1)
-                    handles[f"vote of {run.name}"] = line
+            for epoch in sorted(set(votes.values())):  # between two epochs
+                line = axis.axvline(epoch - 0.5, color="black", linestyle=":", linewidth=1)
+                handles[f"vote before epoch {epoch}"] = line
             axis.set_ylabel(text)
             axis.grid(alpha=0.3, linewidth=0.5)
         axes[-1].set_xlabel("epoch")

@@ -57,7 +57,7 @@ def _similarity(run: Run, number: int, analysis: Analysis, limit: float) -> Pict
             image = _draw_cosines(axis, name, layer, feature, c, kept.get(name, ()))
             image.set_clim(-limit, limit)
         figure.colorbar(image, ax=list(axes), label="cosine", fraction=0.02, ticks=[-limit, 0, limit])
-    grouped = f", in the order of {c} groups of K-means (lines)" if c else ""
+    grouped = f", in the order of {c} group{'s' if c > 1 else ''} of K-means (lines)" if c else ""
     marked = "; * is a head that the vote kept" if kept else ""
     told = f"of {analysis.checkpoint}, {analysis.data}{grouped}{marked}"
     caption = f"{run.name}: cosine of the {feature} feature maps of each two heads {told}."

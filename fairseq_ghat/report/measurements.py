@@ -48,9 +48,9 @@ class Analysis:
     means: Dict[str, Dict[int, Dict[str, Optional[float]]]]
 
     def groups(self, wanted: Optional[int]) -> Optional[int]:
-        """The wanted number of groups if it was analysed, else the smallest one; None without any."""
-        analysed = sorted({c for layer in self.layers.values() for c in next(iter(layer.features.values())).groups})
-        return wanted if wanted in analysed else next(iter(analysed), None)
+        """The wanted number of groups if it was analysed, else the smallest one above 1; None without any."""
+        analysed = {c for layer in self.layers.values() for c in next(iter(layer.features.values())).groups}
+        return wanted if wanted in analysed else min(analysed, key=lambda c: (c == 1, c), default=None)
 
 
 @dataclass

@@ -9,9 +9,10 @@ from matplotlib.figure import Figure
 
 # Inches: a column of a paper of two columns, and both.
 COLUMN, PAGE = 3.4, 7.0
-# Okabe and Ito's, which colour-blind people can tell apart. Lines have markers and dashes of their own besides.
+# Okabe and Ito's, which colour-blind people can tell apart. Lines have markers and dashes of their own besides: as the
+# numbers of colours and markers have no common divisor, pairs of them repeat late.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-_MARKERS, _DASHES = "osD^vXP", ("-", "--", "-.", (0, (3, 1, 1, 1, 1, 1)))
+_MARKERS, _DASHES = "osD^vXP*", ("-", "--", "-.", (0, (3, 1, 1, 1, 1, 1)))
 _STYLE = {
     "svg.fonttype": "none",
     "font.family": "sans-serif",

@@ -11,7 +11,7 @@ from report_runs import COSINES, LAYERS, analysis, grouped_run, plain_run
 
 from fairseq_ghat.report.curves import constraint_curves, panels, training_curves
 from fairseq_ghat.report.head_pictures import in_order_of_groups, kept_heads, pillars, similarities, votes
-from fairseq_ghat.report.pictures import short_name, svg
+from fairseq_ghat.report.pictures import line_style, short_name, svg
 from fairseq_ghat.report.run import Run
 from fairseq_ghat.report.score_pictures import (
     common_metric,
@@ -25,6 +25,19 @@ from fairseq_ghat.report.score_pictures import (
 def texts_of(picture):
     root = xml.fromstring(svg(picture))
     return [text.text for text in root.iter("{http://www.w3.org/2000/svg}text")], root
+
+
+def test_many_runs_differ_in_their_points():
+    looks = [line_style(number) for number in range(50)]
+    assert len({(look["color"], look["marker"]) for look in looks}) == 50
+
+
+def test_votes_before_the_same_epoch_are_one_line():
+    runs = [grouped_run("one", kind="GHT-PS"), grouped_run("other", kind="GHT-PS")]
+    picture = training_curves(runs)
+    (legend,) = picture.figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["one", "other", "vote before epoch 2"]
+    assert "vote of one before epoch 2; vote of other before epoch 2" in picture.alternative
 
 
 def test_curves_are_those_of_the_validation_set_with_the_vote_between_epochs():
