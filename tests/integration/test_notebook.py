@@ -67,7 +67,7 @@ def test_it_prunes_a_model(tmp_path):
     assert "the heads that were counted above: True" in printed
     assert "slim and tuned translate alike: True" in printed
     bleu = {name: float(score) for name, score in re.findall(r"^(\w+): BLEU ([\d.]+)$", printed, re.MULTILINE)}
-    assert bleu["plain"] > 40 and bleu["slim"] > 40, "the grammar is easy: both should translate it well"
+    assert bleu["plain"] > 30 and bleu["slim"] > 30, "the grammar is easy: a few epochs should do"
 
     work = tmp_path / "work/notebook"
     plain, voted, tuned, slim = ("plain/checkpoint_last.pt", "voted.pt", "tuned/checkpoint_last.pt", "tuned/slim.pt")
