@@ -84,8 +84,8 @@ def _given(options: Any, arch: str) -> Dict[str, Any]:
     for name, flat_name, value in _by_flat_name(options):
         if flat_name not in known and flat_name not in _WITHOUT_FLAG:
             raise ValueError(
-                f"model.{name}: {arch} has no such option; allowed are those of "
-                f"`fairseq-train --user-dir fairseq_ghat --arch {arch} --help`"
+                f"model.{name}: {arch} has no such option; allowed are those of fairseq's model of this kind, and what "
+                "`ghat-options --list` prints"
             )
         if flat_name in names:
             raise ValueError(f"model.{name} and model.{names[flat_name]} are the same option; give one of them")

@@ -78,7 +78,7 @@ def test_a_checkpoint_brings_its_own_options():
     [
         (
             {"head_grops": 4},
-            r"model.head_grops: ghat_transformer has no such option; allowed are those of `fairseq-train",
+            r"model.head_grops: ghat_transformer has no such option; allowed are those of fairseq's model",
         ),
         ({"encoder": {"heads": 4}}, "model.encoder.heads: ghat_transformer has no such option"),
         ({"encoder": {"layers": 4}, "encoder_layers": 2}, "model.encoder_layers and model.encoder.layers are the same"),
