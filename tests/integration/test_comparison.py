@@ -152,7 +152,7 @@ def test_a_budget_takes_heads_neurons_or_both_and_all_train_on(text, language_mo
         # In the table of the comparison, and as a column of the models that it made.
         assert f">{row['after_fine_tuning']['mean']:.2f}<" in page and f"{row['parameters']:,}" in page
         assert re.search(rf'<th scope="col">\S*{method}\S*</th>', page)
-    assert page.count("<img") == page.count('alt="') > 2 and "the training of" in page
+    assert page.count("<img") == page.count('alt="') > 2 and "The training of" in page
 
 
 def test_a_language_model_is_fine_tuned_and_has_the_perplexities_of_ghat_perplexity(
