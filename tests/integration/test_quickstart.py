@@ -37,6 +37,12 @@ def test_bad_input_ends_before_any_training(tmp_path, script, variables, message
     assert message in printed and "fairseq-train" not in printed
 
 
+def check_page(folder):
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    assert all(f'<th scope="col">{name}</th>' in page for name in ("plain", "ght", "ght-ps"))
+    assert "before_vote.checkpoint_best.pt" in page
+
+
 def check_table(printed):
     rows = {
         cells[0]: cells
@@ -55,6 +61,7 @@ def test_bundled_corpus(tmp_path):
     assert status == 0, printed[-3000:]
     bleu = check_table(printed)
     assert "voted and the slim model: identical" in printed
+    check_page(tmp_path)
     assert min(bleu.values()) > 40, "the grammar is easy: every model should translate it well"
 
 
@@ -78,6 +85,7 @@ def test_language_model_on_the_text_of_python(tmp_path):
     status, printed = quickstart(tmp_path, "quickstart_lm")
     assert status == 0, printed[-3000:]
     assert "blocks of 64 tokens, context window 32, stride 32" in printed and same_bits(printed)
+    check_page(tmp_path)
     assert max(check_table(printed).values()) < 4000, "perplexity per word of a text that never was seen"
 
 
