@@ -30,7 +30,7 @@ def comparison_page(comparison: Comparison, section: Section) -> str:
 def model_folders(comparison: Comparison) -> List[Path]:
     """Folders of the models of the first seed as they are in the end, one for each way, size and refit."""
     of_seed = [vote for vote in votes(comparison) if vote.seed == comparison.seeds[0]]
-    last = [vote.cut if not comparison.epochs else vote.tuned for vote in of_seed]
+    last = [vote.tuned if comparison.epochs else vote.cut for vote in of_seed]
     return [model.checkpoint.parent for model in last]
 
 
