@@ -27,8 +27,9 @@ into() {  # into FILE COMMAND...: shows the command, whose output goes into the 
 logged() {  # logged LOG PATTERN COMMAND...: shows the command and, as they come, the log lines that match
     local log=$1 pattern=$2; shift 2
     printf '$'; printf ' %q' "$@"; printf ' > %s\n' "$log"
-    if ! "$@" 2>&1 | tee "$log.part" |
-        awk -v pattern="$pattern" '$0 ~ pattern { sub(/^[^|]*[|][^|]*[|] */, "  "); print; fflush() }'; then
+    if ! "$@" 2>&1 | tee "$log.part" | while IFS= read -r line; do  # awk would hold lines back
+        if [[ $line =~ $pattern ]]; then line=${line#*|}; printf '  %s\n' "${line#*| }"; fi
+    done; then
         tail -n 20 "$log.part" >&2
         echo "failed; the whole log is $log.part" >&2
         exit 1
