@@ -131,6 +131,7 @@ def test_messages_of_troubleshooting_are_those_of_the_code():
     of_others = {
         "ValueError: mutable default <class 'fairseq.dataclass.configs.CommonConfig'>",
         "not globally unique",
+        "Could not override 'task'. No match in the defaults list",
         "KeyError: np.int64(153)",
         "AssertionError",
         "Minimum loss scale reached",
