@@ -14,9 +14,10 @@ import sys
 from pathlib import Path
 from typing import List
 
+from experiments.checks import BadInput, check_least, own_and_further
 from experiments.recipes.settings import SETTINGS_FILE, read_settings, sets_of
 from experiments.recipes.stages import STAGES, SUBWORDS, begin, commands, runs_of
-from experiments.runner import BadInput, check_least, own_and_further, run_all
+from experiments.runner import run_all
 
 
 def parse(words: List[str]):

@@ -14,10 +14,10 @@ import sys
 import tempfile
 from pathlib import Path
 
+from experiments.checks import BadInput, check_least
 from experiments.export_picture import check_picture, draw
 from experiments.exports import described, measure, sides_of
 from experiments.pictures import save
-from experiments.runner import BadInput, check_least
 
 from fairseq_ghat.checkpoints.files import CheckpointError
 from fairseq_ghat.checkpoints.whole_file import NotWritten

@@ -23,11 +23,13 @@ import sys
 from pathlib import Path
 from typing import List, Sequence
 
+from experiments.checks import check_commands, check_tools, own_and_further
 from experiments.comparison.commands import commands
 from experiments.comparison.inputs import check_shares, check_training, claim_folder, read_comparison
 from experiments.comparison.plan import FROM_START, METHODS, UNDER_BUDGET
 from experiments.comparison.report import report
-from experiments.runner import check_commands, check_tools, folder_name, own_and_further, refused_by_system, run_all
+from experiments.files import folder_name, refused_by_system
+from experiments.runner import run_all
 
 from fairseq_ghat.checkpoints.files import CheckpointError
 from fairseq_ghat.cli.console import quiet_libraries

@@ -20,7 +20,7 @@ from typing import Optional, Sequence
 from experiments.corpora.catalogue import CORPORA
 from experiments.corpora.preparation import Plan, planned, prepare
 from experiments.corpora.text_files import SPLITS, CorpusError
-from experiments.runner import folder_name, refused_by_system
+from experiments.files import folder_name, refused_by_system
 
 
 def positive(text: str) -> int:

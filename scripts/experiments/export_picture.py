@@ -4,8 +4,8 @@ from pathlib import Path
 from textwrap import fill
 from typing import Any, Dict, List, Sequence
 
+from experiments.checks import BadInput, check_packages
 from experiments.pictures import KINDS, pyplot_without_screen
-from experiments.runner import BadInput, check_packages
 from fairseq_ghat.checkpoints.whole_file import check_file
 
 # Of a name above its point, or below, in points.

@@ -6,7 +6,7 @@ import re
 import compare_pruning
 import pytest
 from commands import MODEL, REPOSITORY, TRAIN, train, train_language_model
-from experiments.runner import Command
+from experiments.commands import Command
 
 from fairseq_ghat.checkpoints.files import read_checkpoint
 from fairseq_ghat.cli import perplexity, score

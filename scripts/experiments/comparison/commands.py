@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import List, Optional, Sequence
 
+from experiments.commands import WITH_LOG, Command, arguments_of
 from experiments.comparison.plan import (
     DIVERSITY,
     FROM_START,
@@ -20,7 +21,6 @@ from experiments.comparison.plan import (
     votes,
 )
 from experiments.comparison.results import write_score
-from experiments.runner import WITH_LOG, Command, arguments_of
 from fairseq_ghat.checkpoints.files import read_checkpoint
 from fairseq_ghat.profiling.parameters import heads_in_checkpoint, unit_parameters
 from fairseq_ghat.pruning.model_budget import read_budget

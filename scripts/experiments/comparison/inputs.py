@@ -14,6 +14,8 @@ from fairseq.tasks import TASK_REGISTRY
 from fairseq.tasks.language_modeling import LanguageModelingTask
 from fairseq.tasks.translation import TranslationTask
 
+from experiments.checks import BadInput, check_least, claim, parsed
+from experiments.commands import DONE
 from experiments.comparison.commands import choosing_command
 from experiments.comparison.plan import (
     BASELINE,
@@ -26,7 +28,6 @@ from experiments.comparison.plan import (
     votes,
 )
 from experiments.corpora.folders import sha256_of
-from experiments.runner import DONE, BadInput, check_least, claim, parsed
 from fairseq_ghat.checkpoints.files import read_checkpoint
 from fairseq_ghat.checkpoints.model_options import model_options
 from fairseq_ghat.checkpoints.resuming import CheckpointedModel

@@ -4,8 +4,8 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from experiments.comparison.plan import FROM_START, PLAIN, Comparison, Size
 from experiments.comparison.results import Results, Row, as_json, gather, spread
+from experiments.files import write_json
 from experiments.pictures import KINDS, pyplot_without_screen, save
-from experiments.runner import write_json
 from fairseq_ghat.checkpoints.whole_file import whole_file
 from fairseq_ghat.cli.console import markdown_table
 from fairseq_ghat.pruning.model_budget import read_budget

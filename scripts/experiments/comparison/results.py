@@ -9,7 +9,7 @@ from statistics import mean, stdev
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from experiments.comparison.plan import Comparison, ScoredModel, Size, Start, Vote, starts, votes
-from experiments.runner import write_json
+from experiments.files import write_json
 from fairseq_ghat.checkpoints.files import read_checkpoint
 from fairseq_ghat.evaluation.generation_log import GenerationLogError, read_generation_log
 from fairseq_ghat.evaluation.scoring import SystemScore, read_references, score_systems

@@ -6,7 +6,7 @@ from typing import Any, Dict, List, Sequence, Tuple
 
 import yaml
 
-from experiments.runner import BadInput
+from experiments.checks import BadInput
 from fairseq_ghat.cli.console import markdown_table
 from fairseq_ghat.evaluation.generation_log import read_generation_log
 from fairseq_ghat.evaluation.scoring import SystemScore, read_references, score_systems

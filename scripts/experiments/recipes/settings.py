@@ -5,7 +5,7 @@ from typing import Any, Dict, List, Optional
 
 import yaml
 
-from experiments.runner import BadInput
+from experiments.checks import BadInput
 
 SETTINGS_FILE = Path(__file__).resolve().parents[3] / "examples/settings.yaml"
 # Kind of task -> label of the options of its evaluation.

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence
 
+from experiments.checks import BadInput, check_commands, check_tools, claim
+from experiments.commands import Command, arguments_of
 from experiments.recipes.settings import Recipe
-from experiments.runner import BadInput, Command, arguments_of, check_commands, check_tools, claim
 from fairseq_ghat.data.prepared import NAME, PreparedError, read_prepared
 
 STAGES = ("prepare", "train", "average", "slim", "evaluate", "bench", "table", "report")

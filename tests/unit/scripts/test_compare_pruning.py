@@ -8,8 +8,9 @@ import compare_pruning
 import pytest
 import torch
 from commands import refusal_of, shown_commands
+from experiments.checks import parsed
+from experiments.commands import Command
 from experiments.comparison.plan import METHODS
-from experiments.runner import Command, parsed
 from fairseq import options
 from fairseq.data import Dictionary, indexed_dataset
 from sacrebleu.metrics import BLEU
@@ -134,7 +135,7 @@ class Programs:
 
     def __init__(self, monkeypatch, folder):
         self.ran, self.failing, self.folder = [], None, folder
-        monkeypatch.setattr(Command, "execute", lambda command: self.execute(command))
+        monkeypatch.setattr(Command, "execute", lambda command, _: self.execute(command))
 
     def execute(self, command):
         argv = command.argv

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from experiments.checks import parsed
 from experiments.comparison.commands import choosing_command, commands, continue_training, fine_tune, measure, take_vote
 from experiments.comparison.plan import Comparison, starts, votes
-from experiments.runner import parsed
 
 from fairseq_ghat.checkpoints.files import write_checkpoint
 

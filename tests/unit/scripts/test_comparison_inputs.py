@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from experiments.checks import BadInput
 from experiments.comparison.inputs import check_fits, claim_folder
 from experiments.comparison.plan import METHODS, Comparison, selectable
-from experiments.runner import BadInput
 from fairseq.data import indexed_dataset
 
 

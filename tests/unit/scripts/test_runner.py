@@ -4,11 +4,18 @@ import errno
 import json
 import os
 import shlex
+import signal
+import subprocess
+import sys
+import time
 from argparse import ArgumentTypeError
 from pathlib import Path
 
 import pytest
-from experiments.runner import Command, CommandFailed, folder_name, run_all, write_json
+from commands import REPOSITORY
+from experiments.commands import Command, CommandFailed, Processes
+from experiments.files import folder_name, write_json
+from experiments.runner import run_all
 
 
 def python(code, **kept):
@@ -91,6 +98,111 @@ def test_what_was_lost_or_never_finished_is_made_again(tmp_path, lost):
     (tmp_path / lost).unlink()
     assert run_all([command], dry_run=False) == 0
     assert (tmp_path / "runs").read_text() == "xx" and command.finished
+
+
+def test_another_command_of_the_same_results_is_run(tmp_path):
+    command = counting(tmp_path)
+    assert run_all([command], dry_run=False) == 0
+    command.program[-1] += " "
+    assert not command.finished
+    (tmp_path / "made.done.json").write_text("{half")
+    assert not command.finished
+    assert run_all([command], dry_run=False) == 0
+    assert (tmp_path / "runs").read_text() == "xx" and command.finished
+
+
+def waits_for(name, other, **kept):
+    """A command that makes a file and ends well once there is another."""
+    code = f"import os, time; open({str(name)!r}, 'w'); end = time.time() + 60\n"
+    code += f"while not os.path.exists({str(other)!r}) and time.time() < end: time.sleep(0.01)\n"
+    return python(code + f"raise SystemExit(not os.path.exists({str(other)!r}))", **kept)
+
+
+def test_chains_run_side_by_side_and_what_has_none_waits(tmp_path, capsys):
+    """Two that wait for each other can only end well if both run."""
+    a, b = tmp_path / "a", tmp_path / "b"
+    line = "2026 | INFO | valid | epoch 001 | valid on 'valid' subset"
+    told = python(f"print({line!r})", chain="one", log=tmp_path / "log")
+    last = python(f"import os; raise SystemExit(not all(map(os.path.exists, [{str(a)!r}, {str(b)!r}])))")
+    commands = [told, waits_for(a, b, chain="one"), waits_for(b, a, chain="two"), last]
+    assert run_all(commands, dry_run=False, jobs=2) == 0
+    out = capsys.readouterr().out
+    assert "step 1 of 4, one\n" in out and "\n  one: valid | epoch 001" in out and "step 3 of 4, two\n" in out
+
+
+def test_a_chain_that_fails_leaves_the_others_alone_but_nothing_that_follows_runs(tmp_path):
+    def make(name, **kept):
+        return python(f"open({str(tmp_path / name)!r}, 'w')", **kept)
+
+    fails = python("raise SystemExit(3)", chain="one")
+    commands = [make("before"), fails, make("never", chain="one"), make("beside", chain="two"), make("after")]
+    for jobs in (1, 2):
+        assert run_all(commands, dry_run=False, jobs=jobs) == 1
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["before", "beside"]
+        [path.unlink() for path in tmp_path.iterdir()]
+
+
+def test_in_a_chain_what_follows_a_command_that_ran_is_run_again(tmp_path):
+    def named(name, chain):
+        command = counting(tmp_path, name)
+        command.chain = chain
+        return command
+
+    chains = [[named(f"{name}{place}", name) for place in range(3)] for name in "ab"]
+    commands = [command for chain in chains for command in chain]
+    assert run_all(commands, dry_run=False) == 0
+    (tmp_path / "a1").unlink()
+    assert run_all(commands, dry_run=False) == 0
+    assert (tmp_path / "runs").read_text() == "x" * (6 + 2)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_what_runs_ends_with_the_program_and_nothing_else_begins(tmp_path, number, jobs):
+    code = "import os, pathlib, time; pathlib.Path(FILE).write_text(str(os.getpid())); time.sleep(600)"
+    commands = "".join(
+        f"Command('s', ['python', '-c', {code.replace('FILE', repr(str(tmp_path / name)))!r}], chain={name!r}),"
+        for name in "abc"
+    )
+    imports = "from experiments.commands import Command; from experiments.runner import run_all"
+    program = f"{imports}; run_all([{commands}], False, {jobs})"
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY / "scripts")}
+    process = subprocess.Popen([sys.executable, "-c", program], env=environment)
+
+    def pids():
+        return [int(path.read_text() or 0) for path in tmp_path.iterdir()]
+
+    wait_until(lambda: len([pid for pid in pids() if pid]) == jobs)
+    started = pids()
+    process.send_signal(number)
+    assert process.wait(timeout=60) == 128 + number
+    assert pids() == started and not any(map(is_running, started))
+
+
+def wait_until(reached, seconds=60):
+    end = time.monotonic() + seconds
+    while not reached():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def is_running(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("jobs,threads", [(1, None), (2, max(1, os.cpu_count() // 2)), (1000, 1)])
+def test_processes_side_by_side_share_the_cores(tmp_path, monkeypatch, jobs, threads):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    command = python("import os; print(os.environ.get('OMP_NUM_THREADS'))", output=tmp_path / "out")
+    command.run(Processes(jobs))
+    assert (tmp_path / "out").read_text() == f"{threads}\n"
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    command.run(Processes(jobs))
+    assert (tmp_path / "out").read_text() == "7\n"
 
 
 @pytest.mark.parametrize("kept", ["log", "output"])

@@ -4,8 +4,8 @@ import copy
 
 import pytest
 import yaml
+from experiments.checks import BadInput
 from experiments.recipes.settings import KINDS, SETTINGS_FILE, Recipe, read_settings, sets_of
-from experiments.runner import BadInput
 
 # Tables 7 and 8: alpha, beta, feature of GHT and of GHT-PS.
 PAPER = {

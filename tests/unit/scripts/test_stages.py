@@ -6,9 +6,9 @@ import benchmark
 import pytest
 import torch
 from commands import shown_commands
+from experiments.checks import BadInput, parsed
 from experiments.recipes import stages
 from experiments.recipes.settings import SETTINGS_FILE, Recipe, read_settings, sets_of
-from experiments.runner import BadInput, parsed
 from fairseq import tasks
 from fairseq.models import ARCH_MODEL_REGISTRY
 
