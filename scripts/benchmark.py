@@ -4,6 +4,7 @@
     bash examples/benchmark.sh iwslt14.de-en --systems ght-ps --stages train slim evaluate
     bash examples/benchmark.sh iwslt14.de-en --dry-run                only shows the commands
     bash examples/benchmark.sh wmt14.en-de --gpus 4 --max-tokens 1024 -- --fp16    further options of fairseq-train
+    bash examples/benchmark.sh multi30k.de-en --seeds 1 2 3 --jobs 2               runs side by side
 
 benchmark.sh is this program in an environment that it finds or makes. The same command, given again, goes on where it
 was stopped.
@@ -32,11 +33,11 @@ def parse(words: List[str]):
     parser = argparse.ArgumentParser(
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        usage="%(prog)s SET [OPTION...]",
+        usage="%(prog)s SET... [OPTION...]",
         parents=[first],
     )
     add = parser.add_argument
-    add("set", metavar="SET", help=", ".join(sets_of(settings)))
+    add("sets", metavar="SET", nargs="+", help=f"{', '.join(sets_of(settings))}; or a family, such as iwslt14")
     add("--systems", nargs="+", default=["transformer", "ght", "ght-ps"], help="the first is compared with")
     add("--stages", nargs="+", default=list(STAGES), choices=STAGES)
     add("--data", type=Path, default=Path("work/data"), metavar="DIR", help="DIR/SET is prepared data")
@@ -45,7 +46,8 @@ def parse(words: List[str]):
     add("--subwords", choices=tuple(SUBWORDS), default="sentencepiece")
     add("--gpus", type=int, metavar="N", help="of this machine (default: 1 if there is one, else 0)")
     add("--max-tokens", type=int, metavar="N", help="in a batch of one GPU; an update keeps its tokens")
-    add("--seed", type=int, default=1)
+    add("--seeds", type=int, nargs="+", default=[1], metavar="N", help="each is a run of every system (default: 1)")
+    add("--jobs", type=int, default=1, metavar="N", help="runs side by side, on one GPU or the cores (default: 1)")
     add("--dry-run", action="store_true", help="show the commands, run nothing")
     return parser.parse_args(words), settings, parser
 
@@ -61,14 +63,14 @@ def main(argv=None) -> int:
 
         args.gpus = int(torch.cuda.is_available())
     try:
-        check_least(args, gpus=0, max_tokens=1, seed=1)
+        check_least(args, gpus=0, max_tokens=1, seeds=1, jobs=1)
         runs = runs_of(settings, args, further)
         wanted = commands(runs, args)
         if not args.dry_run:
             begin(runs, args, wanted)
     except BadInput as error:
         parser.error(str(error))
-    return run_all(wanted, args.dry_run)
+    return run_all(wanted, args.dry_run, args.jobs)
 
 
 if __name__ == "__main__":

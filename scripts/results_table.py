@@ -1,35 +1,54 @@
 """Puts runs of scripts/benchmark.py side by side, as the paper's Tables 1, 4 and 6, with the published rows.
 
     python scripts/results_table.py work/runs/iwslt14.de-en/* --bench work/runs/iwslt14.de-en/bench.json
+    python scripts/results_table.py work/runs/iwslt14.de-en/* --json > figures.json
+    python scripts/results_table.py figures.json
 
-reads of each run folder run.json, stats.json, and generate.log with score.json or perplexity.json. BLEU and ROUGE are
-computed again, all systems of a data set together: p is that of sacrebleu's paired bootstrap against the first system.
+reads of each run folder run.json, stats.json, train.log, and generate.log with score.json or perplexity.json. Scores of
+text are computed again: p is that of sacrebleu's paired bootstrap against the first system of the data set. Runs that
+differ in nothing but the seed are one row. --json keeps all figures, unrounded; the tables can be made of them alone.
 """
 
 import argparse
 import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
-from experiments.recipes.results import read_results, tables
+from experiments.checks import BadInput
+from experiments.recipes.results import Row, read_results
+from experiments.recipes.tables import SPREADS, tables
 
 
 def main(argv=None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("runs", metavar="RUN", nargs="+", type=Path, help="the first of a data set is compared with")
+    what = "folder, or JSON that --json wrote; the first system of a data set is compared with"
+    parser.add_argument("runs", metavar="RUN|JSON", nargs="+", type=Path, help=what)
     parser.add_argument("--bench", metavar="JSON", nargs="+", default=[], type=Path, help="what ghat-bench --json said")
     parser.add_argument("--json", action="store_true", help="print the figures, unrounded, as JSON instead of tables")
     args = parser.parse_args(argv)
+    kept = [path for path in args.runs if path.suffix == ".json"]
     try:
-        results, conditions = read_results(args.runs, args.bench)
+        rows, conditions = read_results([path for path in args.runs if path not in kept], args.bench)
+        for path in kept:
+            of_file, told = _read(path)
+            rows, conditions = rows + of_file, conditions + told
     except ValueError as error:
         parser.error(str(error))
     if args.json:
-        runs = [{**vars(result), "folder": str(result.folder)} for result in results]
-        print(json.dumps({"conditions": conditions, "runs": runs}, indent=1, default=vars))
+        print(json.dumps({"conditions": conditions, "rows": [asdict(row) for row in rows]}, indent=1))
     else:
-        print("\n\n".join(tables(results)), "\n".join(conditions), sep="\n\n")
+        print("\n\n".join(tables(rows)), "\n".join([*conditions, SPREADS]), sep="\n\n")
     return 0
+
+
+def _read(path: Path):
+    """Rows and conditions that --json wrote. Raises BadInput if the file is another."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return [Row(**row) for row in content["rows"]], content["conditions"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BadInput(f"{path}: is not what results_table.py --json wrote ({error})") from error
 
 
 if __name__ == "__main__":

@@ -46,7 +46,7 @@ def finished(request, tmp_path_factory):
         assert prepare_data.main(arguments) == 0
         patch.chdir(REPOSITORY)
         patch.setenv("OMP_NUM_THREADS", "1")
-        assert run(name, folder) == 0
+        assert run(name, folder, "--jobs", "2") == 0
     return name, folder
 
 
@@ -131,10 +131,10 @@ def test_the_table_has_both_systems_and_their_speed(finished, capfd, monkeypatch
     named = {row[0]: row for row in rows[2:]}
     published = ["transformer, published", "ght-ps, published"] if name.startswith("iwslt14") else []
     assert sorted(named) == sorted(["transformer", "ght-ps", *published])
-    assert named["transformer"][1] == "8" and named["ght-ps"][1] == "2"
+    assert named["transformer"][2] == "8" and named["ght-ps"][2] == "2" and int(named["ght-ps"][1]) > 0
     bench = json.loads((folder / "runs" / name / "bench.json").read_text())["checkpoints"]
     assert [f"{one['sentences_per_second']['median']:,.1f}" for one in bench] == [
-        named[system][3] for system in ("transformer", "ght-ps")
+        named[system][4] for system in ("transformer", "ght-ps")
     ]
     assert ("case:lc" in out) == name.startswith("iwslt14")
 
@@ -157,9 +157,20 @@ def test_the_same_command_again_goes_on_from_what_is_there(finished, monkeypatch
     for one in runs(name, folder):
         last = one / "checkpoint_last.pt"
         before = last.read_bytes()
+        (one / "checkpoint_last.pt.done.json").unlink()  # as of a run that was stopped before its end
         assert run(name, folder, "--systems", one.name, "--stages", "train") == 0
         ends = re.findall(r"Loaded checkpoint \S+/checkpoint_last.pt \(epoch (\d+) ", (one / "train.log").read_text())
         assert ends == [str(EPOCHS[name] + 1)] and last.read_bytes() == before
+
+
+@pytest.mark.parametrize("finished", ["multi30k.de-en"], indirect=True)  # one set is enough
+def test_what_is_finished_is_not_run_again(finished, monkeypatch, capsys):
+    name, folder = finished
+    monkeypatch.chdir(REPOSITORY)
+    stages = ["--stages", "train", "average", "slim", "evaluate"]
+    assert run(name, folder, *stages) == 0
+    told = [line for line in capsys.readouterr().out.splitlines() if line.startswith("step ")]
+    assert len(told) == 2 * 5 + 1 and all(line.endswith(": there already") for line in told)
 
 
 def test_a_run_of_other_settings_is_not_gone_on_with(finished, capsys, monkeypatch):

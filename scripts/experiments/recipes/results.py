@@ -1,118 +1,199 @@
-"""Reads what the runs of benchmarks made, and puts it into the paper's tables beside the published figures."""
+"""Reads what the runs of benchmarks made, and tests each system against the first one of its data set."""
 
 import json
+import re
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Dict, List, Sequence, Tuple
-
-import yaml
+from statistics import mean
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from experiments.checks import BadInput
-from fairseq_ghat.cli.console import markdown_table
 from fairseq_ghat.evaluation.generation_log import read_generation_log
-from fairseq_ghat.evaluation.scoring import SystemScore, read_references, score_systems
+from fairseq_ghat.evaluation.scoring import read_references, score_systems
 
-PUBLISHED, PUBLISHED_SIZES = Path(__file__).with_name("published.yaml"), ("parameters", "speed", "flops")
-# kind -> title of its table, unit of speed, which of the FLOPs the paper counts, decimal places of scores.
-TABLES = {
-    "translation": ("Translation (the paper's Table 1)", "sentences/s", "flops", 1),
-    "summarization": ("Summarisation (the paper's Table 4)", "sentences/s", "flops", 2),
-    "language_modeling": ("Language modelling (the paper's Table 6)", "tokens/s", "flops_without_output_layer", 2),
-}
+# Which of the FLOPs the paper counts.
+FLOPS = {"language_modeling": "flops_without_output_layer"}
 _SCORING = ("metric", "lowercase", "tokenize", "target_lang", "split_sentences")  # of ghat-score, in its JSON
-Scores = Dict[str, SystemScore]
+_UPDATES = re.compile(r"num_updates['\": =]+(\d+)")
 
 
-class Result:
-    """What a run folder says.
+@dataclass
+class Row:
+    """One system on one data set, with all its seeds.
 
     Attributes:
-        folder: of the run.
-        name: of the system, with the seed if it is not 1.
+        set: name of the data set.
+        kind: of task.
         system: its name in settings.yaml.
-        set: the data set's.
-        kind: of TABLES.
+        heads: kept in each attention layer.
         parameters: without embeddings.
         flops: of one sentence of 30 tokens.
-        heads: kept in each attention layer.
-        speed: sentences/s or tokens/s; None if it was not measured.
-        scores: by metric; of a language model perplexities by split, per word for text in subwords.
+        updates: of the training; None where its log does not tell.
+        speed: sentences/s or tokens/s, mean over the seeds; None if it was not measured.
+        seeds: of its runs.
+        scores: by metric, one for each seed; of a language model perplexities by split, per word for text in subwords.
+        intervals: by metric, half the bootstrap's 95 % interval, of a single run.
+        p_sentences: by metric, of the paired bootstrap against the first system of the data set, the sentences of the
+            seeds that both have laid end to end.
+        p_seeds: by metric, of the paired t-test over the seeds that both have, if there are two or more.
     """
 
-    def __init__(self, folder: Path, record: Dict[str, Any], scores: Scores, speeds: Dict[Path, float]):
-        self.folder, self.scores = folder, scores
-        self.system, self.set, self.kind = record["system"], record["set"], record["kind"]
-        self.name = self.system if record["seed"] == 1 else f"{self.system}, seed {record['seed']}"
-        ((checkpoint, stats),) = _json(folder / "stats.json").items()
-        self.parameters, self.flops = stats["parameters_without_embeddings"], stats[TABLES[self.kind][2]]
-        kept = sorted(set(stats["heads"].values()))
-        self.heads = f"{kept[0]}" if len(kept) == 1 else f"{kept[0]} to {kept[-1]}"
-        self.speed = speeds.get(Path(checkpoint).resolve())
-        if self.kind == "language_modeling":
-            (measured,) = _json(folder / "perplexity.json")["checkpoints"].values()
-            self.speed = measured["subsets"]["test"]["tokens"] / measured["subsets"]["test"]["seconds"]
+    set: str
+    kind: str
+    system: str
+    heads: str
+    parameters: int
+    flops: float
+    updates: Optional[int]
+    speed: Optional[float]
+    seeds: List[int]
+    scores: Dict[str, List[float]]
+    intervals: Dict[str, float] = field(default_factory=dict)
+    p_sentences: Dict[str, float] = field(default_factory=dict)
+    p_seeds: Dict[str, float] = field(default_factory=dict)
 
 
-def read_results(folders: Sequence[Path], benches: Sequence[Path]) -> Tuple[List[Result], List[str]]:
+@dataclass
+class _Run:
+    folder: Path
+    set: str
+    kind: str
+    system: str
+    seed: int
+    stats: Dict[str, Any]
+    speed: Optional[float]
+    scores: Dict[str, float] = field(default_factory=dict)
+    interval: Dict[str, float] = field(default_factory=dict)
+
+
+def read_results(folders: Sequence[Path], benches: Sequence[Path]) -> Tuple[List[Row], List[str]]:
     """The results of all runs, and under what conditions they hold.
 
     Args:
-        folders: of the runs; the first of a data set is what the others of it are compared with.
+        folders: of the runs; the system of the first of a data set is what the others of it are compared with.
         benches: files of ghat-bench --json.
 
     Raises:
         ValueError: if a file is missing or does not fit; names it.
     """
-    records = {folder: _json(folder / "run.json", "set", "system", "kind", "seed") for folder in folders}
     speeds, conditions = {}, []
     for bench in benches:
         measured = _json(bench, "setting", "machine", "checkpoints")
         conditions.append(f"speed: {measured['setting']}; {measured['machine']}")
         for side in measured["checkpoints"]:
             speeds[Path(side["checkpoint"]).resolve()] = side["sentences_per_second"]["median"]
-    scores: Dict[Path, Scores] = {}
-    for name, kind in dict.fromkeys((record["set"], record["kind"]) for record in records.values()):
-        of_set = [folder for folder, record in records.items() if record["set"] == name]
-        scored, told = _perplexities(of_set) if kind == "language_modeling" else _scores(of_set)
-        scores.update(scored)
+    runs = [_read_run(folder, speeds) for folder in folders]
+    rows = []
+    for name, kind in dict.fromkeys((run.set, run.kind) for run in runs):
+        of_set = [run for run in runs if run.set == name]
+        of_rows, told = (_perplexities if kind == "language_modeling" else _scored)(of_set)
+        rows += of_rows
         conditions += [f"{name}: {line}" for line in told]
-    return [Result(folder, record, scores[folder], speeds) for folder, record in records.items()], conditions
+    return rows, list(dict.fromkeys(conditions))
 
 
-def tables(results: Sequence[Result]) -> List[str]:
-    """A table for each kind of task: systems in rows, each followed by the published one; scores in columns."""
-    published = yaml.safe_load(PUBLISHED.read_text())
-    by_kind = {kind: [result for result in results if result.kind == kind] for kind in TABLES}
-    return [_table(kind, of_kind, published[kind]) for kind, of_kind in by_kind.items() if of_kind]
+def _read_run(folder: Path, speeds: Dict[Path, float]) -> _Run:
+    record = _json(folder / "run.json", "set", "system", "kind", "seed")
+    ((checkpoint, stats),) = _json(folder / "stats.json").items()
+    about = [record[name] for name in ("set", "kind", "system", "seed")]
+    return _Run(folder, *about, stats, speeds.get(Path(checkpoint).resolve()))
 
 
-def _scores(folders: Sequence[Path]) -> Tuple[Dict[Path, Scores], List[str]]:
-    """BLEU or ROUGE of the runs on one data set, the first one being the baseline; and the signatures."""
+def _scored(runs: Sequence[_Run]) -> Tuple[List[Row], List[str]]:
+    """The rows of a data set by BLEU, ROUGE or error rates, and the signatures."""
     scored = {}
-    for path in (folder / "score.json" for folder in folders):
+    for path in (run.folder / "score.json" for run in runs):
         content = _json(path, "references", "metric", "lowercase")
         # The first version wrote no more than those.
         scored[path] = tuple(content.get(key) for key in ("references", *_SCORING))
-    references, *options = _the_same(scored, "not scored alike")
-    if not Path(references).is_file():
-        raise BadInput(f"{folders[0] / 'score.json'}: its references {references} are not there (from this folder)")
-    systems = {str(folder): read_generation_log(folder / "generate.log").hypotheses for folder in folders}
-    by_metric = score_systems(systems, read_references(references), **dict(zip(_SCORING, options)))
-    signatures = [f"{name} {next(iter(scores.values())).signature}" for name, scores in by_metric.items()]
-    return {path: {name: scores[str(path)] for name, scores in by_metric.items()} for path in folders}, signatures
+    path, *options = _the_same(scored, "not scored alike")
+    if not Path(path).is_file():
+        raise BadInput(f"{runs[0].folder / 'score.json'}: its references {path} are not there (from this folder)")
+    references, scoring = read_references(path), dict(zip(_SCORING, options))
+    texts = {run.folder: read_generation_log(run.folder / "generate.log").hypotheses for run in runs}
+    signatures: Dict[str, str] = {}
+    for run in runs:
+        for metric, (score,) in _score({str(run.folder): texts[run.folder]}, references, scoring).items():
+            run.scores[metric], run.interval[metric] = score.score, score.interval
+            signatures[metric] = f"{metric} {score.signature}"
+    rows = _rows(runs)
+    for row in rows[1:]:
+        shared = [seed for seed in rows[0].seeds if seed in row.seeds]
+        end_to_end = [
+            [text for run in runs if run.system == system and run.seed in shared for text in texts[run.folder]]
+            for system in (rows[0].system, row.system)
+        ]
+        if shared:
+            repeated = [list(texts_of_one) * len(shared) for texts_of_one in references]
+            both = _score(dict(zip("ab", end_to_end)), repeated, scoring)
+            row.p_sentences = {metric: scores[1].p_value for metric, scores in both.items()}
+    return rows, list(signatures.values())
 
 
-def _perplexities(folders: Sequence[Path]) -> Tuple[Dict[Path, Scores], List[str]]:
-    """Perplexities of the runs on one data set, and the window they were measured under."""
-    paths = [folder / "perplexity.json" for folder in folders]
+def _score(systems, references, scoring) -> Dict[str, List[Any]]:
+    by_metric = score_systems(systems, references, **scoring)
+    return {metric: list(scores.values()) for metric, scores in by_metric.items()}
+
+
+def _perplexities(runs: Sequence[_Run]) -> Tuple[List[Row], List[str]]:
+    """The rows of a data set by perplexity, and the window it was measured under."""
+    paths = [run.folder / "perplexity.json" for run in runs]
     measured = [_json(path, "window", "subwords", "machine", "checkpoints") for path in paths]
     window = _the_same({path: content["window"] for path, content in zip(paths, measured)}, "other windows")
     key, unit = ("word_perplexity", "word") if measured[0]["subwords"] else ("perplexity", "token")
-    scores = {}
-    for folder, content in zip(folders, measured):
+    for run, content in zip(runs, measured):
         (checkpoint,) = content["checkpoints"].values()
-        splits = checkpoint["subsets"].items()
-        scores[folder] = {split: SystemScore(figures[key], 0.0, None, window) for split, figures in splits}
-    return scores, [f"perplexity per {unit}; {window}; tokens/s, one run each: {measured[0]['machine']}"]
+        run.scores = {split: figures[key] for split, figures in checkpoint["subsets"].items()}
+        run.speed = checkpoint["subsets"]["test"]["tokens"] / checkpoint["subsets"]["test"]["seconds"]
+    return _rows(runs), [f"perplexity per {unit}; {window}; tokens/s, one run each: {measured[0]['machine']}"]
+
+
+def _rows(runs: Sequence[_Run]) -> List[Row]:
+    """A row for each system; its test over seeds is against the first."""
+    rows = []
+    for system in dict.fromkeys(run.system for run in runs):
+        of_system = sorted((run for run in runs if run.system == system), key=lambda run: run.seed)
+        stats = [run.stats for run in of_system]
+        kept = sorted({heads for one in stats for heads in one["heads"].values()})
+        speeds = [run.speed for run in of_system if run.speed is not None]
+        row = Row(
+            set=of_system[0].set,
+            kind=of_system[0].kind,
+            system=system,
+            heads=f"{kept[0]}" if len(kept) == 1 else f"{kept[0]} to {kept[-1]}",
+            parameters=round(mean(one["parameters_without_embeddings"] for one in stats)),
+            flops=mean(one[FLOPS.get(of_system[0].kind, "flops")] for one in stats),
+            updates=_updates(of_system[0].folder / "train.log"),
+            speed=mean(speeds) if speeds else None,
+            seeds=[run.seed for run in of_system],
+            scores={metric: [run.scores[metric] for run in of_system] for metric in of_system[0].scores},
+            intervals=of_system[0].interval if len(of_system) == 1 else {},
+        )
+        if rows:
+            row.p_seeds = _over_seeds(rows[0], row)
+        rows.append(row)
+    return rows
+
+
+def _over_seeds(first: Row, row: Row) -> Dict[str, float]:
+    shared = [seed for seed in first.seeds if seed in row.seeds]
+    if len(shared) < 2:
+        return {}
+    from scipy.stats import ttest_rel  # only several seeds need it
+
+    tests = {}
+    for metric in row.scores:
+        sides = [[dict(zip(r.seeds, r.scores[metric]))[seed] for seed in shared] for r in (first, row)]
+        # Of equal differences, whose spread is 0, the test knows nothing.
+        differences = {round(a - b, 9) for a, b in zip(*sides)}
+        tests[metric] = float(ttest_rel(*sides).pvalue) if len(differences) > 1 else float(differences == {0.0})
+    return tests
+
+
+def _updates(log: Path) -> Optional[int]:
+    """How many updates a training had, as its log says last."""
+    told = _UPDATES.findall(log.read_text(encoding="utf-8", errors="replace")) if log.is_file() else []
+    return int(told[-1]) if told else None
 
 
 def _the_same(conditions: Dict[Path, Any], otherwise: str) -> Any:
@@ -121,39 +202,6 @@ def _the_same(conditions: Dict[Path, Any], otherwise: str) -> Any:
     if len(different) > 1:
         raise BadInput(f"{', '.join(map(str, conditions))}: {otherwise}: {different}")
     return different[0]
-
-
-def _table(kind: str, results: Sequence[Result], published: Dict[str, Dict[str, Any]]) -> str:
-    title, unit, _, digits = TABLES[kind]
-    tested = kind != "language_modeling"  # scores that have an interval and a p-value
-    firsts = {result.set: result for result in reversed(results)}  # of each set the first
-    sets = list(dict.fromkeys(result.set for result in results))
-    columns = [(name, place, metric) for name in sets for place, metric in enumerate(firsts[name].scores)]
-    titles = ["model", "heads kept", "parameters", unit, "FLOPs"]
-    for name, _, metric in columns:
-        titles += [f"{name} {metric}", "p"] if tested else [f"{name} {metric}"]
-    rows = []
-    for name in dict.fromkeys(result.name for result in results):
-        by_set = {result.set: result for result in results if result.name == name}
-        first = next(iter(by_set.values()))
-        speed = "" if first.speed is None else f"{first.speed:,.1f}"
-        row = [name, first.heads, f"{first.parameters / 1e6:.1f}M", speed, f"{first.flops / 1e6:.1f}M"]
-        for of_set, _, metric in columns:
-            score = by_set[of_set].scores[metric] if of_set in by_set else None
-            interval = f" ± {score.interval:.{digits}f}" if score and tested else ""
-            row.append(f"{score.score:.{digits}f}{interval}" if score else "")
-            if tested:
-                row.append(f"{score.p_value:.3f}" if score and score.p_value is not None else "")
-        rows.append(row)
-        figures = published.get(first.system, {})
-        if any(of_set in figures for of_set in sets):
-            row = [f"{first.system}, published", "", *(str(figures.get(key, "")) for key in PUBLISHED_SIZES)]
-            for of_set, place, _ in columns:
-                scores = figures.get(of_set, [])
-                scores = scores if isinstance(scores, list) else [scores]
-                row += [f"{scores[place]:.{digits}f}" if place < len(scores) else "", *([""] if tested else [])]
-            rows.append(row)
-    return f"{title}\n\n{markdown_table(titles, rows)}"
 
 
 def _json(path: Path, *keys: str) -> Dict[str, Any]:

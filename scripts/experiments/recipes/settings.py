@@ -1,7 +1,7 @@
 """Reads settings.yaml: what is trained on a data set, by which settings."""
 
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Sequence
 
 import yaml
 
@@ -9,13 +9,18 @@ from experiments.checks import BadInput
 
 SETTINGS_FILE = Path(__file__).resolve().parents[3] / "examples/settings.yaml"
 # Kind of task -> label of the options of its evaluation.
-KINDS = {"translation": "generation", "language_modeling": "perplexity", "summarization": "generation"}
+KINDS = {
+    "translation": "generation",
+    "transcription": "generation",  # of letters into sounds
+    "language_modeling": "perplexity",
+    "summarization": "generation",
+}
 # Options of fairseq-train by what they are about, in the order that commands have them: those that every recipe has,
 # and those that a system may add.
 LABELS = ("architecture", "criterion", "grouping", "vote", "optimizer", "batches", "stopping", "validation")
 _OF_SYSTEM = ("architecture", "grouping", "vote")
 _OF_RECIPE = tuple(label for label in LABELS if label not in ("grouping", "vote"))
-_VOTE = ("vote-epoch", "vote-tolerance", "vote-by", "keep-heads", "refit")
+_UNITS = {"max-tokens": "tokens-per-update", "batch-size": "sentences-per-update"}  # of a batch, of an update
 
 
 class Recipe:
@@ -35,7 +40,8 @@ class Recipe:
         kind: of KINDS.
         task: fairseq's, of its own models.
         options: label -> options of fairseq-train; grouping and vote are there only for the systems that have them.
-        tokens_per_update: all GPUs and accumulated batches together.
+        unit: option that says how large a batch is: max-tokens, or batch-size in sentences.
+        per_update: how many of these an update has, all GPUs and accumulated batches together.
         average: how many of the best checkpoints are averaged.
         evaluation: options of fairseq-generate, or of ghat-perplexity.
         lowercase: whether the text is lower-cased.
@@ -49,23 +55,35 @@ class Recipe:
                 raise BadInput(f"{flag} {value}: allowed is {', '.join(allowed)}")
         of_set, of_system = settings["sets"][name], settings["systems"][system]
         base = settings["recipes"][of_set["recipe"]]
-        labels = [label for label in LABELS if label in base or label in of_system]
+        labels = [label for label in LABELS if label in of_system or label in _OF_RECIPE]
         self.options = {label: {**base.get(label, {}), **of_system.get(label, {})} for label in labels}
         for option, value in of_set.get("ght-ps" if system == "ght-ps-lite" else system, {}).items():
-            self.options["vote" if option in _VOTE else "grouping"][option] = value
-        self.tokens_per_update = self.options["batches"].pop("tokens-per-update")
+            self.options[self._label(option)][option] = value
+        self.unit = next(unit for unit in _UNITS if unit in self.options["batches"])
+        self.per_update = self.options["batches"].pop(_UNITS[self.unit])
         self.set, self.system = name, system
         self.kind, self.task, self.average = base["kind"], base["task"], base["average"]
         self.evaluation, self.lowercase = base[KINDS[self.kind]], base.get("lowercase", False)
         pair = tuple(name.rpartition(".")[2].split("-"))
-        self.languages = {"translation": pair, "summarization": ("source", "target")}.get(self.kind)
-        end = "references.jsonl" if self.kind == "summarization" else pair[-1]
+        sides = {"summarization": ("source", "target"), "transcription": ("graphemes", "phonemes")}
+        self.languages = {"translation": pair, **sides}.get(self.kind)
+        end = "references.jsonl" if self.kind == "summarization" else (self.languages or pair)[-1]
         self.references = self.languages and f"raw/test.{end}"
+
+    def _label(self, option: str) -> str:
+        """The label of a set's option of a system: where the system has it, else that of what it is about."""
+        there = [label for label in _OF_SYSTEM if option in self.options.get(label, {})]
+        return there[0] if there else "grouping" if option.startswith("group-") else "vote"
 
     @property
     def grouped(self) -> bool:
         """Whether it is a model of ours rather than fairseq's own."""
         return "grouping" in self.options
+
+    @property
+    def in_subwords(self) -> bool:
+        """Whether its text is cut into subwords; the others are of whole words, or of letters and sounds."""
+        return self.kind in ("translation", "summarization")
 
     @property
     def votes(self) -> bool:
@@ -86,7 +104,10 @@ def read_settings(path: Path = SETTINGS_FILE) -> Dict[str, Any]:
         if options.get("kind") not in KINDS:
             raise BadInput(f"{path}: recipes: {name}: kind is {options.get('kind')}; allowed is {', '.join(KINDS)}")
         required = ("kind", "task", "average", KINDS[options["kind"]], *_OF_RECIPE)
-        _check_keys(f"{path}: recipes: {name}", options, required, allowed=(*required, "lowercase"))
+        _check_keys(f"{path}: recipes: {name}", options, required, allowed=(*required, "grouping", "vote", "lowercase"))
+        if not any({unit, per_update} <= set(options["batches"]) for unit, per_update in _UNITS.items()):
+            wanted = " or ".join(map(" with ".join, _UNITS.items()))
+            raise BadInput(f"{path}: recipes: {name}: batches wants {wanted}")
     for name, options in content["sets"].items():
         _check_keys(f"{path}: sets: {name}", options, required=("recipe",), allowed=("recipe", *content["systems"]))
         if options["recipe"] not in content["recipes"]:
@@ -98,6 +119,19 @@ def sets_of(settings: Dict[str, Any], kind: Optional[str] = None) -> List[str]:
     """Names of the data sets, all or of one kind."""
     recipes = settings["recipes"]
     return [name for name, options in settings["sets"].items() if kind in (None, recipes[options["recipe"]]["kind"])]
+
+
+def named_sets(settings: Dict[str, Any], names: Sequence[str]) -> List[str]:
+    """The sets that are named, each or by their family (iwslt14: all its pairs). Raises BadInput for another name."""
+    known = settings["sets"]
+    members = {name: [one for one in known if name in (one, one.partition(".")[0])] for name in names}
+    for name, of_name in members.items():
+        if not of_name:
+            families = [
+                family for family in dict.fromkeys(one.partition(".")[0] for one in known) if family not in known
+            ]
+            raise BadInput(f"SET {name}: allowed is {', '.join([*known, *families])}")
+    return list(dict.fromkeys(one for of_name in members.values() for one in of_name))
 
 
 def _check_keys(where: str, options: Dict[str, Any], required, allowed) -> None:

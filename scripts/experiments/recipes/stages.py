@@ -1,18 +1,28 @@
 """The commands of a benchmark by stage: data, training with the vote, averaging, removal, evaluation, table, page."""
 
 from argparse import Namespace
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence
 
 from experiments.checks import BadInput, check_commands, check_tools, claim
 from experiments.commands import Command, arguments_of
-from experiments.recipes.settings import Recipe
+from experiments.recipes.settings import Recipe, named_sets
 from fairseq_ghat.data.prepared import NAME, PreparedError, read_prepared
 
 STAGES = ("prepare", "train", "average", "slim", "evaluate", "bench", "table", "report")
 # How fairseq joins subwords, and undoes tokenization, by --subwords of prepare_data.py.
 SUBWORDS = {"sentencepiece": "sentencepiece", "moses-bpe": "subword_nmt"}
+# By kind, the packages that its score needs (module: package), and the arguments of ghat-score.
+_TO_SCORE = {
+    "summarization": {"rouge_score": "rouge-score", "pysbd": "pysbd"},
+    "transcription": {"jiwer": "jiwer"},
+}
+_SCORING = {
+    "translation": ("--metric", "bleu"),
+    "summarization": ("--metric", "rouge", "--split-sentences"),
+    "transcription": ("--metric", "error-rate"),
+}
 
 
 @dataclass
@@ -40,6 +50,11 @@ class Run:
     further: Sequence[str] = ()
 
     @property
+    def name(self) -> str:
+        """What progress calls it."""
+        return f"{self.recipe.set} {self.folder.name}"
+
+    @property
     def trained(self) -> Path:
         """What training leaves: the best checkpoint, or the average of the best."""
         return self.folder / ("average.pt" if self.recipe.average > 1 else "checkpoint_best.pt")
@@ -52,7 +67,8 @@ class Run:
     @property
     def votes_after_training(self) -> bool:
         """Whether epochs of training come before the vote, which leave a checkpoint of all heads."""
-        words = [*arguments_of(self.recipe.options.get("vote", {})), *self.further]
+        words = arguments_of(self.recipe.options.get("vote", {}))
+        words += [part for word in self.further for part in word.split("=", 1)]
         epochs = [words[place + 1] for place, word in enumerate(words) if word == "--vote-epoch"]
         return self.recipe.votes and epochs[-1] != "1"
 
@@ -65,23 +81,26 @@ class Run:
         return ["--cpu"] if self.gpus == 0 else []
 
     def batches(self) -> Dict[str, Any]:
-        """Batches whose tokens per update are those of the recipe, whatever the number of GPUs.
+        """Batches whose updates are as large as those of the recipe, whatever the number of GPUs.
 
         Raises:
             BadInput: if they cannot be, with what would.
         """
-        batches = dict(self.recipe.options["batches"])
+        batches, unit, wanted = dict(self.recipe.options["batches"]), self.recipe.unit, self.recipe.per_update
         if self.max_tokens:
-            batches["max-tokens"] = self.max_tokens
+            if unit != "max-tokens":
+                raise BadInput(
+                    f"--max-tokens {self.max_tokens}: not with {self.recipe.set}, whose batches have a {unit}"
+                )
+            batches[unit] = self.max_tokens
         workers = max(self.gpus, 1)
-        together = workers * batches["max-tokens"]
-        if self.recipe.tokens_per_update % together:
+        together = workers * batches[unit]
+        if wanted % together:
             raise BadInput(
-                f"--gpus {self.gpus} --max-tokens {batches['max-tokens']}: {together} tokens at once do not divide the "
-                f"{self.recipe.tokens_per_update} tokens of an update; with {workers} of them, --max-tokens "
-                f"{self.recipe.tokens_per_update // workers} or an integer fraction of that does"
+                f"--gpus {self.gpus} --{unit} {batches[unit]}: {together} at once do not divide the {wanted} of an "
+                f"update; with {workers} of them, --{unit} {wanted // workers} or an integer fraction of that does"
             )
-        batches["update-freq"] = self.recipe.tokens_per_update // together
+        batches["update-freq"] = wanted // together
         return batches
 
     def check_data(self) -> None:
@@ -90,7 +109,7 @@ class Run:
             prepared = read_prepared(self.data)
         except PreparedError as error:
             raise BadInput(str(error)) from error
-        subwords = SUBWORDS[self.subwords] if self.recipe.kind != "language_modeling" else None
+        subwords = SUBWORDS[self.subwords] if self.recipe.in_subwords else None
         wanted = {"set": self.recipe.set, "until": "bin", "subwords": subwords, "lowercase": self.recipe.lowercase}
         there = {name: getattr(prepared, name) for name in wanted}
         if self.recipe.references:
@@ -104,26 +123,41 @@ class Run:
 
 
 def runs_of(settings: Dict[str, Any], args: Namespace, further: Sequence[str]) -> List[Run]:
-    """The run of each system, in the order given. Raises BadInput for a name that the settings lack."""
-    folder, suffix = args.runs / args.set, "" if args.seed == 1 else f"-seed{args.seed}"
-    options = {name: getattr(args, name) for name in ("subwords", "gpus", "max_tokens", "seed")}
-    options.update(data=args.data / args.set, further=further)
-    return [Run(Recipe(settings, args.set, name), folder=folder / (name + suffix), **options) for name in args.systems]
+    """The runs of all sets, seeds and systems, in this order. Raises BadInput for a name that the settings lack."""
+    shared = {name: getattr(args, name) for name in ("subwords", "gpus", "max_tokens")}
+    runs = []
+    for name in named_sets(settings, args.sets):
+        for seed in dict.fromkeys(args.seeds):
+            for system in dict.fromkeys(args.systems):
+                folder = args.runs / name / (system if seed == 1 else f"{system}-seed{seed}")
+                recipe = Recipe(settings, name, system)
+                runs.append(Run(recipe, args.data / name, folder, seed=seed, further=further, **shared))
+    return runs
 
 
 def commands(runs: Sequence[Run], args: Namespace) -> List[Command]:
     """The commands of the wanted stages, in order; data that is there already is not made again."""
     wanted: List[Command] = []
-    if "prepare" in args.stages and (args.dry_run or not (runs[0].data / NAME).exists()):
-        wanted.append(prepare(runs[0], args.source))
+    of_sets = _by_set(runs)
+    for of_set in of_sets:
+        if "prepare" in args.stages and (args.dry_run or not (of_set[0].data / NAME).exists()):
+            wanted.append(prepare(of_set[0], args.source))
     for run in runs:
         for stage, commands_of in (("train", train), ("average", average), ("slim", slim), ("evaluate", evaluate)):
             if stage in args.stages:
-                wanted += commands_of(run)
-    for stage, commands_of in (("bench", bench), ("table", table), ("report", report)):
-        if stage in args.stages:
-            wanted += commands_of(runs)
+                wanted += [replace(command, chain=run.name) for command in commands_of(run)]
+    if "bench" in args.stages:
+        wanted += [command for of_set in of_sets for command in bench(of_set)]
+    if "table" in args.stages:
+        wanted += table(of_sets)
+    if "report" in args.stages:
+        wanted += [command for of_set in of_sets for command in report(of_set)]
     return wanted
+
+
+def _by_set(runs: Sequence[Run]) -> List[List[Run]]:
+    names = dict.fromkeys(run.recipe.set for run in runs)
+    return [[run for run in runs if run.recipe.set == name] for name in names]
 
 
 def begin(runs: Sequence[Run], args: Namespace, wanted: Sequence[Command]) -> None:
@@ -133,17 +167,22 @@ def begin(runs: Sequence[Run], args: Namespace, wanted: Sequence[Command]) -> No
         BadInput: for missing packages, options, data or checkpoints, and for a run of other settings.
     """
     first = runs[0]
+    kinds = {run.recipe.kind for run in runs}
     packages = {"sacremoses": "sacremoses", "subword_nmt": "subword-nmt"} if first.subwords == "moses-bpe" else {}
-    if first.recipe.kind == "summarization" and {"evaluate", "table"} & set(args.stages):
-        packages.update(rouge_score="rouge-score", pysbd="pysbd")
+    if {"evaluate", "table"} & set(args.stages):
+        for kind, needed in _TO_SCORE.items():
+            packages.update(needed if kind in kinds else {})
+        packages.update({"scipy": "scipy"} if len(args.seeds) > 1 or "transcription" in kinds else {})
     if "report" in args.stages:
         packages.update(sklearn="scikit-learn", matplotlib="matplotlib", jinja2="jinja2")
     check_tools(packages)
     check_commands(wanted)
-    if (first.data / NAME).exists():
-        first.check_data()
-    elif "prepare" not in args.stages:
-        raise BadInput(f"--data {args.data}: there is no {first.data / NAME}; add the stage prepare")
+    for of_set in _by_set(runs):
+        data = of_set[0].data
+        if (data / NAME).exists():
+            of_set[0].check_data()
+        elif "prepare" not in args.stages:
+            raise BadInput(f"--data {args.data}: there is no {data / NAME}; add the stage prepare")
     for run in runs:
         if "train" not in args.stages and not run.begun:
             raise BadInput(f"--runs {args.runs}: {run.folder} holds no checkpoint; add the stage train")
@@ -156,7 +195,7 @@ def begin(runs: Sequence[Run], args: Namespace, wanted: Sequence[Command]) -> No
 
 def prepare(run: Run, source: Optional[str]) -> Command:
     options = ["--source", source] if source else []
-    if run.recipe.kind != "language_modeling":
+    if run.recipe.in_subwords:
         options += ["--subwords", run.subwords]
     program = ["python", "scripts/prepare_data.py", run.recipe.set, str(run.data)]
     return Command("data", program, {"": options}, finish=run.check_data)
@@ -186,50 +225,55 @@ def train(run: Run) -> List[Command]:
     options["machine"] = {"cpu": True, "num-workers": 0} if run.gpus == 0 else {"distributed-world-size": run.gpus}
     options["machine"].update({"log-format": "simple", "log-interval": 50})
     options["more"] = run.further
-    return [Command("train", ["fairseq-train", str(run.data / "bin")], options, log=run.folder / "train.log")]
+    program, last = ["fairseq-train", str(run.data / "bin")], run.folder / "checkpoint_last.pt"
+    return [Command("train", program, options, log=run.folder / "train.log", results=[last])]
 
 
 def average(run: Run) -> List[Command]:
     if run.recipe.average == 1:
         return []
     program = ["ghat-average", str(run.folder), "--best", str(run.recipe.average), "--output", str(run.trained)]
-    return [Command(f"average of the {run.recipe.average} best checkpoints", program)]
+    return [Command(f"average of the {run.recipe.average} best checkpoints", program, results=[run.trained])]
 
 
 def slim(run: Run) -> List[Command]:
     if not run.recipe.votes:
         return []
-    return [Command("the slim model", ["ghat-slim", str(run.trained), str(run.final)])]
+    return [Command("the slim model", ["ghat-slim", str(run.trained), str(run.final)], results=[run.final])]
 
 
 def evaluate(run: Run) -> List[Command]:
     """Size and FLOPs, then perplexity, or generation and its scores against raw references."""
     recipe, data, model = run.recipe, str(run.data / "bin"), str(run.final)
     log = run.folder / "generate.log"
-    size = Command("size and FLOPs", ["ghat-stats", model, "--json"], output=run.folder / "stats.json")
+    size = _kept("size and FLOPs", ["ghat-stats", model, "--json"], {}, run.folder / "stats.json")
     if recipe.kind == "language_modeling":
         program = ["ghat-perplexity", data, model, "--gen-subset", "valid,test"]
         options = {"window": recipe.evaluation, "": ["--json", *run.machine]}
-        return [size, Command("perplexity", program, options, output=run.folder / "perplexity.json")]
+        return [size, _kept("perplexity", program, options, run.folder / "perplexity.json")]
     generation = {"user-dir": "fairseq_ghat", "path": model, "gen-subset": "test"}
     generation.update(zip(("source-lang", "target-lang"), recipe.languages))
-    # --required-batch-size-multiple 1: with its default of 8, fairseq-fixed leaves out the last sentences.
-    text = {"remove-bpe": SUBWORDS[run.subwords], "required-batch-size-multiple": 1}
+    text = {"remove-bpe": SUBWORDS[run.subwords]} if recipe.in_subwords else {}
+    text["required-batch-size-multiple"] = 1  # with its default of 8, fairseq-fixed leaves out the last sentences
     # fairseq-generate reads the data by its own options, not by those of training: long sources are cut here too.
     trained = {**recipe.options["architecture"], **recipe.options["batches"]}
     text.update({name: trained[name] for name in ("truncate-source", "max-source-positions") if name in trained})
-    if run.subwords == "moses-bpe":
+    if recipe.in_subwords and run.subwords == "moses-bpe":
         text["tokenizer"] = "moses"
     options = {"model": generation, "search": recipe.evaluation, "text": text}
     options[""] = ["--no-progress-bar", *run.machine]
-    scoring = ["--metric", "bleu"] if recipe.kind == "translation" else ["--metric", "rouge", "--split-sentences"]
-    scoring += ["--lowercase", "--json"] if recipe.lowercase else ["--json"]
+    scoring = [*_SCORING[recipe.kind], *(["--lowercase"] if recipe.lowercase else []), "--json"]
     score = ["ghat-score", str(run.data / recipe.references), str(log)]
     return [
         size,
-        Command("generation", ["fairseq-generate", data], options, output=log),
-        Command("score", score, {"": scoring}, output=run.folder / "score.json"),
+        _kept("generation", ["fairseq-generate", data], options, log),
+        _kept("score", score, {"": scoring}, run.folder / "score.json"),
     ]
+
+
+def _kept(stage: str, program: List[str], options: Dict[str, Any], output: Path) -> Command:
+    """A command whose output is its result."""
+    return Command(stage, program, options, output=output, results=[output])
 
 
 def bench(runs: Sequence[Run]) -> List[Command]:
@@ -240,10 +284,11 @@ def bench(runs: Sequence[Run]) -> List[Command]:
     return [Command("speed, by turns", program, {"": runs[0].machine}, output=_bench_file(runs))]
 
 
-def table(runs: Sequence[Run]) -> List[Command]:
-    program = ["python", "scripts/results_table.py", *(str(run.folder) for run in runs)]
-    program += ["--bench", str(_bench_file(runs))] if runs[0].recipe.kind != "language_modeling" else []
-    return [Command("table", program)]
+def table(of_sets: Sequence[Sequence[Run]]) -> List[Command]:
+    """One table of all sets."""
+    program = ["python", "scripts/results_table.py", *(str(run.folder) for runs in of_sets for run in runs)]
+    benches = [str(_bench_file(runs)) for runs in of_sets if runs[0].recipe.kind != "language_modeling"]
+    return [Command("table", [*program, "--bench", *benches] if benches else program)]
 
 
 def report(runs: Sequence[Run]) -> List[Command]:

@@ -1,11 +1,13 @@
 """The table of results: figures of the run folders, published rows beside them, significance, and what is refused."""
 
 import json
+from statistics import mean, stdev
 
 import pytest
 import results_table
 from commands import refusal_of
 from sacrebleu.metrics import BLEU
+from scipy.stats import ttest_rel, wilcoxon
 
 REFERENCES = [f"the man number {i} sees a dog and a cat near house {i % 7}" for i in range(60)]
 WORSE = [line.replace("sees", "saw") if i % 2 else "something else altogether" for i, line in enumerate(REFERENCES)]
@@ -45,18 +47,20 @@ def printed(capsys, *arguments):
 def test_table_1_with_the_published_rows(tmp_path, capsys):
     plain = translated(tmp_path, "iwslt14.de-en", "transformer", WORSE)
     pruned = translated(tmp_path, "iwslt14.de-en", "ght-ps", BETTER, heads=(2, 1))
+    write(pruned / "train.log", "train_inner | num_updates=1100, lr=1\ntrain | epoch 008 | num_updates 1120 | lr 0.1\n")
     speed = {"checkpoint": str(pruned / "final.pt"), "sentences_per_second": {"median": 123.45}}
     bench = write(tmp_path / "bench.json", {"setting": "beam 5", "machine": "CPU", "checkpoints": [speed]})
     titles, rows, out = printed(capsys, plain, pruned, "--bench", bench)
     assert list(rows) == ["transformer", "transformer, published", "ght-ps", "ght-ps, published"]
-    assert titles[1:] == ["heads kept", "parameters", "sentences/s", "FLOPs", "iwslt14.de-en BLEU", "p"]
+    assert titles[1:] == ["updates", "heads kept", "parameters", "sentences/s", "FLOPs", "iwslt14.de-en BLEU", "p"]
+    assert (rows["ght-ps"]["updates"], rows["transformer"]["updates"]) == ("1,120", "")
     assert rows["ght-ps"]["heads kept"] == "1 to 2" and rows["ght-ps"]["sentences/s"] == "123.5"
     assert rows["transformer"]["parameters"] == "44.1M" and rows["transformer"]["FLOPs"] == "1995.5M"
     for name, texts in (("transformer", WORSE), ("ght-ps", BETTER)):
         score = BLEU().corpus_score(texts, [REFERENCES]).score
         assert rows[name]["iwslt14.de-en BLEU"].startswith(f"{score:.1f} ± ")
     assert rows["transformer"]["p"] == "" and float(rows["ght-ps"]["p"]) < 0.01
-    assert [rows["ght-ps, published"][title] for title in titles[2:]] == ["30M", "1122.1", "1558M", "35.2", ""]
+    assert [rows["ght-ps, published"][title] for title in titles[3:]] == ["30M", "1122.1", "1558M", "35.2", ""]
     assert "speed: beam 5; CPU" in out and "iwslt14.de-en: BLEU nrefs:1|bs:1000" in out
 
 
@@ -67,26 +71,112 @@ def test_several_data_sets_are_columns_and_each_has_its_own_baseline(tmp_path, c
         for system, hypotheses in (("transformer", BETTER), ("ght", BETTER))
     ]
     titles, rows, _ = printed(capsys, *folders[:3])
-    assert titles[5:] == ["iwslt14.de-en BLEU", "p", "multi30k.de-en BLEU", "p"]
+    assert titles[6:] == ["iwslt14.de-en BLEU", "p", "multi30k.de-en BLEU", "p"]
     assert rows["ght"]["multi30k.de-en BLEU"] == "" and rows["ght"]["iwslt14.de-en BLEU"]
     assert rows["transformer, published"]["iwslt14.de-en BLEU"] == "34.4"
     assert rows["transformer, published"]["multi30k.de-en BLEU"] == ""
 
 
-def test_seeds_are_rows_and_a_set_that_was_not_published_has_no_such_row(tmp_path, capsys):
-    folders = [translated(tmp_path, "multi30k.de-en", "ght", BETTER, seed=seed) for seed in (1, 2)]
-    _, rows, _ = printed(capsys, *folders)
-    assert list(rows) == ["ght", "ght, seed 2"] and rows["ght, seed 2"]["p"] == "1.000"
+def test_seeds_are_one_row_with_two_tests(tmp_path, capsys):
+    """Each run is compared with that of the first system and the same seed."""
+    texts = {seed: [f"{line} {'so ' * seed}" for line in WORSE] for seed in (1, 2, 3)}
+    plain = [translated(tmp_path, "multi30k.de-en", "transformer", texts[seed], seed=seed) for seed in (1, 2, 3)]
+    better = [translated(tmp_path, "multi30k.de-en", "ght", BETTER, seed=seed) for seed in (3, 1)]
+    one = translated(tmp_path, "multi30k.de-en", "ght-ps", texts[2], seed=2)
+    titles, rows, out = printed(capsys, *plain, *better, one)
+    assert titles[1:3] == ["n", "updates"] and titles[7:] == ["multi30k.de-en BLEU", "p", "p (seeds)"]
+    assert [rows[name]["n"] for name in rows] == ["3", "2", "1"]
+    scores = {seed: BLEU().corpus_score(texts[seed], [REFERENCES]).score for seed in texts}
+    best = BLEU().corpus_score(BETTER, [REFERENCES]).score
+    bleu = titles[7]
+    assert rows["transformer"][bleu] == f"{mean(scores.values()):.1f} ± {stdev(scores.values()):.1f}"
+    assert rows["ght"][bleu] == f"{best:.1f} ± 0.0" and float(rows["ght"]["p"]) < 0.01
+    assert rows["ght"]["p (seeds)"] == f"{ttest_rel([scores[1], scores[3]], [best, best]).pvalue:.3f}"
+    assert rows["ght-ps"][bleu].startswith(f"{scores[2]:.1f} ± ") and rows["ght-ps"]["p"] == "1.000"
+    assert (rows["transformer"]["p"], rows["ght-ps"]["p (seeds)"]) == ("", "")
+    assert "p (seeds): paired t-test" in out
+
+
+def test_systems_whose_seeds_differ_by_as_much_each_time(tmp_path, capsys):
+    """Of no spread at all, a t-test says nothing."""
+    same = [translated(tmp_path, "multi30k.de-en", name, BETTER, seed=s) for name in ("ght", "vote") for s in (1, 2)]
+    worse = [translated(tmp_path, "multi30k.de-en", "random", WORSE, seed=seed) for seed in (1, 2)]
+    _, rows, _ = printed(capsys, *same, *worse)
+    assert rows["vote"]["p (seeds)"] == "1.000" and rows["random"]["p (seeds)"] == "0.000"
+
+
+def test_a_set_that_was_not_published_has_no_such_row(tmp_path, capsys):
+    _, rows, _ = printed(capsys, translated(tmp_path, "multi30k.de-en", "ght", BETTER))
+    assert list(rows) == ["ght"]
+
+
+LANGUAGES = [f"sigmorphon2020.{letter}" for letter in "abcdefgh"]
+
+
+def transcribed(tmp_path, rates, system="transformer", seeds=(1,)):
+    """Run folders of words, of which as many are wrong as rates says for each language and seed."""
+    pytest.importorskip("jiwer", reason="jiwer is not installed: pip install jiwer")
+    references = [f"{sound} a b c" for sound in range(20)]
+    return [
+        translated(
+            tmp_path,
+            name,
+            system,
+            [f"{line}{' d' if place < wrong + seed - 1 else ''}" for place, line in enumerate(references)],
+            metric="error-rate",
+            kind="transcription",
+            references=references,
+            seed=seed,
+        )
+        for name, wrong in zip(LANGUAGES, rates)
+        for seed in seeds
+    ]
+
+
+def test_languages_are_one_mean_and_tests_over_them(tmp_path, capsys):
+    plain = transcribed(tmp_path, [4, 6, 8, 10, 12, 14, 4, 6])
+    worse = transcribed(tmp_path, [5, 8, 11, 9, 12, 18, 10, 13], "vote")  # worse in six, better in one
+    results_table.main([str(path) for path in [*plain, *worse]])
+    means, by_language = [part for part in capsys.readouterr().out.split("\n\n") if part.startswith("|")]
+    titles, _, first, second = [[cell.strip() for cell in line.split("|")[1:-1]] for line in means.splitlines()]
+    assert titles[1:3] == ["sets", "runs"] and second[1:3] == ["8", "8"]
+    place = titles.index("mean WER")
+    assert [first[place], second[place]] == ["40.00", f"{100 * 86 / 160:.2f}"]
+    # Ranks of |1, 2, 3, -1, 0, 4, 6, 7|: the negative one has 1.5 of 28; exact with ties by scipy.
+    expected = wilcoxon([1, 2, 3, -1, 4, 6, 7]).pvalue
+    assert second[place + 1 : place + 4] == [f"{expected:.3f}", "1, 6", "0.125"]  # 2 * (1 + 7) / 2^7
+    assert first[place + 1 : place + 4] == ["", "", ""]
+    assert "| sigmorphon2020.c | 40.00" in by_language and "| 55.00" in by_language
+    assert "mean PER" in titles
+
+
+def test_seeds_of_languages_have_a_spread_of_means(tmp_path, capsys):
+    results_table.main([str(path) for path in transcribed(tmp_path, [4, 6, 8], seeds=(1, 2, 3))])
+    assert "35.00 ± 5.00" in capsys.readouterr().out  # of 30, 35 and 40 %
+
+
+def test_tables_are_made_of_the_figures_alone(tmp_path, capsys):
+    plain = [translated(tmp_path, "iwslt14.de-en", "transformer", WORSE, seed=seed) for seed in (1, 2)]
+    pruned = [translated(tmp_path, "iwslt14.de-en", "ght-ps", BETTER, seed=seed) for seed in (1, 2)]
+    runs = [str(path) for path in (*plain, *pruned)]
+    results_table.main(runs)
+    shown = capsys.readouterr().out
+    results_table.main([*runs, "--json"])
+    figures = write(tmp_path / "figures.json", capsys.readouterr().out)
+    results_table.main([str(figures)])
+    assert capsys.readouterr().out == shown
+    write(figures, {"rows": [{}]})
+    assert "figures.json: is not what results_table.py --json wrote" in refused(capsys, figures)
 
 
 def test_table_4_has_three_rouge_scores(tmp_path, capsys):
     pytest.importorskip("rouge_score", reason="rouge-score is not installed: pip install rouge-score")
     folder = translated(tmp_path, "cnn-dailymail", "ght-ps", BETTER, metric="rouge", kind="summarization")
     titles, rows, _ = printed(capsys, folder)
-    assert titles[5::2] == ["cnn-dailymail ROUGE-1", "cnn-dailymail ROUGE-2", "cnn-dailymail ROUGE-L"]
-    assert [rows["ght-ps, published"][title] for title in titles[5::2]] == ["40.01", "21.31", "37.62"]
+    assert titles[6:] == ["cnn-dailymail ROUGE-1", "cnn-dailymail ROUGE-2", "cnn-dailymail ROUGE-L"]
+    assert [rows["ght-ps, published"][title] for title in titles[6:]] == ["40.01", "21.31", "37.62"]
     # 12 of 13 words match, and 10 of 12 bigrams.
-    assert rows["ght-ps"][titles[5]].startswith(f"{100 * 12 / 13:.2f}")
+    assert rows["ght-ps"][titles[6]].startswith(f"{100 * 12 / 13:.2f}")
     assert rows["ght-ps"][titles[7]].startswith(f"{100 * 10 / 12:.2f}")
 
 
@@ -121,18 +211,18 @@ def language_model(tmp_path, system, window="blocks of 8", subwords=None):
 @pytest.mark.parametrize("subwords,factor", [(None, 1), ("sentencepiece", 2)], ids=["words", "subwords"])
 def test_table_6_has_perplexities_and_flops_without_the_output_layer(tmp_path, capsys, subwords, factor):
     titles, rows, out = printed(capsys, language_model(tmp_path, "ght", subwords=subwords))
-    assert titles[3:] == ["tokens/s", "FLOPs", "wikitext-103 valid", "wikitext-103 test"]
+    assert titles[4:] == ["tokens/s", "FLOPs", "wikitext-103 valid", "wikitext-103 test"]
     expected = ["250.0", "1340.1M", f"{factor * 18.571:.2f}", f"{factor * 18.604:.2f}"]
-    assert [rows["ght"][title] for title in titles[3:]] == expected
-    assert [rows["ght, published"][title] for title in titles[5:]] == ["18.57", "18.60"]
+    assert [rows["ght"][title] for title in titles[4:]] == expected
+    assert [rows["ght, published"][title] for title in titles[6:]] == ["18.57", "18.60"]
     assert f"perplexity per {'word' if subwords else 'token'}; blocks of 8" in out
 
 
 def test_json_has_the_figures_unrounded(tmp_path, capsys):
     folder = translated(tmp_path, "multi30k.de-en", "ght", BETTER)
     results_table.main([str(folder), "--json"])
-    (one,) = json.loads(capsys.readouterr().out)["runs"]
-    assert one["scores"]["BLEU"]["score"] == BLEU().corpus_score(BETTER, [REFERENCES]).score
+    (one,) = json.loads(capsys.readouterr().out)["rows"]
+    assert one["scores"]["BLEU"] == [BLEU().corpus_score(BETTER, [REFERENCES]).score]
     assert one["flops"] == 1_995_500_000 and one["speed"] is None
 
 

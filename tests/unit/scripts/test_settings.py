@@ -5,7 +5,7 @@ import copy
 import pytest
 import yaml
 from experiments.checks import BadInput
-from experiments.recipes.settings import KINDS, SETTINGS_FILE, Recipe, read_settings, sets_of
+from experiments.recipes.settings import KINDS, SETTINGS_FILE, Recipe, named_sets, read_settings, sets_of
 
 # Tables 7 and 8: alpha, beta, feature of GHT and of GHT-PS.
 PAPER = {
@@ -34,6 +34,16 @@ def test_every_set_is_of_one_kind():
     by_kind = {kind: sets_of(settings, kind) for kind in KINDS}
     assert sorted(sum(by_kind.values(), [])) == sorted(sets_of(settings))
     assert by_kind["summarization"] == ["cnn-dailymail", "scitldr"]
+    assert len(by_kind["transcription"]) == 15
+
+
+def test_families_are_all_their_sets():
+    settings = read_settings()
+    assert named_sets(settings, ["scitldr", "wmt14", "wmt14.en-fr"]) == ["scitldr", "wmt14.en-de", "wmt14.en-fr"]
+    with pytest.raises(
+        BadInput, match="SET wmt: allowed is iwslt14.de-en, .*, iwslt14, wmt14, multi30k, sigmorphon2020"
+    ):
+        named_sets(settings, ["wmt"])
 
 
 def test_the_plain_transformer_has_nothing_of_ours():
@@ -47,6 +57,8 @@ def test_a_set_overrides_the_system_and_the_lite_one_takes_the_pruned_ones():
     pruned = Recipe(settings, "multi30k.de-en", "ght-ps").options
     assert pruned["vote"] == {"vote-epoch": 4, "refit": "output"}
     assert pruned["grouping"] == {"head-groups": 2, "group-loss-scale": 0.03}
+    assert Recipe(settings, "multi30k.de-en", "vote").options["grouping"]["group-loss-scale"] == 0
+    assert Recipe(settings, "multi30k.de-en", "lite1").options["architecture"]["encoder-layers"] == 2
     lite = Recipe(settings, "wmt14.en-de", "ght-ps-lite").options
     assert lite["architecture"]["decoder-ffn-embed-dim"] == 1024 and lite["architecture"]["arch"]
     assert lite["grouping"] == Recipe(settings, "wmt14.en-de", "ght-ps").options["grouping"]
@@ -79,9 +91,13 @@ def test_unknown_names_are_refused(arguments, message):
         (lambda s: s["systems"]["ght"].update(voting={}), "systems: ght has voting; allowed is architecture, "),
         (lambda s: s["recipes"]["iwslt14"].update(kind="mt"), "iwslt14: kind is mt; allowed is translation, "),
         (lambda s: s["recipes"]["iwslt14"].pop("optimizer"), "iwslt14 lacks optimizer"),
+        (
+            lambda s: s["recipes"]["scitldr"]["batches"].pop("tokens-per-update"),
+            "scitldr: batches wants max-tokens with ",
+        ),
         (lambda s: s["sets"]["scitldr"].update(recipe="sci"), "scitldr: there is no recipe sci"),
     ],
-    ids=["part", "system", "kind", "label", "recipe"],
+    ids=["part", "system", "kind", "label", "update", "recipe"],
 )
 def test_a_settings_file_that_is_wrong_is_named(tmp_path, change, message):
     content = yaml.safe_load(SETTINGS_FILE.read_text())

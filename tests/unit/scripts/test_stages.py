@@ -15,9 +15,10 @@ from fairseq.models import ARCH_MODEL_REGISTRY
 from fairseq_ghat.checkpoints.dictionary_task import DictionaryTask
 from fairseq_ghat.data.prepared import Prepared
 from fairseq_ghat.modules.attention_layers import grouped_attentions, remove_heads
-from fairseq_ghat.profiling.parameters import non_embedding_parameters
+from fairseq_ghat.profiling.parameters import non_embedding_parameters, unit_parameters
 
 SETTINGS = read_settings()
+VOCABULARY = 267_744  # of WikiText-103; adaptive softmax wants more than its first bands
 SYSTEMS = ("transformer", "ght", "ght-ps", "ght-ps-lite")
 
 
@@ -30,30 +31,36 @@ def dry_run(name, *arguments, capsys):
     return commands
 
 
-@pytest.mark.parametrize("name", sets_of(SETTINGS))
+@pytest.mark.parametrize("name", [n for n in sets_of(SETTINGS) if not n.startswith("sigmorphon") or n.endswith(".ady")])
 def test_every_command_is_understood_by_its_program(name, capsys):
-    systems = [s for s in SYSTEMS if s != "ght-ps-lite" or name.startswith("wmt")]
+    language_model = Recipe(SETTINGS, name, "ght").kind == "language_modeling"
+    systems = [s for s in SETTINGS["systems"] if not (language_model and "lite" in s)]  # those have encoders
+    voting = [Recipe(SETTINGS, name, system).votes for system in systems]
     shown = dry_run(name, "--systems", *systems, "--gpus", "1", capsys=capsys)
-    kind = Recipe(SETTINGS, name, "ght").kind
     trained = [parsed(words) for words in shown.pop("fairseq-train")]
-    assert [args.arch.startswith("ghat_") for args in trained] == [system != "transformer" for system in systems]
-    assert [getattr(args, "vote_epoch", None) is not None for args in trained] == ["ps" in s for s in systems]
+    assert [args.arch.startswith("ghat_") for args in trained] == [
+        Recipe(SETTINGS, name, system).grouped for system in systems
+    ]
+    assert [getattr(args, "vote_epoch", None) is not None for args in trained] == voting
     for args in trained:
         assert args.criterion.startswith("group_constrained_") == args.arch.startswith("ghat_")
-        assert args.max_tokens * args.update_freq[0] == Recipe(SETTINGS, name, "ght").tokens_per_update
+        recipe = Recipe(SETTINGS, name, "ght")
+        assert getattr(args, recipe.unit.replace("-", "_")) * args.update_freq[0] == recipe.per_update
     for words in shown.pop("fairseq-generate", []):
         args = parsed(words)
-        assert args.required_batch_size_multiple == 1 and args.post_process == "sentencepiece"
-        for name in ("truncate_source", "max_source_positions", "source_lang", "target_lang"):
+        assert args.required_batch_size_multiple == 1
+        assert args.post_process == (None if name.startswith("sigmorphon") else "sentencepiece")
+        for option in ("truncate_source", "max_source_positions", "source_lang", "target_lang"):
             # Otherwise fairseq would read the test set in another way; 1024 is its own default.
-            assert getattr(args, name, 1024) == getattr(trained[0], name, 1024)
-    assert len(shown["ghat-analyze"]) == len(systems) + sum("ps" in system for system in systems)
+            assert getattr(args, option, 1024) == getattr(trained[0], option, 1024)
+    after_training = sum(getattr(args, "vote_epoch", None) not in (None, 1) for args in trained)
+    assert len(shown["ghat-analyze"]) == len(systems) + after_training
     checked = {"ghat-stats", "ghat-bench", "ghat-score", "ghat-perplexity", "ghat-analyze", "ghat-report"}
     for program in set(shown) & checked:
         assert all(parsed(words) for words in shown.pop(program))
     assert set(shown) <= {"ghat-average", "ghat-slim", "scripts/prepare_data.py", "scripts/results_table.py"}
-    assert len(shown["ghat-slim"]) == sum("ps" in system for system in systems)
-    assert ("ghat-average" in shown) == (kind != "language_modeling")
+    assert len(shown["ghat-slim"]) == sum(voting)
+    assert ("ghat-average" in shown) == (Recipe(SETTINGS, name, "ght").average > 1)
 
 
 def test_settings_of_another_file_are_taken(tmp_path, capsys):
@@ -67,6 +74,38 @@ def built(args, vocabulary):
     """A model of parsed options, without its data and without values."""
     with torch.device("meta"):
         return ARCH_MODEL_REGISTRY[args.arch].build_model(args, DictionaryTask(vocabulary, vocabulary))
+
+
+def size_of(words):
+    """Parameters of the model that a training ends with, without embeddings; only heads go."""
+    args = parsed(words)
+    model = built(args, VOCABULARY)
+    if getattr(args, "vote_epoch", None):
+        keep = args.vote_heads or args.head_groups
+        remove_heads(model, {layer: list(range(keep)) for layer in grouped_attentions(model)})
+    return non_embedding_parameters(model.state_dict())
+
+
+@pytest.mark.parametrize(
+    "name,least",
+    [
+        ("iwslt14.de-en", 0.999),
+        ("multi30k.de-en", 0.998),
+        ("wikitext-2", 0.995),
+        ("wikitext-103", 0.999),
+        ("sigmorphon2020.ady", 0.998),
+        ("scitldr", 0.998),
+    ],
+)
+def test_neurons_are_cut_to_as_many_parameters_as_heads(name, least, capsys):
+    """A whole neuron of each layer is the step; the share is of what the units have."""
+    plain, heads = dry_run(name, "--systems", "ght", "ght-ps", capsys=capsys)["fairseq-train"]
+    whole, left = size_of(plain), size_of(heads)
+    share = float(Recipe(SETTINGS, name, "neurons").options["vote"]["budget"].partition("=")[2])
+    assert Recipe(SETTINGS, name, "both").options["vote"]["budget"] == f"parameters={share}"
+    with torch.device("meta"):
+        units = unit_parameters(built(parsed(plain), VOCABULARY).state_dict())
+    assert least <= left / (whole - units * (1 - share)) <= 1
 
 
 @pytest.mark.parametrize("name", [n for n in sets_of(SETTINGS, "translation") if not n.startswith("multi30k")])
@@ -116,8 +155,37 @@ def test_tokens_of_an_update_are_those_of_eight_gpus_for_the_language_model():
 
 @pytest.mark.parametrize("gpus,max_tokens", [(2, None), (3, 1024), (1, 5000)])
 def test_batches_that_would_change_the_update_are_refused(gpus, max_tokens):
-    with pytest.raises(BadInput, match=rf"--gpus {gpus} --max-tokens .* do not divide the 4096 tokens"):
+    with pytest.raises(BadInput, match=rf"--gpus {gpus} --max-tokens .* do not divide the 4096 of an update"):
         run_of(gpus=gpus, max_tokens=max_tokens).batches()
+
+
+def test_batches_of_words_are_not_of_tokens():
+    assert run_of("sigmorphon2020.ady", gpus=0).batches()["batch-size"] == 256
+    with pytest.raises(
+        BadInput, match="--max-tokens 512: not with sigmorphon2020.ady, whose batches have a batch-size"
+    ):
+        run_of("sigmorphon2020.ady", max_tokens=512).batches()
+    with pytest.raises(BadInput, match="--gpus 3 --batch-size 256: 768 at once do not divide the 256 of an update"):
+        run_of("sigmorphon2020.ady", gpus=3).batches()
+
+
+def test_every_system_and_seed_of_every_set_is_a_chain_of_its_own(capsys):
+    """Tables and pages come after all of them; a family is all its sets."""
+    options = ["--systems", "ght", "vote", "--seeds", "2", "1", "2", "--stages", "train", "slim", "table", "report"]
+    args, settings, _ = benchmark.parse(["multi30k.de-en", "iwslt14", *options])
+    args.gpus = 0
+    runs = stages.runs_of(settings, args, [])
+    wanted = stages.commands(runs, args)
+    sets = ["multi30k.de-en", *(name for name in sets_of(SETTINGS) if name.startswith("iwslt14."))]
+    expected = [f"{name} {run}" for name in sets for run in ("ght-seed2", "vote-seed2", "ght", "vote")]
+    chains = [command.chain for command in wanted]
+    assert list(dict.fromkeys(chain for chain in chains if chain)) == expected
+    assert chains.count("multi30k.de-en vote") == 2 and chains.count("multi30k.de-en ght") == 1  # only one is slimmed
+    assert None not in chains[: chains.index(None)] and set(chains[chains.index(None) :]) == {None}
+    assert [command.stage for command in wanted].count("table") == 1
+    assert [command.stage for command in wanted].count("page") == len(sets)
+    seeds = [command.argv[command.argv.index("--seed") + 1] for command in wanted if command.stage == "train"]
+    assert seeds == ["2", "2", "1", "1"] * len(sets)
 
 
 def test_moses_goes_through_all_stages(capsys):
@@ -146,7 +214,9 @@ def test_what_is_evaluated_is_what_the_stages_before_made(capsys):
     assert shown["ghat-report"][0][1:] == ["work/runs/iwslt14.de-en/report.html", folder]
 
 
-@pytest.mark.parametrize("further,analysed", [([], 2), (["--vote-epoch", "1"], 1), (["--vote-epoch", "2"], 2)])
+@pytest.mark.parametrize(
+    "further,analysed", [([], 2), (["--vote-epoch", "1"], 1), (["--vote-epoch=1"], 1), (["--vote-epoch", "2"], 2)]
+)
 def test_heads_before_the_vote_are_analysed_where_there_was_training_before_it(further, analysed, capsys):
     shown = dry_run("iwslt14.de-en", "--systems", "ght-ps", "--", *further, capsys=capsys)
     assert len(shown["ghat-analyze"]) == analysed

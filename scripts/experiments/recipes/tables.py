@@ -1,0 +1,140 @@
+"""The paper's tables, of the rows of benchmarks, with the published figures beside them."""
+
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any, Dict, Iterator, List, Sequence
+
+import yaml
+
+from experiments.recipes.results import Row
+from fairseq_ghat.cli.console import markdown_table
+
+PUBLISHED, PUBLISHED_SIZES = Path(__file__).with_name("published.yaml"), ("parameters", "speed", "flops")
+# kind -> title of its table, unit of speed, decimal places of scores.
+TABLES = {
+    "translation": ("Translation (the paper's Table 1)", "sentences/s", 1),
+    "transcription": ("Letters to sounds (SIGMORPHON 2020, task 1)", "words/s", 2),
+    "summarization": ("Summarisation (the paper's Table 4)", "sentences/s", 2),
+    "language_modeling": ("Language modelling (the paper's Table 6)", "tokens/s", 2),
+}
+SPREADS = (
+    "± of one run: the bootstrap's 95 % interval; of several: their standard deviation. p: paired bootstrap over the "
+    "sentences of all runs; p (seeds): paired t-test over the runs. Both are against the first system."
+)
+
+
+def tables(rows: Sequence[Row]) -> List[str]:
+    """A table for each kind of task: systems in rows, each followed by the published one; scores in columns."""
+    published = yaml.safe_load(PUBLISHED.read_text())
+    made = []
+    for kind, (title, _, _) in TABLES.items():
+        of_kind = [row for row in rows if row.kind == kind]
+        if not of_kind:
+            continue
+        if kind == "transcription" and len({row.set for row in of_kind}) > 1:
+            made += [f"{title}\n\n{table}" for table in (_over_sets(of_kind), _by_set(of_kind))]
+        else:
+            made.append(f"{title}\n\n{_table(kind, of_kind, published.get(kind, {}))}")
+    return made
+
+
+def _table(kind: str, rows: Sequence[Row], published: Dict[str, Dict[str, Any]]) -> str:
+    _, unit, digits = TABLES[kind]
+    firsts = {row.set: row for row in reversed(rows)}  # of each set the first
+    sets = list(dict.fromkeys(row.set for row in rows))
+    columns = [(name, place, metric) for name in sets for place, metric in enumerate(firsts[name].scores)]
+    tests = [name for name in ("p_sentences", "p_seeds") if any(getattr(row, name) for row in rows)]
+    titles = ["model", *_about_titles(rows, unit)]
+    for name, _, metric in columns:
+        titles += [f"{name} {metric}", *({"p_sentences": "p", "p_seeds": "p (seeds)"}[test] for test in tests)]
+    cells = []
+    for system in dict.fromkeys(row.system for row in rows):
+        by_set = {row.set: row for row in rows if row.system == system}
+        line = [system, *_about(next(iter(by_set.values())), rows)]
+        for of_set, _, metric in columns:
+            row = by_set.get(of_set)
+            line.append(_spread(row.scores[metric], row.intervals.get(metric), digits) if row else "")
+            line += [_p(getattr(row, test).get(metric)) if row else "" for test in tests]
+        cells.append(line)
+        figures = published.get(system, {})
+        if any(of_set in figures for of_set in sets):
+            line = [f"{system}, published", *("" for _ in _about_titles(rows, unit)[:-3])]
+            line += [str(figures.get(key, "")) for key in PUBLISHED_SIZES]
+            for of_set, place, _ in columns:
+                scores = figures.get(of_set, [])
+                scores = scores if isinstance(scores, list) else [scores]
+                line += [f"{scores[place]:.{digits}f}" if place < len(scores) else "", *("" for _ in tests)]
+            cells.append(line)
+    return markdown_table(titles, cells)
+
+
+def _about_titles(rows: Sequence[Row], unit: str) -> List[str]:
+    several = ["n"] if any(len(row.seeds) > 1 for row in rows) else []
+    return [*several, "updates", "heads kept", "parameters", unit, "FLOPs"]
+
+
+def _about(row: Row, rows: Sequence[Row]) -> Iterator[str]:
+    if any(len(one.seeds) > 1 for one in rows):
+        yield str(len(row.seeds))
+    yield "" if row.updates is None else f"{row.updates:,}"
+    yield row.heads
+    yield f"{row.parameters / 1e6:.1f}M"
+    yield "" if row.speed is None else f"{row.speed:,.1f}"
+    yield f"{row.flops / 1e6:.1f}M"
+
+
+def _over_sets(rows: Sequence[Row]) -> str:
+    """Means over the data sets, each system against the first by two tests over them."""
+    from scipy.stats import binomtest, wilcoxon
+
+    metrics, systems = list(rows[0].scores), list(dict.fromkeys(row.system for row in rows))
+    of_first = {row.set: row for row in rows if row.system == systems[0]}
+    titles = ["model", "sets", "runs", *_about_titles([rows[0]], "")[:3]]
+    for metric in metrics:
+        titles += [f"mean {metric}", "p (Wilcoxon)", "better, worse", "p (sign)"]
+    cells = []
+    for system in systems:
+        of_system = {row.set: row for row in rows if row.system == system}
+        line = [system, str(len(of_system)), str(sum(len(row.seeds) for row in of_system.values()))]
+        line += list(_about(next(iter(of_system.values())), [rows[0]]))[:3]
+        for metric in metrics:
+            line.append(_spread(_means_of_seeds(list(of_system.values()), metric), None, 2))
+            both = [name for name in of_first if name in of_system]
+            differences = [mean(of_system[name].scores[metric]) - mean(of_first[name].scores[metric]) for name in both]
+            better, worse = sum(d < 0 for d in differences), sum(d > 0 for d in differences)
+            if system == systems[0]:
+                line += ["", "", ""]
+            elif better + worse == 0:
+                line += [_p(1.0), "0, 0", _p(1.0)]
+            else:
+                line.append(_p(float(wilcoxon([d for d in differences if d]).pvalue)))
+                line += [f"{better}, {worse}", _p(float(binomtest(better, better + worse).pvalue))]
+        cells.append(line)
+    return markdown_table(titles, cells)
+
+
+def _means_of_seeds(rows: Sequence[Row], metric: str) -> List[float]:
+    """The mean over the data sets, for each seed that all of them have; if there is none, of the means over seeds."""
+    shared = [seed for seed in rows[0].seeds if all(seed in row.seeds for row in rows)]
+    by_seed = [[dict(zip(row.seeds, row.scores[metric]))[seed] for row in rows] for seed in shared]
+    return [mean(scores) for scores in by_seed] or [mean(mean(row.scores[metric]) for row in rows)]
+
+
+def _by_set(rows: Sequence[Row]) -> str:
+    """The first metric by data set and system."""
+    metric, systems = next(iter(rows[0].scores)), list(dict.fromkeys(row.system for row in rows))
+    cells = []
+    for name in dict.fromkeys(row.set for row in rows):
+        of_set = {row.system: row for row in rows if row.set == name}
+        scores = [_spread(of_set[system].scores[metric], None, 2) if system in of_set else "" for system in systems]
+        cells.append([name, *scores])
+    return markdown_table([metric, *systems], cells)
+
+
+def _spread(scores: Sequence[float], interval: Any, digits: int) -> str:
+    around = stdev(scores) if len(scores) > 1 else interval
+    return f"{mean(scores):.{digits}f}" + (f" ± {around:.{digits}f}" if around is not None else "")
+
+
+def _p(value: Any) -> str:
+    return "" if value is None else f"{value:.3f}"
