@@ -18,6 +18,16 @@ from fairseq_ghat.models.translator import Translator
 _SUBWORDS = {"sentencepiece": ("sentencepiece_model", "spm.model"), "subword_nmt": ("bpe_codes", "bpe.codes")}
 
 
+class _Speller:
+    """Cuts a word into characters, as the data are; one that is cut already stays as it is."""
+
+    def encode(self, text: str) -> str:
+        return " ".join("".join(text.split()))
+
+    def decode(self, text: str) -> str:
+        return text
+
+
 def load(checkpoint: Union[str, Path], data: Union[str, Path], **options: Any) -> Translator:
     """A trained translation model: fairseq's own transformer or ours, slim or not.
 
@@ -56,7 +66,7 @@ def load(checkpoint: Union[str, Path], data: Union[str, Path], **options: Any) -
         )
     if translator.bpe is None and "bpe" not in options:
         _check_words(translator, data)
-    if prepared and prepared.tokenizer and "tokenizer" not in options:
+    if prepared and (prepared.tokenizer or prepared.spells) and "tokenizer" not in options:
         translator.tokenizer = _tokenizer(prepared, translator)
     translator.lowercase = prepared is not None and prepared.lowercase
     return translator.eval()
@@ -92,6 +102,8 @@ def _check_words(translator: Translator, data: Union[str, Path]) -> None:
 
 def _tokenizer(prepared: Prepared, translator: Translator) -> Any:
     """The tokenizer of the data, for the languages of the model; summaries are of English."""
+    if prepared.spells:
+        return _Speller()
     source, target = translator.task.cfg.source_lang, translator.task.cfg.target_lang
     english = prepared.task == "summarization"
     options = Namespace(

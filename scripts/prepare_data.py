@@ -2,6 +2,7 @@
 
     python scripts/prepare_data.py multi30k.de-en OUT
     python scripts/prepare_data.py iwslt14.de-en OUT --source ARCHIVES --subwords moses-bpe
+    python scripts/prepare_data.py sigmorphon2020.dut OUT      spelling to phonemes, a word a line
     python scripts/prepare_data.py own OUT --source FOLDER --languages de en --vocab 8000
     python scripts/prepare_data.py own OUT --source FOLDER --languages en --subwords none    a language model of words
     python scripts/prepare_data.py demo.de-en OUT      sentences of a grammar, and demo-lm, English that Python ships
@@ -17,10 +18,21 @@ import re
 import sys
 from typing import Optional, Sequence
 
-from experiments.corpora.catalogue import CORPORA
+from experiments.corpora.catalogue import CORPORA, SIGMORPHON2020
 from experiments.corpora.preparation import Plan, planned, prepare
 from experiments.corpora.text_files import SPLITS, CorpusError
 from experiments.files import folder_name, refused_by_system
+
+_FAMILY = "sigmorphon2020"  # of many languages: told as one
+_NAMES = [name for name in CORPORA if not name.startswith(_FAMILY)]
+_LISTED = ", ".join([*_NAMES, f"{_FAMILY}.LANG (LANG: {' '.join(SIGMORPHON2020)})", "own"])
+
+
+def corpus_name(text: str) -> str:
+    """The name of a corpus that there is."""
+    if text not in (*CORPORA, "own"):
+        raise argparse.ArgumentTypeError(f"invalid choice: {text!r} (choose from {_LISTED})")
+    return text
 
 
 def positive(text: str) -> int:
@@ -46,7 +58,7 @@ def parsed(arguments: Optional[Sequence[str]] = None) -> Plan:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("set", metavar="SET", choices=[*CORPORA, "own"], help=f"one of {', '.join(CORPORA)}, own")
+    add("set", metavar="SET", type=corpus_name, help=f"one of {_LISTED}")
     add("out", metavar="OUT", type=folder_name, help="folder to write into")
     add("--source", metavar="DIR|URL", help="folder that has the files, or the address to fetch all from")
     cut = "how text is cut (default: sentencepiece); none: words, as they are, of own text"

@@ -1,4 +1,4 @@
-"""`ghat-score REFERENCES SYSTEM...`: BLEU or ROUGE of logs of fairseq-generate or -interactive, with significance."""
+"""`ghat-score REFERENCES SYSTEM...`: BLEU, ROUGE or error rates of logs of fairseq's programs, with significance."""
 
 import argparse
 import json
@@ -16,7 +16,7 @@ from fairseq_ghat.evaluation.generation_log import (
     read_generation_log,
     read_lines,
 )
-from fairseq_ghat.evaluation.scoring import METRICS, SystemScore, read_references, score_systems
+from fairseq_ghat.evaluation.scoring import LOWER_IS_BETTER, METRICS, SystemScore, read_references, score_systems
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -27,7 +27,8 @@ def build_parser() -> argparse.ArgumentParser:
     logs = "log of fairseq-generate or fairseq-interactive, whole or its pasted lines H- and D-"
     first = "the first is what the others are tested against"
     add("systems", metavar="SYSTEM", nargs="+", help=f"{logs}, or a text file with a hypothesis a line; {first}")
-    add("--metric", choices=METRICS, default="bleu", help="default: bleu, by sacrebleu")
+    rates = "shares of words and of phonemes that are wrong, a word a line (jiwer)"
+    add("--metric", choices=METRICS, default="bleu", help=f"default: bleu, by sacrebleu; error-rate: {rates}")
     add("--lowercase", action="store_true", help="BLEU without case")
     known = "(default: as the logs say, or the prepared.json of a folder whose raw/ has REFERENCES)"
     add("--target-lang", metavar="LANG", help=f"of BLEU's tokenizer: ja, ko and zh have their own {known}")
@@ -57,6 +58,9 @@ def main(argv=None) -> int:
     ):
         if given and args.metric != metric:
             parser.error(f"{flag}: only with --metric {metric}")
+    for given, flag in ((args.lowercase, "--lowercase"), (args.tokenize, "--tokenize")):
+        if given and args.metric == "error-rate":
+            parser.error(f"{flag}: not with --metric error-rate, which compares what stands between spaces")
     check_minimum(parser, args, resamples=1)
     conditions = {name: getattr(args, name) for name in ("references", "metric", "lowercase", "tokenize")}
     try:
@@ -70,7 +74,7 @@ def main(argv=None) -> int:
         options = {name: value for name, value in conditions.items() if name != "references"}
         scores = score_systems(systems, references, resamples=args.resamples, **options)
     except ImportError as error:
-        parser.error(f"{error.name} is not installed: pip install rouge-score pysbd sacremoses")
+        parser.error(f"{error.name} is not installed: pip install rouge-score pysbd sacremoses jiwer")
     except ValueError as error:
         parser.error(str(error))
     if args.json:
@@ -108,7 +112,7 @@ def _table(scores: Dict[str, Dict[str, SystemScore]]) -> str:
     """A row for each system; BLEU with what it is made of, in sacrebleu's words."""
     titles, rows, signatures = ["system"], {path: [path] for path in next(iter(scores.values()))}, []
     for metric, systems in scores.items():
-        titles += [metric, "p"]
+        titles += [f"{metric} (lower is better)" if metric in LOWER_IS_BETTER else metric, "p"]
         for path, system in systems.items():
             p = "" if system.p_value is None else f"{system.p_value:.3f}"
             rows[path] += [f"{system.score:.2f} ± {system.interval:.2f}", p]

@@ -24,10 +24,10 @@ class Prepared:
         task: translation, summarization or language_modeling.
         languages: source and target, or the one of a language model.
         until: last stage that was prepared: raw, subwords or bin.
-        subwords: how text is cut, as fairseq's --bpe calls it; None for whole words.
+        subwords: how text is cut, as fairseq's --bpe calls it; None where what stands between spaces is taken as it is.
         tokenizer: as fairseq's --tokenizer calls it; None for plain text.
         lowercase: whether what the model reads is lower-cased.
-        vocab: number of subwords or merges; None for whole words.
+        vocab: number of subwords or merges; None without subwords.
         joined_dictionary: whether both sides share a dictionary.
         sentences: number of rows by split.
         references: file of the references by split, in the folder.
@@ -51,6 +51,11 @@ class Prepared:
     def splits_dashes(self) -> bool:
         """Whether the tokenizer splits dashes off everywhere, as fairseq prepares WMT'14."""
         return self.set.startswith("wmt14.")
+
+    @property
+    def spells(self) -> bool:
+        """Whether a source is a word cut into characters, as of SIGMORPHON 2020."""
+        return self.set.startswith("sigmorphon2020.")
 
     def write(self, folder: Path) -> None:
         """Writes FOLDER/prepared.json, whole or not at all."""

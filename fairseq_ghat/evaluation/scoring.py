@@ -1,4 +1,4 @@
-"""BLEU and ROUGE of systems on one test set, with sacrebleu's intervals and paired bootstrap."""
+"""BLEU, ROUGE and error rates of systems on one test set, with sacrebleu's intervals and paired bootstrap."""
 
 import json
 from dataclasses import dataclass
@@ -10,10 +10,12 @@ from sacrebleu.metrics.base import Metric
 from sacrebleu.significance import PairedTest, Result
 
 from fairseq_ghat.evaluation.bleu import BleuParts, bleu_metric
+from fairseq_ghat.evaluation.error_rate import ERROR_RATES, ErrorRate, check_symbols
 from fairseq_ghat.evaluation.generation_log import read_lines
 from fairseq_ghat.evaluation.rouge import KINDS, Rouge, check_sentences
 
-METRICS = ("bleu", "rouge")
+METRICS = ("bleu", "rouge", "error-rate")
+LOWER_IS_BETTER = tuple(ERROR_RATES)
 
 
 class BadReferences(ValueError):
@@ -25,7 +27,7 @@ class SystemScore:
     """Score of one system in one metric.
 
     Attributes:
-        score: score of the whole test set, 0 to 100.
+        score: score of the whole test set in percent, from 0; error rates may be above 100.
         interval: half the width of the bootstrap's 95 % interval.
         p_value: p-value of the difference to the first system (paired bootstrap); None for the first system.
         signature: settings of the metric, as sacrebleu writes them.
@@ -85,19 +87,20 @@ def score_systems(
         systems: name -> N hypotheses, detokenised.
         references: R lists of N references.
         metric: one of METRICS.
-        lowercase: compute BLEU without case; ROUGE always ignores case.
+        lowercase: compute BLEU without case; ROUGE always ignores case, error rates never.
         tokenize: sacrebleu's tokenizer for BLEU (default: that of the target language).
         resamples: number of resamples of the bootstrap, whose seed is sacrebleu's (SACREBLEU_SEED, 12345).
         target_lang: code of the language that is translated into, for BLEU.
         split_sentences: for ROUGE, find the sentences of texts that do not mark them.
 
     Returns:
-        Name of the metric ("BLEU", or "ROUGE-1" to "ROUGE-L") -> name of the system -> score.
+        Name of the metric ("BLEU", "ROUGE-1" to "ROUGE-L", or "WER" and "PER") -> name of the system -> score.
 
     Raises:
         ValueError: if a system does not have N hypotheses, or marks no sentences where the references do; names it.
+            If a reference is empty, for error rates; names its line.
         BadTokenizer: if BLEU's tokenizer cannot be used.
-        ImportError: if a package that ROUGE needs is not installed.
+        ImportError: if a package that ROUGE or error rates need is not installed.
     """
     for name, hypotheses in systems.items():
         if len(hypotheses) != len(references[0]):
@@ -105,10 +108,13 @@ def score_systems(
     if metric == "bleu":
         bleu = bleu_metric(references, lowercase, tokenize, target_lang)
         metrics: Dict[str, Metric] = {"BLEU": bleu}
-    else:
+    elif metric == "rouge":
         if not split_sentences:
             check_sentences(systems, references)
         metrics = {name: Rouge(name, split_sentences) for name in KINDS}
+    else:
+        check_symbols(references)
+        metrics = {name: ErrorRate(name) for name in ERROR_RATES}
     test = PairedTest(list(systems.items()), metrics, references, test_type="bs", n_samples=resamples)
     signatures, results = test()
     by_metric = {name: dict(zip(systems, _scores(results[name], str(signatures[name])))) for name in metrics}

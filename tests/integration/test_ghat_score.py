@@ -1,6 +1,7 @@
 """ghat-score on whole and pasted logs, of both programs, and on text; tokenizers, sentences, and what it refuses."""
 
 import json
+import sys
 
 import pytest
 from commands import refusal, run
@@ -88,6 +89,26 @@ def test_rouge_has_three_scores(files, capsys):
     assert all(of["score"] == pytest.approx(100) for by in found["scores"].values() for of in by.values())
 
 
+def test_error_rates_are_of_words_and_of_phonemes(files, capsys):
+    """The log lacks a word of the second line, and has four others for the two of the third: 1 + 4 edits of 10."""
+    pytest.importorskip("jiwer", reason="jiwer is not installed: pip install jiwer")
+    made, _, wer = scored(capsys, files, "whole.log", "perfect.txt", "--metric", "error-rate")
+    per = {path.rpartition("/")[2]: one["score"] for path, one in made["scores"]["PER"].items()}
+    assert wer == {"whole.log": pytest.approx(200 / 3), "perfect.txt": 0}
+    assert per == {"whole.log": pytest.approx(50), "perfect.txt": 0}
+    assert made["metric"] == "error-rate" and made["target_lang"] is None
+    out = run(f"ghat-score {files}/test.en {files}/whole.log --metric error-rate --resamples 5")
+    titles = [cell.strip() for cell in out.splitlines()[0].split("|")[1:-1]]
+    assert titles == ["system", "WER (lower is better)", "p", "PER (lower is better)", "p"]
+    assert "PER nrefs:1|bs:5|seed:12345|counts:edits|jiwer:" in out
+
+
+def test_missing_package_is_named(files, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "jiwer", None)
+    message = refusal(f"ghat-score {files}/test.en {files}/whole.log --metric error-rate", capsys)
+    assert "jiwer is not installed: pip install rouge-score pysbd sacremoses jiwer" in message
+
+
 def test_both_programs_of_fairseq_and_their_language(corpus, stock_checkpoint, tmp_path, capsys):
     """The same sentences translated by fairseq-generate and by fairseq-interactive."""
     raw, logs = corpus.parent, ("generate.log", "interactive.log")
@@ -172,9 +193,14 @@ def test_summaries_are_compared_by_sentence(files):
         (("whole.log", "--tokenize", "nonsense"), "--tokenize nonsense: allowed is none, zh, 13a"),
         (("whole.log", "--split-sentences"), "--split-sentences: only with --metric rouge"),
         (("whole.log", "--metric", "rouge", "--target-lang", "ja"), "--target-lang: only with --metric bleu"),
+        (("whole.log", "--metric", "error-rate", "--lowercase"), "--lowercase: not with --metric error-rate, which"),
+        (("whole.log", "--metric", "error-rate", "--tokenize", "char"), "--tokenize: not with --metric error-rate"),
         (("zh.log", "ja.log"), "different target languages"),
     ],
-    ids=["missing", "UTF-16", "length", "pieces", "twice", "resamples", "tokenizer", "BLEU", "ROUGE", "languages"],
+    ids=[
+        *("missing", "UTF-16", "length", "pieces", "twice", "resamples", "tokenizer", "BLEU", "ROUGE"),
+        *("case", "characters", "languages"),
+    ],
 )
 def test_what_cannot_be_scored_is_refused(files, capsys, arguments, message):
     words = [str(files / word) if (files / word).exists() else word for word in arguments]

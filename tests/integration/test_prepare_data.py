@@ -8,9 +8,12 @@ import miniature_archives
 import prepare_data
 import pytest
 import sentencepiece
-from commands import REPOSITORY
+from commands import MODEL, REPOSITORY, TRAIN, generated, run
 from fairseq.data import Dictionary, data_utils
 from prepared_text import SPLITS, prepare, read, rows
+
+from fairseq_ghat.cli import translate
+from fairseq_ghat.evaluation.generation_log import read_generation_log
 
 
 def decoded(out, suffixes):
@@ -165,6 +168,30 @@ def test_scitldr_keeps_all_references(tmp_path, server, miniature):
         assert any(len(targets) > 1 for _, targets in expected[split])
 
 
+def test_sigmorphon_2020_is_what_fairseqs_transformer_and_our_commands_read(tmp_path, server, miniature, capsys):
+    expected = miniature_archives.sigmorphon2020(server.folder, "vie")
+    prepared = prepare(tmp_path, server, "sigmorphon2020.vie")
+    out, sides = tmp_path / "out", ("graphemes", "phonemes")
+    assert rows(out / "raw", sides) == expected and not (out / "pieces").exists()
+    assert (prepared["task"], prepared["subwords"], prepared["vocab"]) == ("translation", None, None)
+    assert prepared["references"]["test"] == "raw/test.phonemes" and prepared["sentences"] == sizes(expected)
+    check_data(out, prepared)
+    stock = MODEL.replace("--share-all-embeddings", "--share-decoder-input-output-embed")
+    languages = "--task translation --source-lang graphemes --target-lang phonemes --arch transformer"
+    options = f"{languages} --save-dir {tmp_path} --max-epoch 3 --no-epoch-checkpoints {stock} {TRAIN}"
+    run(f"fairseq-train {out}/bin {options} --criterion label_smoothed_cross_entropy")
+    (tmp_path / "generate.log").write_text(generated(out / "bin", tmp_path / "checkpoint_best.pt"))
+    words = [line.partition("\t")[0] for line in read(server.folder / "vie_test.tsv")]
+    (tmp_path / "words").write_text("\n".join(words) + "\n", encoding="utf-8")
+    for source in (out / "raw" / "test.graphemes", tmp_path / "words"):
+        files = (tmp_path / "checkpoint_best.pt", out, source, tmp_path / "translated")
+        assert translate.main([*map(str, files), "--beam", "4", "--cpu"]) == 0
+        texts = read(tmp_path / "translated")
+        assert texts == read_generation_log(tmp_path / "generate.log").hypotheses and any(texts)
+    phonemes = {phoneme for _, of_word in expected["train"] for phoneme in of_word.split()}
+    assert {phoneme for text in texts for phoneme in text.split()} <= phonemes
+
+
 def test_own_text_of_two_languages(tmp_path):
     pairs = miniature_archives.sentence_pairs("de", "en", 60, 1)
     for split in SPLITS:
@@ -209,7 +236,7 @@ def test_sentences_of_the_grammar_are_made_and_not_downloaded(tmp_path, monkeypa
 
 
 def check_data(out, prepared):
-    """fairseq's dictionaries and data hold what the pieces hold."""
+    """fairseq's dictionaries and data hold what the text does that they are made from."""
     source, target = prepared["source_lang"], prepared["target_lang"]
     words = {side: Dictionary.load(str(out / "bin" / f"dict.{side}.txt")) for side in (source, target)}
     assert (words[source] == words[target]) is prepared["joined_dictionary"]
@@ -218,7 +245,8 @@ def check_data(out, prepared):
             data = data_utils.load_indexed_dataset(str(out / "bin" / f"{split}.{source}-{target}.{side}"), words[side])
             assert len(data) == prepared["sentences"][split]
             if split == "train":
-                assert [words[side].string(sentence) for sentence in data] == read(out / "pieces" / f"train.{side}")
+                text = out / ("pieces" if prepared["subwords"] else "raw")
+                assert [words[side].string(sentence) for sentence in data] == read(text / f"train.{side}")
 
 
 def test_the_command_from_a_shell_with_nothing_known_of_the_archive(tmp_path, server):

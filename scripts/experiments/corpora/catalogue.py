@@ -12,6 +12,7 @@ from experiments.corpora.text_files import SPLITS, CorpusError
 _STATMT = "https://www.statmt.org/"
 _WIT3 = "https://wit3.fbk.eu/archive/2014-01/texts/"
 _GITHUB = "https://raw.githubusercontent.com/"
+_SIGMORPHON2020 = f"{_GITHUB}sigmorphon/2020/3d9bb3658b6a964ccd127e2a6781665262516bf6/task1/data/"
 _STORIES = "https://huggingface.co/datasets/cnn_dailymail/resolve/11343c3752184397d56efc19a8a7cceb68089318/data/"
 
 
@@ -41,7 +42,7 @@ class Corpus:
         task: translation, summarization or language_modeling.
         suffixes: ends of its files' names: source and target, or the one language of a language model.
         alternatives: sets of files it can be made from, any one of which will do; none for what is made here.
-        vocab: number of subwords (with moses-bpe: of merges); None for a corpus of whole words.
+        vocab: number of subwords (with moses-bpe: of merges); None where text is not cut into any.
         joined_dictionary: both sides share a dictionary.
         lowercase: what the model reads is lower-cased.
         limits: lengths of training pairs.
@@ -114,6 +115,17 @@ def _wmt14(target: str, vocab: int, archives: Tuple[SourceFile, ...]) -> Corpus:
     )
 
 
+def _sigmorphon2020(language: str) -> Corpus:
+    parts = ("train", "dev", "test")
+    return Corpus(
+        name=f"sigmorphon2020.{language}",
+        task="translation",
+        suffixes=("graphemes", "phonemes"),
+        alternatives=(tuple(SourceFile({f"{language}_{part}.tsv": f"{_SIGMORPHON2020}{part}/"}) for part in parts),),
+    )
+
+
+SIGMORPHON2020 = "ady arm bul dut fre geo gre hin hun ice jpn kor lit rum vie".split()
 _DE_EN = {"de-en.tgz": "http://dl.fbaipublicfiles.com/fairseq/data/iwslt14/"}
 _IT_EN, _EN_IT = {"it-en.tgz": f"{_WIT3}it/en/"}, {"en-it.tgz": f"{_WIT3}en/it/"}
 _WMT13 = _files(f"{_STATMT}wmt13/", "training-parallel-europarl-v7.tgz", "training-parallel-commoncrawl.tgz")
@@ -195,6 +207,7 @@ _ALL = (
         joined_dictionary=True,
         languages=("en", "en"),
     ),
+    *map(_sigmorphon2020, SIGMORPHON2020),
     Corpus(name="demo.de-en", task="translation", suffixes=("de", "en"), vocab=1_000, joined_dictionary=True),
     Corpus(name="demo-lm", task="language_modeling", suffixes=("en",), vocab=2_000),
 )
@@ -238,6 +251,7 @@ LINES: Dict[str, Dict[str, int]] = {
     "multi30k.de-en": {"train": 29_000, "valid": 1_014, "test": 1_000},
     "cnn-dailymail": {"train": 287_227, "valid": 13_368, "test": 11_490},
     "scitldr": {"train": 1_992, "valid": 619, "test": 618},
+    **{f"sigmorphon2020.{language}": {"train": 3_600, "valid": 450, "test": 450} for language in SIGMORPHON2020},
 }
 
 # By corpus and file name. Of a packed file that is not named here, the unpacked content is checked.

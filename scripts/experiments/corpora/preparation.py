@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Dict, Optional
 
-from experiments.corpora import cnn_dailymail, iwslt14, plain_text, scitldr, wmt14
+from experiments.corpora import cnn_dailymail, iwslt14, plain_text, scitldr, sigmorphon2020, wmt14
 from experiments.corpora.binarise import binarise, require_fairseq
 from experiments.corpora.catalogue import CORPORA, Corpus, own_corpus
 from experiments.corpora.demo import english_text, sentences
@@ -30,6 +30,7 @@ BUILDERS = {
     "multi30k": plain_text.build,
     "cnn-dailymail": cnn_dailymail.build,
     "scitldr": scitldr.build,
+    "sigmorphon2020": sigmorphon2020.build,
     "demo": sentences.build,
     "demo-lm": english_text.build,
     "own": plain_text.build,
@@ -46,8 +47,8 @@ class Plan:
         out: folder to write into.
         until: last stage: raw, subwords or bin.
         workers: number of processes.
-        vocab: number of subwords or merges; None for whole words.
-        encoder: cuts the text into subwords; None for whole words.
+        vocab: number of subwords or merges; None where text is not cut into any.
+        encoder: cuts the text into subwords; None where it is not cut.
         files: those the corpus is made from, by the names it knows them by; None: they are fetched.
         address: what to fetch them from, instead of their publisher's.
     """
@@ -107,7 +108,7 @@ def _encoder(args: argparse.Namespace, corpus: Corpus) -> Optional[Encoder]:
         for option in ("subwords", "vocab"):
             value = getattr(args, option)
             if value not in (None, "none"):
-                raise CorpusError(f"argument --{option}: {value}: not with {whole}, which is of whole words")
+                raise CorpusError(f"argument --{option}: {value}: not with {whole}, which has no subwords")
         return None
     if args.subwords == "none":
         raise CorpusError(f"argument --subwords: none: only with own, not with {args.set}")

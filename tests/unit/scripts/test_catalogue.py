@@ -17,6 +17,7 @@ def test_sizes_of_the_subwords_and_the_dictionaries():
         "multi30k.de-en": (6_000, True),
         "cnn-dailymail": (50_000, True),
         "scitldr": (4_000, True),
+        **{f"sigmorphon2020.{language}": (None, False) for language in catalogue.SIGMORPHON2020},
         "demo.de-en": (1_000, True),
         "demo-lm": (2_000, False),
     }
@@ -24,6 +25,16 @@ def test_sizes_of_the_subwords_and_the_dictionaries():
 
 def test_iwslt14_has_6750_test_sentences():
     assert sum(catalogue.LINES["iwslt14.de-en"].values()) == 6_750
+
+
+def test_sigmorphon_2020_has_15_languages_each_of_4500_words_in_three_folders():
+    corpora = [corpus for corpus in CORPORA.values() if corpus.family == "sigmorphon2020"]
+    assert len(corpora) == 15
+    for corpus in corpora:
+        assert sum(catalogue.LINES[corpus.name].values()) == 4_500
+        ((_, dev, _),) = corpus.alternatives
+        ((name, address),) = dev.addresses.items()
+        assert name == f"{corpus.name[-3:]}_dev.tsv" and address.endswith("/task1/data/dev/")
 
 
 def test_what_is_known_is_of_files_there_are():

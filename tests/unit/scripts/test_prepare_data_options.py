@@ -23,14 +23,21 @@ def refused(capsys, *arguments):
 @pytest.mark.parametrize(
     "arguments,message",
     [
-        ("iwslt15.de-en out", "argument SET: invalid choice: 'iwslt15.de-en' (choose from"),
+        ("iwslt15.de-en out", "argument SET: invalid choice: 'iwslt15.de-en' (choose from iwslt14.de-en, "),
+        (
+            "sigmorphon2020.eng out",
+            "sigmorphon2020.LANG (LANG: ady arm bul dut fre geo gre hin hun ice jpn kor lit rum",
+        ),
+        ("sigmorphon2020 out", "argument SET: invalid choice: 'sigmorphon2020' (choose from"),
+        ("sigmorphon2020.dut out --vocab 9", "argument --vocab: 9: not with sigmorphon2020.dut, which has no subwords"),
+        ("sigmorphon2020.dut out --source text", "text: has no dut_train.tsv, dut_dev.tsv, dut_test.tsv"),
         ("scitldr out --vocab 0", "argument --vocab: 0 is not allowed: give a whole number of at least 1"),
         ("scitldr out --vocab x", "argument --vocab: x is not allowed"),
         ("scitldr out --workers -1", "argument --workers: -1 is not allowed"),
         ("scitldr out --until pieces", "argument --until: invalid choice: 'pieces'"),
         ("scitldr out --subwords bpe", "argument --subwords: invalid choice: 'bpe'"),
         ("scitldr out --languages de en", "argument --languages: de en: only with own, not with scitldr"),
-        ("wikitext-2 out --vocab 9", "argument --vocab: 9: not with wikitext-2, which is of whole words"),
+        ("wikitext-2 out --vocab 9", "argument --vocab: 9: not with wikitext-2, which has no subwords"),
         ("wikitext-2 out --subwords sentencepiece", "argument --subwords: sentencepiece: not with wikitext-2"),
         ("own out --languages en --vocab 9", "argument --source: is needed with own"),
         ("own out --source text --vocab 9", "argument --languages: is needed with own"),
