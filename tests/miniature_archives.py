@@ -229,16 +229,16 @@ def scitldr(folder, packed: bool = True) -> Dict[str, List[Tuple[str, List[str]]
 
 def sigmorphon2020(folder, language: str) -> Dict[str, List[Pair]]:
     """Three tables of words and phonemes; some words have a space inside, which is to be lost."""
-    found: Dict[str, List[Pair]] = {}
+    expected: Dict[str, List[Pair]] = {}
     for seed, (split, name, count) in enumerate((("train", "train", 90), ("valid", "dev", 12), ("test", "test", 11))):
         rng = random.Random(f"{language} {seed}")
         lines = []
-        found[split] = []
+        expected[split] = []
         for number in range(count):
             letters = [rng.choice("aeobdmđ") for _ in range(rng.randrange(2, 7))]
             phonemes = [f"{letter}ː" if letter in "aeo" else letter for letter in letters]
             word = "".join([*letters[:1], " " if number % 5 == 3 else "", *letters[1:]])
             lines.append(f"{word}\t{' '.join(phonemes)}")
-            found[split].append((" ".join(letters), " ".join(phonemes)))
+            expected[split].append((" ".join(letters), " ".join(phonemes)))
         (folder / f"{language}_{name}.tsv").write_bytes(text(lines))
-    return found
+    return expected
