@@ -149,7 +149,7 @@ def commands(runs: Sequence[Run], args: Namespace) -> List[Command]:
     if "bench" in args.stages:
         wanted += [command for of_set in of_sets for command in bench(of_set)]
     if "table" in args.stages:
-        wanted += table(of_sets)
+        wanted += table(of_sets, measured="bench" in args.stages)
     if "report" in args.stages:
         wanted += [command for of_set in of_sets for command in report(of_set)]
     return wanted
@@ -284,10 +284,11 @@ def bench(runs: Sequence[Run]) -> List[Command]:
     return [Command("speed, by turns", program, {"": runs[0].machine}, output=_bench_file(runs))]
 
 
-def table(of_sets: Sequence[Sequence[Run]]) -> List[Command]:
-    """One table of all sets."""
+def table(of_sets: Sequence[Sequence[Run]], measured: bool) -> List[Command]:
+    """One table of all sets; measured says whether there will be speeds, beside those that are there already."""
     program = ["python", "scripts/results_table.py", *(str(run.folder) for runs in of_sets for run in runs)]
-    benches = [str(_bench_file(runs)) for runs in of_sets if runs[0].recipe.kind != "language_modeling"]
+    files = [_bench_file(runs) for runs in of_sets if runs[0].recipe.kind != "language_modeling"]
+    benches = [str(file) for file in files if measured or file.is_file()]
     return [Command("table", [*program, "--bench", *benches] if benches else program)]
 
 
