@@ -76,4 +76,5 @@ table() {  # table OPTION...: of the stages
     python scripts/stage_table.py "$@" | tee "$WORK/table.txt"
     printf 'finished in %d s after the install; everything is in %s, pictures in %s\n' $((SECONDS - started)) \
         "$WORK" "$WORK/report.html"
+    [ -z "${activate:-}" ] || printf 'for commands of your own: source %s\n' "$activate"
 }

@@ -69,6 +69,7 @@ else
     fi
     source "$repository/.venv/bin/activate"
     echo "using $repository/.venv"
+    activate=$repository/.venv/bin/activate  # what the caller may tell
 fi
 install_missing
 python - <<'PY'
