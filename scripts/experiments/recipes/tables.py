@@ -2,7 +2,7 @@
 
 from pathlib import Path
 from statistics import mean, stdev
-from typing import Any, Dict, Iterator, List, Sequence
+from typing import Any, Dict, List, Sequence
 
 import yaml
 
@@ -17,6 +17,7 @@ TABLES = {
     "summarization": ("Summarisation (the paper's Table 4)", "sentences/s", 2),
     "language_modeling": ("Language modelling (the paper's Table 6)", "tokens/s", 2),
 }
+_ABOUT = ("updates", "heads kept", "parameters")
 SPREADS = (
     "± of one run: the bootstrap's 95 % interval; of several: their standard deviation. p: paired bootstrap over the "
     "sentences of all runs; p (seeds): paired t-test over the runs. Both are against the first system."
@@ -44,13 +45,16 @@ def _table(kind: str, rows: Sequence[Row], published: Dict[str, Dict[str, Any]])
     sets = list(dict.fromkeys(row.set for row in rows))
     columns = [(name, place, metric) for name in sets for place, metric in enumerate(firsts[name].scores)]
     tests = [name for name in ("p_sentences", "p_seeds") if any(getattr(row, name) for row in rows)]
-    titles = ["model", *_about_titles(rows, unit)]
+    several = any(len(row.seeds) > 1 for row in rows)
+    titles = ["model", *(["n"] if several else []), *_ABOUT, unit, "FLOPs"]
     for name, _, metric in columns:
         titles += [f"{name} {metric}", *({"p_sentences": "p", "p_seeds": "p (seeds)"}[test] for test in tests)]
     cells = []
     for system in dict.fromkeys(row.system for row in rows):
         by_set = {row.set: row for row in rows if row.system == system}
-        line = [system, *_about(next(iter(by_set.values())), rows)]
+        row = next(iter(by_set.values()))
+        line = [system, *([str(len(row.seeds))] if several else []), *_about(row)]
+        line += ["" if row.speed is None else f"{row.speed:,.1f}", f"{row.flops / 1e6:.1f}M"]
         for of_set, _, metric in columns:
             row = by_set.get(of_set)
             line.append(_spread(row.scores[metric], row.intervals.get(metric), digits) if row else "")
@@ -58,7 +62,7 @@ def _table(kind: str, rows: Sequence[Row], published: Dict[str, Dict[str, Any]])
         cells.append(line)
         figures = published.get(system, {})
         if any(of_set in figures for of_set in sets):
-            line = [f"{system}, published", *("" for _ in _about_titles(rows, unit)[:-3])]
+            line = [f"{system}, published", *([""] if several else []), "", ""]
             line += [str(figures.get(key, "")) for key in PUBLISHED_SIZES]
             for of_set, place, _ in columns:
                 scores = figures.get(of_set, [])
@@ -68,19 +72,9 @@ def _table(kind: str, rows: Sequence[Row], published: Dict[str, Dict[str, Any]])
     return markdown_table(titles, cells)
 
 
-def _about_titles(rows: Sequence[Row], unit: str) -> List[str]:
-    several = ["n"] if any(len(row.seeds) > 1 for row in rows) else []
-    return [*several, "updates", "heads kept", "parameters", unit, "FLOPs"]
-
-
-def _about(row: Row, rows: Sequence[Row]) -> Iterator[str]:
-    if any(len(one.seeds) > 1 for one in rows):
-        yield str(len(row.seeds))
-    yield "" if row.updates is None else f"{row.updates:,}"
-    yield row.heads
-    yield f"{row.parameters / 1e6:.1f}M"
-    yield "" if row.speed is None else f"{row.speed:,.1f}"
-    yield f"{row.flops / 1e6:.1f}M"
+def _about(row: Row) -> List[str]:
+    """The cells of _ABOUT."""
+    return ["" if row.updates is None else f"{row.updates:,}", row.heads, f"{row.parameters / 1e6:.1f}M"]
 
 
 def _over_sets(rows: Sequence[Row]) -> str:
@@ -89,14 +83,14 @@ def _over_sets(rows: Sequence[Row]) -> str:
 
     metrics, systems = list(rows[0].scores), list(dict.fromkeys(row.system for row in rows))
     of_first = {row.set: row for row in rows if row.system == systems[0]}
-    titles = ["model", "sets", "runs", *_about_titles([rows[0]], "")[:3]]
+    titles = ["model", "sets", "runs", *_ABOUT]
     for metric in metrics:
         titles += [f"mean {metric}", "p (Wilcoxon)", "better, worse", "p (sign)"]
     cells = []
     for system in systems:
         of_system = {row.set: row for row in rows if row.system == system}
         line = [system, str(len(of_system)), str(sum(len(row.seeds) for row in of_system.values()))]
-        line += list(_about(next(iter(of_system.values())), [rows[0]]))[:3]
+        line += _about(next(iter(of_system.values())))
         for metric in metrics:
             line.append(_spread(_means_of_seeds(list(of_system.values()), metric), None, 2))
             both = [name for name in of_first if name in of_system]

@@ -152,7 +152,17 @@ def test_languages_are_one_mean_and_tests_over_them(tmp_path, capsys):
 
 def test_seeds_of_languages_have_a_spread_of_means(tmp_path, capsys):
     results_table.main([str(path) for path in transcribed(tmp_path, [4, 6, 8], seeds=(1, 2, 3))])
-    assert "35.00 ± 5.00" in capsys.readouterr().out  # of 30, 35 and 40 %
+    shown = capsys.readouterr().out
+    titles, _, row = (line for line in shown.splitlines()[2:5])
+    assert [title.strip() for title in titles.split("|")[2:7]] == [
+        "sets",
+        "runs",
+        "updates",
+        "heads kept",
+        "parameters",
+    ]
+    assert [cell.strip() for cell in row.split("|")[2:7]] == ["3", "9", "", "8", "44.1M"]
+    assert "35.00 ± 5.00" in row  # of 30, 35 and 40 %
 
 
 def test_tables_are_made_of_the_figures_alone(tmp_path, capsys):
