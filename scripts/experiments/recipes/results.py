@@ -52,6 +52,16 @@ class Row:
     p_sentences: Dict[str, float] = field(default_factory=dict)
     p_seeds: Dict[str, float] = field(default_factory=dict)
 
+    def of_seeds(self, metric: str, seeds: Sequence[int]) -> List[float]:
+        """The scores of some of its seeds, in their order."""
+        by_seed = dict(zip(self.seeds, self.scores[metric]))
+        return [by_seed[seed] for seed in seeds]
+
+
+def shared_seeds(rows: Sequence[Row]) -> List[int]:
+    """The seeds that all rows have, in the order of the first."""
+    return [seed for seed in rows[0].seeds if all(seed in row.seeds for row in rows)]
+
 
 @dataclass
 class _Run:
@@ -118,7 +128,7 @@ def _scored(runs: Sequence[_Run]) -> Tuple[List[Row], List[str]]:
             signatures[metric] = f"{metric} {score.signature}"
     rows = _rows(runs)
     for row in rows[1:]:
-        shared = [seed for seed in rows[0].seeds if seed in row.seeds]
+        shared = shared_seeds([rows[0], row])
         end_to_end = [
             [text for run in runs if run.system == system and run.seed in shared for text in texts[run.folder]]
             for system in (rows[0].system, row.system)
@@ -176,14 +186,14 @@ def _rows(runs: Sequence[_Run]) -> List[Row]:
 
 
 def _over_seeds(first: Row, row: Row) -> Dict[str, float]:
-    shared = [seed for seed in first.seeds if seed in row.seeds]
+    shared = shared_seeds([first, row])
     if len(shared) < 2:
         return {}
     from scipy.stats import ttest_rel  # only several seeds need it
 
     tests = {}
     for metric in row.scores:
-        sides = [[dict(zip(r.seeds, r.scores[metric]))[seed] for seed in shared] for r in (first, row)]
+        sides = [first.of_seeds(metric, shared), row.of_seeds(metric, shared)]
         # Of equal differences, whose spread is 0, the test knows nothing.
         differences = {round(a - b, 9) for a, b in zip(*sides)}
         tests[metric] = float(ttest_rel(*sides).pvalue) if len(differences) > 1 else float(differences == {0.0})

@@ -6,7 +6,7 @@ from typing import Any, Dict, List, Sequence
 
 import yaml
 
-from experiments.recipes.results import Row
+from experiments.recipes.results import Row, shared_seeds
 from fairseq_ghat.cli.console import markdown_table
 
 PUBLISHED, PUBLISHED_SIZES = Path(__file__).with_name("published.yaml"), ("parameters", "speed", "flops")
@@ -78,7 +78,7 @@ def _about(row: Row) -> List[str]:
 
 
 def _over_sets(rows: Sequence[Row]) -> str:
-    """Means over the data sets, each system against the first by two tests over them."""
+    """Means over the data sets, each system against the first by two tests over them; lower is better."""
     from scipy.stats import binomtest, wilcoxon
 
     metrics, systems = list(rows[0].scores), list(dict.fromkeys(row.system for row in rows))
@@ -109,9 +109,8 @@ def _over_sets(rows: Sequence[Row]) -> str:
 
 def _means_of_seeds(rows: Sequence[Row], metric: str) -> List[float]:
     """The mean over the data sets, for each seed that all of them have; if there is none, of the means over seeds."""
-    shared = [seed for seed in rows[0].seeds if all(seed in row.seeds for row in rows)]
-    by_seed = [[dict(zip(row.seeds, row.scores[metric]))[seed] for row in rows] for seed in shared]
-    return [mean(scores) for scores in by_seed] or [mean(mean(row.scores[metric]) for row in rows)]
+    by_row = [row.of_seeds(metric, shared_seeds(rows)) for row in rows]
+    return [mean(scores) for scores in zip(*by_row)] or [mean(mean(row.scores[metric]) for row in rows)]
 
 
 def _by_set(rows: Sequence[Row]) -> str:
