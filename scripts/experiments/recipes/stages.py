@@ -183,6 +183,8 @@ def begin(runs: Sequence[Run], args: Namespace, wanted: Sequence[Command]) -> No
             of_set[0].check_data()
         elif "prepare" not in args.stages:
             raise BadInput(f"--data {args.data}: there is no {data / NAME}; add the stage prepare")
+    if set(args.stages) == {"prepare"}:
+        return
     for run in runs:
         if "train" not in args.stages and not run.begun:
             raise BadInput(f"--runs {args.runs}: {run.folder} holds no checkpoint; add the stage train")
