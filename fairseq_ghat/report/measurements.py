@@ -64,6 +64,7 @@ class Measurements:
         analyses: of checkpoints of the run, in the order of the files' names.
         files: that were read, each with the command that made it.
         remarks: sentences on files that could not be used.
+        log_score: BLEU of what fairseq-generate logged, which is among the scores unless there is another.
     """
 
     scores: Dict[str, Score] = field(default_factory=dict)
@@ -72,6 +73,7 @@ class Measurements:
     analyses: List[Analysis] = field(default_factory=list)
     files: List[Tuple[Path, str]] = field(default_factory=list)
     remarks: List[str] = field(default_factory=list)
+    log_score: Optional[Score] = None
 
 
 @dataclass
@@ -111,7 +113,7 @@ def _generation(file: _File) -> bool:
         bleu = bleu_metric([log.references], target_lang=log.target_lang)
         value = bleu.corpus_score(log.hypotheses, [log.references]).score
         told = f"{bleu.get_signature()}, against the references in the log"
-        file.into.scores["BLEU"] = Score(value, None, None, told)
+        file.into.log_score = Score(value, None, None, told)
     return True
 
 
@@ -225,6 +227,8 @@ def read_measurements(folder: Path, given: Iterable[Path] = ()) -> Measurements:
                 if path in own or path in given:
                     told = f"{error}" if isinstance(error, (OSError, ValueError)) and str(path) in str(error) else path
                     read.remarks.append(f"{told}: not what {command} writes, left out.")
+    if read.log_score and not read.scores:  # BLEU says nothing of phonemes, which were scored otherwise
+        read.scores["BLEU"] = read.log_score
     return read
 
 

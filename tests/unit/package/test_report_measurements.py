@@ -58,6 +58,13 @@ def test_scores_of_several_runs_and_those_of_one(folder):
     assert read_measurements(folder / "ght").scores["BLEU"].value == 32.0
 
 
+def test_a_log_that_was_scored_otherwise_has_no_bleu(folder):
+    """BLEU says nothing of phonemes."""
+    (folder / "ght" / "generate.log").write_text(GENERATED.format(checkpoint="ght/a.pt"))
+    (folder / "ght" / "score.json").write_text(score(ght__generate=17.0).replace("BLEU", "WER"))
+    assert list(read_measurements(folder / "ght").scores) == ["WER"]
+
+
 def test_score_of_a_comparison(folder):
     (folder / "ght.score.json").write_text(json.dumps({"metric": "perplexity", "score": 9.5, "signature": "per word"}))
     assert read_measurements(folder / "ght").scores == {"perplexity": Score(9.5, None, None, "per word")}
