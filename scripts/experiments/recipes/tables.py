@@ -74,7 +74,8 @@ def _table(kind: str, rows: Sequence[Row], published: Dict[str, Dict[str, Any]])
 
 def _about(row: Row) -> List[str]:
     """The cells of _ABOUT."""
-    return ["" if row.updates is None else f"{row.updates:,}", row.heads, f"{row.parameters / 1e6:.1f}M"]
+    millions = row.parameters / 1e6
+    return ["" if row.updates is None else f"{row.updates:,}", row.heads, f"{millions:.{2 if millions < 10 else 1}f}M"]
 
 
 def _over_sets(rows: Sequence[Row]) -> str:
