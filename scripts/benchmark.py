@@ -15,10 +15,13 @@ import sys
 from pathlib import Path
 from typing import List
 
-from experiments.checks import BadInput, check_least, own_and_further
+from experiments.checks import BadInput, check_further, check_least, own_and_further
 from experiments.recipes.settings import SETTINGS_FILE, read_settings, sets_of
 from experiments.recipes.stages import STAGES, SUBWORDS, begin, commands, runs_of
 from experiments.runner import run_all
+
+# Options of fairseq-train that are set here: seeds and folders of runs, and the checkpoint that says that one ended.
+_OWN = ("--user-dir", "--seed", "--save-dir", "--no-save", "--no-last-checkpoints")
 
 
 def parse(words: List[str]):
@@ -64,6 +67,7 @@ def main(argv=None) -> int:
         args.gpus = int(torch.cuda.is_available())
     try:
         check_least(args, gpus=0, max_tokens=1, seeds=1, jobs=1)
+        check_further("--", further, _OWN)
         runs = runs_of(settings, args, further)
         wanted = commands(runs, args)
         if not args.dry_run:

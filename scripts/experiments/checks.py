@@ -121,6 +121,19 @@ def own_and_further(argv: Optional[Sequence[str]]) -> Tuple[List[str], List[str]
     return words[:place], words[place + 1 :]
 
 
+def check_further(flag: str, words: Sequence[str], own: Sequence[str]) -> None:
+    """Checks arguments for another program. Raises BadInput for an option that this one sets itself.
+
+    Args:
+        flag: what they are given after.
+        words: the arguments.
+        own: options that are set already.
+    """
+    for word in words:
+        if word.split("=")[0] in own:
+            raise BadInput(f"{flag} {word}: is set by this program itself; leave it out")
+
+
 def _difference(before: Any, now: Any) -> str:
     """'1 there, 2 now'; of arguments only the options that differ."""
     if isinstance(before, list) and isinstance(now, list):

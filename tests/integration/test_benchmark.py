@@ -234,6 +234,9 @@ def test_bad_input_is_refused_before_any_work(finished, tmp_path, capsys, monkey
     assert "options of fairseq-train: unrecognized arguments: --no-such" in refused(
         capsys, name, *data, "--gpus", 0, "--", "--no-such"
     )
+    for given in ("--no-last-checkpoints", "--seed=5"):
+        told = refused(capsys, name, *data, "--gpus", 0, "--", given)
+        assert f"-- {given}: is set by this program itself" in told
     assert "do not divide" in refused(capsys, name, *data, "--gpus", 3)
     moses = refused(capsys, name, *data, "--subwords", "moses-bpe", "--gpus", 0)
     assert "prepared.json: subwords is sentencepiece, wanted is subword_nmt" in moses or "pip install" in moses

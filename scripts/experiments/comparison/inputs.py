@@ -14,7 +14,7 @@ from fairseq.tasks import TASK_REGISTRY
 from fairseq.tasks.language_modeling import LanguageModelingTask
 from fairseq.tasks.translation import TranslationTask
 
-from experiments.checks import BadInput, check_least, claim, parsed
+from experiments.checks import BadInput, check_further, check_least, claim, parsed
 from experiments.commands import DONE
 from experiments.comparison.commands import choosing_command
 from experiments.comparison.plan import (
@@ -205,9 +205,7 @@ def _check_choices(args: argparse.Namespace, methods: Sequence[str]) -> None:
         raise BadInput(f"--gct-methods {' '.join(gct_methods)}: allowed with --continue-epochs 1 or more")
     further = ("vote_args", "from_start_args", "generate_args")
     for name, flag in (("train", "--"), *((name, f"--{name.replace('_', '-')}") for name in further)):
-        for word in getattr(args, name):
-            if word.split("=")[0] in _OURS[name].split():
-                raise BadInput(f"{flag} {word}: is set by the comparison itself; leave it out")
+        check_further(flag, getattr(args, name), _OURS[name].split())
     for flag, path in (("--reference", args.reference), ("CHECKPOINT", Path(args.checkpoint))):
         if path is not None and not path.is_file():
             raise BadInput(f"{flag} {path}: no such file")
