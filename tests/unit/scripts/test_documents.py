@@ -3,6 +3,7 @@
 import re
 
 import pytest
+import results_table
 from pages import DOCS, PAGES, ROOT, blocks, check, commands, files_before, flags_of_fairseq, flags_of_ours, headings
 from site_links import for_the_site, shown_files
 
@@ -50,6 +51,14 @@ def test_every_page_of_the_site_is_in_its_navigation_once():
 def test_results_and_changelog_are_shown():
     shown = shown_files(ROOT / "docs")
     assert shown == {"CHANGELOG.md": "docs/changelog.md", "examples/RESULTS.md": "docs/results.md"}
+
+
+@pytest.mark.parametrize("figures", sorted((ROOT / "examples/results").glob("*.json")), ids=lambda path: path.stem)
+def test_tables_of_the_study_are_made_of_its_figures(figures, capsys):
+    assert results_table.main([str(figures)]) == 0
+    made = [line for line in capsys.readouterr().out.splitlines() if line.startswith("|")]
+    shown = (ROOT / "examples/RESULTS.md").read_text(encoding="utf-8").splitlines()
+    assert [line for line in made if line not in shown] == []
 
 
 @pytest.mark.parametrize(
