@@ -56,7 +56,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("--group-feature", choices=FEATURES, help="default: as the checkpoint, else value")
     add("--group-distance", choices=DISTANCES, help="default: as the checkpoint, else euclidean")
     add("--group-objective", choices=OBJECTIVES, default="metric", help="pattern score of the vote")
-    add("--vote-by", choices=VOTE_BY, default="count", help="default: count")
+    add("--vote-by", choices=VOTE_BY, default="count", help="default: count; score is experimental")
     ways = "; ".join(f"{name}: {kind.summary} ({kind.paper})" for name, kind in IMPORTANCES.items())
     choosing = {
         "choices": list(KEEP_HEADS),
@@ -66,7 +66,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("--vote-heads", type=int, metavar="K", help="heads that stay in each attention (default: C)")
     budget = "layer: K in every attention (default); model: K on average, wherever they are worth most"
     add("--vote-budget", choices=BUDGETS, default="layer", help=budget)
-    gone = "with --vote-budget model: an attention may lose all its heads, then its sublayer is gone"
+    gone = "experimental, with --vote-budget model: an attention may lose all its heads, then its sublayer is gone"
     add("--remove-sublayers", action="store_true", help=gone)
     share = "neurons that stay in each feed-forward layer, a number or a share such as 0.5 (default: all)"
     add("--ffn-neurons", metavar="N", help=share)

@@ -49,11 +49,17 @@ class GroupConstraintConfig:
     )
     group_objective: ChoiceEnum(OBJECTIVES) = field(
         default="metric",
-        metadata={"help": "metric: cosines with the hidden units (Eq. 4 B); classification: a classifier (Eq. 4 A)"},
+        metadata={
+            "help": "metric: cosines with the hidden units (Eq. 4 B); classification, experimental: a classifier "
+            "(Eq. 4 A)"
+        },
     )
     group_diversity: ChoiceEnum(DIVERSITIES) = field(
         default="cosine",
-        metadata={"help": "hidden units pushed apart until opposite (cosine, the paper's) or orthogonal (squared)"},
+        metadata={
+            "help": "hidden units pushed apart until opposite (cosine, the paper's) or, experimentally, orthogonal "
+            "(squared)"
+        },
     )
 
 

@@ -35,7 +35,7 @@ def add_grouping_args(parser: ArgumentParser) -> None:
     add("--head-groups", type=int, metavar="C", help="groups of heads in each attention layer (default: 2)")
     feature_help = "feature map that is grouped: value, attention or output (default: value)"
     add("--group-feature", choices=FEATURES, help=feature_help)
-    distance_help = "distance of the K-means that finds the groups (default: euclidean)"
+    distance_help = "distance of the K-means that finds the groups; cosine is experimental (default: euclidean)"
     add("--group-distance", choices=DISTANCES, help=distance_help)
 
 

@@ -17,7 +17,8 @@ class VoteOptions:
     """How the heads that stay are chosen, for options of tasks to inherit."""
 
     vote_by: ChoiceEnum(VOTE_BY) = field(  # type: ignore[valid-type]
-        default="count", metadata={"help": "decide by the number of votes, or by the sum of pattern scores"}
+        default="count",
+        metadata={"help": "decide by the number of votes, or experimentally by the sum of pattern scores"},
     )
     keep_heads: Optional[ChoiceEnum(list(KEEP_HEADS))] = field(  # type: ignore[valid-type]
         default=None,
@@ -39,7 +40,10 @@ class VoteOptions:
     )
     remove_sublayers: bool = field(
         default=False,
-        metadata={"help": "with --vote-budget model: an attention may lose all its heads, then its sublayer is gone"},
+        metadata={
+            "help": "experimental, with --vote-budget model: an attention may lose all its heads, then its sublayer is "
+            "gone"
+        },
     )
     ffn_neurons: Optional[str] = field(
         default=None,

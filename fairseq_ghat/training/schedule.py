@@ -37,12 +37,13 @@ class VotingToStayConfig(VoteOptions):
     vote_tolerance: Optional[float] = field(
         default=None,
         metadata={
-            "help": "vote once the hidden units have converged: when the normalised Gram matrices of no layer "
-            "changed by more than this, relatively, from one epoch to the next (default: see --vote-epoch)"
+            "help": "experimental: vote once the hidden units have converged: when the normalised Gram matrices of no "
+            "layer changed by more than this, relatively, from one epoch to the next (default: see --vote-epoch)"
         },
     )
     constrain_stage: ChoiceEnum(CONSTRAIN_STAGES) = field(
-        default="1", metadata={"help": "apply the group constraint before the vote (1), after it (2) or in both"}
+        default="1",
+        metadata={"help": "apply the group constraint before the vote (1), or experimentally after it (2) or in both"},
     )
     max_epoch: int = II("optimization.max_epoch")
     train_subset: str = II("dataset.train_subset")
