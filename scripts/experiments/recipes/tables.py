@@ -131,4 +131,6 @@ def _spread(scores: Sequence[float], interval: Any, digits: int) -> str:
 
 
 def _p(value: Any) -> str:
-    return "" if value is None else f"{value:.3f}"
+    if value is None:
+        return ""
+    return f"{value:.3f}" if value >= 0.0005 else "<0.001"
