@@ -170,7 +170,7 @@ def _read_by_main(module: str, arguments: List[str]) -> None:
     if "--" in arguments:
         place = arguments.index("--")
         arguments, further = arguments[:place], arguments[place + 1 :]
-        _read_by_fairseq("fairseq-train", ["data-bin", "--task", "translation_v2s", *further])
+        _read_by_fairseq("fairseq-train", ["data-bin", *further])
     parse = ArgumentParser.parse_args
 
     def parse_and_stop(parser, words=None, namespace=None):
