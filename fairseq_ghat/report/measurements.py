@@ -2,14 +2,18 @@
 
 import json
 from dataclasses import dataclass, field
+from glob import escape
+from itertools import takewhile
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple
+from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 
 from fairseq_ghat.evaluation.bleu import bleu_metric
 from fairseq_ghat.evaluation.generation_log import read_generation_log
 from fairseq_ghat.evaluation.head_analysis import FeatureFigures, Groups, LayerFigures
 
 ANALYSIS = "analysis*.json"
+# Which checkpoint stands for its run: the first of these.
+CHECKPOINTS = ("slim.pt", "average.pt", "checkpoint_best.pt", "checkpoint_last.pt")
 
 
 @dataclass
@@ -82,30 +86,60 @@ class _File:
 
     Attributes:
         path: of it.
-        run: name of the run's folder.
+        run: the run's folder, resolved.
+        among: the folders of all runs, resolved.
         own: whether it stands for this run alone.
         into: what is known of the run.
     """
 
     path: Path
-    run: str
+    run: Path
+    among: Sequence[Path]
     own: bool
     into: Measurements
 
-    def entries(self, by_path: Mapping[str, Any]) -> Iterator[Tuple[str, Any]]:
+    def entries(self, by_path: Mapping[str, Any]) -> List[Tuple[str, Any]]:
         """Those of files in the run's folder, or of its logs; of a file of its own, also a single one of elsewhere.
 
-        Folders may have moved since: only names of folders count.
+        Folders may have moved since: the end of a path tells whose it is. The checkpoint that stands for the run is
+        last.
         """
         logs = [read.parts[-2:] for read, _ in self.into.files]
-        for path, entry in by_path.items():
-            if Path(path).parent.name == self.run or Path(path).parts[-2:] in logs or (self.own and len(by_path) == 1):
-                yield path, entry
+        ends = {path: _common_end(Path(path).parent, self.run) for path in by_path.keys()}
+        best = max(ends.values(), default=0)
+        chosen = [
+            path
+            for path, end in ends.items()
+            if (end and end == best and end == max(_common_end(Path(path).parent, run) for run in self.among))
+            or Path(path).parts[-2:] in logs
+            or (self.own and len(by_path) == 1)
+        ]
+        return [(path, by_path[path]) for path in sorted(chosen, key=_standing)]
+
+    def add_score(self, metric: str, score: Score) -> None:
+        """Takes a score, in place of an earlier one, and tells of it if it was another."""
+        earlier = self.into.scores.get(metric)
+        if earlier and earlier.value != score.value:
+            told = f"{metric}: {score.value:.4g} of {self.path} is shown, not {earlier.value:.4g}"
+            self.into.remarks.append(f"{told}, which was measured too.")
+        self.into.scores[metric] = score
+
+
+def _common_end(one: Path, other: Path) -> int:
+    """How many parts two paths have in common, counted from their ends."""
+    pairs = zip(reversed(one.parts), reversed(other.parts))
+    return len(list(takewhile(lambda pair: pair[0] == pair[1], pairs)))
+
+
+def _standing(path: str) -> int:
+    """The higher, the rather a checkpoint stands for its run."""
+    name = Path(path).name
+    return -CHECKPOINTS.index(name) if name in CHECKPOINTS else -len(CHECKPOINTS)
 
 
 def _generation(file: _File) -> bool:
     log = read_generation_log(file.path)
-    if not file.own and not list(file.entries({log.checkpoint or "": None})):
+    if not file.own and not file.entries({log.checkpoint or "": None}):
         return False
     if log.sentences_per_second:
         file.into.speed = f"{log.sentences_per_second:,.1f} sentences/s", "as fairseq-generate logged it"
@@ -121,29 +155,30 @@ def _score(file: _File) -> bool:
     content = _json(file.path)
     if file.own and "score" in content:  # of compare_pruning.py, which writes it beside the model
         told = (content["score"], content.get("interval"), None, content["signature"])
-        file.into.scores[content["metric"]] = Score(*told)
+        file.add_score(content["metric"], Score(*told))
         return True
     systems_of = content["scores"].items()
     scores = [(metric, system) for metric, systems in systems_of for _, system in file.entries(systems)]
     for metric, system in scores:
-        file.into.scores[metric] = Score(*(system[name] for name in ("score", "interval", "p_value", "signature")))
+        told = (system[name] for name in ("score", "interval", "p_value", "signature"))
+        file.add_score(metric, Score(*told))
     return bool(scores)
 
 
 def _perplexity(file: _File) -> bool:
     content = _json(file.path)
     key, unit = ("word_perplexity", "word") if content["subwords"] else ("perplexity", "token")
-    entries = list(file.entries(content["checkpoints"]))
+    entries = file.entries(content["checkpoints"])
     for _, entry in entries:
         for subset, figures in entry["subsets"].items():
             told = f"per {unit}; {content['window']}"
-            file.into.scores[f"perplexity, {subset}"] = Score(figures[key], None, None, told)
+            file.add_score(f"perplexity, {subset}", Score(figures[key], None, None, told))
             file.into.speed = f"{figures['tokens'] / figures['seconds']:,.0f} tokens/s", content["machine"]
     return bool(entries)
 
 
 def _stats(file: _File) -> bool:
-    entries = list(file.entries(_json(file.path)))
+    entries = file.entries(_json(file.path))
     for _, entry in entries:
         if {"heads", "parameters", "parameters_without_embeddings", "flops"} - entry.keys():
             raise KeyError
@@ -153,7 +188,8 @@ def _stats(file: _File) -> bool:
 
 def _bench(file: _File) -> bool:
     content = _json(file.path)
-    entries = list(file.entries({side["checkpoint"]: side for side in content["checkpoints"]}))
+    # Of a model measured as it is and as a grouped one, the first side is what the user has.
+    entries = file.entries({side["checkpoint"]: side for side in reversed(content["checkpoints"])})
     for _, side in entries:
         speed = f"{side['sentences_per_second']['median']:,.1f} sentences/s"
         file.into.speed = speed, f"{content['setting']}; {content['machine']}"
@@ -162,7 +198,7 @@ def _bench(file: _File) -> bool:
 
 def _analysis(file: _File) -> bool:
     content = _json(file.path)
-    if not list(file.entries({content["checkpoint"]: None})):
+    if not file.entries({content["checkpoint"]: None}):
         return False
     data = f"{content['subset']} of {content['data']}, {content['sentences']:,} sentences"
     layers = {name: _layer(layer) for name, layer in content["layers"].items()}
@@ -204,24 +240,27 @@ def kind_of(path: Path) -> Optional[str]:
     return plain or (ANALYSIS if is_analysis else None)
 
 
-def read_measurements(folder: Path, given: Iterable[Path] = ()) -> Measurements:
+def read_measurements(folder: Path, given: Iterable[Path] = (), among: Sequence[Path] = ()) -> Measurements:
     """Reads the files that stand in a run's folder, those beside it, and those that were given.
 
     Args:
         folder: of the run.
         given: further files, each of which may tell of several runs.
+        among: the folders of all runs: what fits another one better is not of this run.
     """
     read = Measurements()
     if not folder.name or folder.name == "..":
         folder = folder.resolve()
     beside, name = folder.parent, folder.name
+    runs = [one.resolve() for one in (folder, *among)]
     for kind, (reader, command) in _KINDS.items():
-        own = [*sorted(folder.glob(kind)), *sorted(folder.glob(f"*.{kind}")), *sorted(beside.glob(f"{name}.{kind}"))]
+        named = sorted(beside.glob(f"{escape(name)}.{kind}"))
+        own = [*sorted(folder.glob(f"*.{kind}")), *named, *sorted(folder.glob(kind))]
         shared = [path for path in (*sorted(beside.glob(kind)), *sorted(beside.glob(f"*.{kind}"))) if path not in own]
         shared += [path for path in given if kind_of(path) == kind and path not in own]
         for path in dict.fromkeys([*shared, *own]):
             try:
-                if reader(_File(path, name, path in own, read)):
+                if reader(_File(path, runs[0], runs, path in own, read)):
                     read.files.append((path, command))
             except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
                 if path in own or path in given:

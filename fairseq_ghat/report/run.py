@@ -13,13 +13,11 @@ from fairseq_ghat.profiling.model_building import build_from_checkpoint
 from fairseq_ghat.profiling.model_size import measure_model
 from fairseq_ghat.profiling.parameters import heads_in_checkpoint
 from fairseq_ghat.pruning.slimming import kept_heads_in_checkpoint
-from fairseq_ghat.report.measurements import Measurements, Score, read_measurements
+from fairseq_ghat.report.measurements import CHECKPOINTS, Measurements, Score, read_measurements
 from fairseq_ghat.report.train_command import all_options, train_command
 from fairseq_ghat.report.training_log import TrainingLog, read_training_log
 
 LOG = "train.log"
-# Which checkpoint stands for the run: the first of these that can be read, else any other.
-_CHECKPOINTS = ("slim.pt", "average.pt", "checkpoint_best.pt", "checkpoint_last.pt")
 _LENGTH = 30  # tokens a side, for FLOPs: that of ghat-stats and of the paper
 
 
@@ -112,7 +110,7 @@ def read_runs(
     runs = []
     for name, folder in zip(names_of(folders), folders):
         show(f"reading {folder}")
-        runs.append(_read_run(name, folder, list(given)))
+        runs.append(_read_run(name, folder, list(given), folders))
     show("")
     return runs
 
@@ -129,7 +127,7 @@ def names_of(folders: Sequence[Path]) -> List[str]:
     return names
 
 
-def _read_run(name: str, folder: Path, given: Sequence[Path]) -> Run:
+def _read_run(name: str, folder: Path, given: Sequence[Path], among: Sequence[Path]) -> Run:
     run = Run(name, folder)
     state = None
     for path in _checkpoints(folder):
@@ -155,7 +153,7 @@ def _read_run(name: str, folder: Path, given: Sequence[Path]) -> Run:
         run.remarks += run.log.remarks
     else:
         run.remarks.append(f"There is no {LOG}: no curves and no votes.")
-    run.measured = read_measurements(folder, given)
+    run.measured = read_measurements(folder, given, among)
     run.size = run.measured.size or run.size
     run.remarks += [*run.measured.remarks, *_missing_vote(run)]
     return run
@@ -226,7 +224,7 @@ def _log_of_options(state: Optional[Mapping[str, Any]]) -> List[Path]:
 def _checkpoints(folder: Path) -> List[Path]:
     """Those that may stand for the run, best first: not those of before its vote, if there are others."""
     every = sorted(folder.glob("*.pt"))
-    known = [folder / name for name in _CHECKPOINTS if folder / name in every]
+    known = [folder / name for name in CHECKPOINTS if folder / name in every]
     others = [path for path in every if path not in known]
     return known + sorted(others, key=lambda path: (path.name.startswith("before_vote."), _number(path), path.name))
 

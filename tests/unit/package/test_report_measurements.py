@@ -58,6 +58,45 @@ def test_scores_of_several_runs_and_those_of_one(folder):
     assert read_measurements(folder / "ght").scores["BLEU"].value == 32.0
 
 
+def test_folders_of_one_name_are_told_apart_by_their_paths(tmp_path):
+    """fairseq saves into "checkpoints" unless told otherwise."""
+    (tmp_path / "score.json").write_text(score(a__checkpoints__generate=31.0, b__checkpoints__generate=30.0))
+    (tmp_path / "of_b.score.json").write_text(score(b__checkpoints__generate=29.0))
+    runs = [tmp_path / name / "checkpoints" for name in "ab"]
+    given = [tmp_path / "score.json", tmp_path / "of_b.score.json"]
+    first, second = (read_measurements(run, given, runs) for run in runs)
+    assert first.scores["BLEU"].value == 31.0 and not first.remarks
+    assert second.scores["BLEU"].value == 29.0
+    told = f"BLEU: 29 of {tmp_path / 'of_b.score.json'} is shown, not 30, which was measured too."
+    assert second.remarks == [told]
+
+
+def test_the_score_of_the_plain_name_stands_for_the_run(folder):
+    (folder / "ght" / "valid.score.json").write_text(score(ght__valid=33.0))
+    (folder / "ght" / "score.json").write_text(score(ght__generate=20.0))
+    read = read_measurements(folder / "ght")
+    assert read.scores["BLEU"].value == 20.0 and "not 33," in read.remarks[0]
+
+
+def test_the_model_that_stands_for_the_run_is_shown(folder):
+    names = ("slim.pt", "before_vote.checkpoint_best.pt")
+    sizes = [{"heads": {"a": 2}, "parameters": n, "parameters_without_embeddings": n, "flops": n} for n in (50, 100)]
+    by_path = {f"runs/ght/{name}": size for name, size in zip(names, sizes)}
+    (folder / "ght" / "stats.json").write_text(json.dumps(by_path))
+    speeds = [{"checkpoint": "runs/ght/slim.pt", "sentences_per_second": {"median": n}} for n in (100.0, 60.0)]
+    content = {"setting": "beam 5", "machine": "CPU", "checkpoints": speeds}  # of --as-grouped
+    (folder / "ght" / "bench.json").write_text(json.dumps(content))
+    read = read_measurements(folder / "ght")
+    assert read.size == sizes[0] and read.speed == ("100.0 sentences/s", "beam 5; CPU")
+
+
+def test_a_folder_may_have_the_signs_of_a_pattern_in_its_name(tmp_path):
+    """As hydra names those of a sweep."""
+    (tmp_path / "lr=[1e-3]").mkdir()
+    (tmp_path / "lr=[1e-3].score.json").write_text(score(anything=20.0))
+    assert read_measurements(tmp_path / "lr=[1e-3]").scores["BLEU"].value == 20.0
+
+
 def test_a_log_that_was_scored_otherwise_has_no_bleu(folder):
     """BLEU says nothing of phonemes."""
     (folder / "ght" / "generate.log").write_text(GENERATED.format(checkpoint="ght/a.pt"))
