@@ -37,6 +37,14 @@ def model_options(state: Mapping[str, Any]) -> Any:
     return state["cfg"]["model"]
 
 
+def compute_once(options: Any) -> None:
+    """Turns off --checkpoint-activations: gates, masks and counts of FLOPs do not reach a forward pass that runs again.
+
+    --offload-activations goes too, since fairseq turns the one on with the other.
+    """
+    options.checkpoint_activations = options.offload_activations = False
+
+
 def options_by_name(options: Any) -> Dict[str, Any]:
     """Options of any kind, a Namespace or a configuration, as a dictionary."""
     if OmegaConf.is_config(options):

@@ -11,7 +11,7 @@ from fairseq.tasks import FairseqTask
 from omegaconf import open_dict
 
 from fairseq_ghat.checkpoints.files import read_checkpoint
-from fairseq_ghat.checkpoints.model_options import SWITCHES, is_stock, model_options
+from fairseq_ghat.checkpoints.model_options import SWITCHES, compute_once, is_stock, model_options
 from fairseq_ghat.checkpoints.stock_comparison import check_against_fairseq
 from fairseq_ghat.checkpoints.stock_conversion import as_grouped_checkpoint
 
@@ -106,8 +106,7 @@ def load_task_and_grouped_model(
         ValueError: for a group count, feature or distance that is not allowed; names the flag.
     """
     grouped = as_grouped_checkpoint(state, **grouping)
-    # Gates and masks are not reached in a forward pass that is run again.
-    model_options(grouped).checkpoint_activations = False
+    compute_once(model_options(grouped))
     task, model = load_task_and_model(path, grouped, data, **task_options)
     if is_stock(state):
         check_against_fairseq(model, state)

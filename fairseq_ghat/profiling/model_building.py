@@ -7,7 +7,7 @@ from typing import Any, Mapping
 from fairseq.models import ARCH_CONFIG_REGISTRY, ARCH_MODEL_REGISTRY, BaseFairseqModel
 
 from fairseq_ghat.checkpoints.dictionary_task import DictionaryTask
-from fairseq_ghat.checkpoints.model_options import model_options
+from fairseq_ghat.checkpoints.model_options import compute_once, model_options
 from fairseq_ghat.checkpoints.stock_conversion import as_grouped_checkpoint
 from fairseq_ghat.models.ghat_transformer import GHATTransformerModel
 from fairseq_ghat.models.ghat_transformer_lm import GHATTransformerLanguageModel
@@ -59,6 +59,7 @@ def build_from_checkpoint(state: Mapping[str, Any]) -> BaseFairseqModel:
     """
     grouped = as_grouped_checkpoint(state)
     options, weights = copy.deepcopy(model_options(grouped)), dict(grouped["model"])
+    compute_once(options)
     model = ARCH_MODEL_REGISTRY[options.arch].build_model(options, DictionaryTask.of_weights(weights))
     model.load_state_dict(weights, model_cfg=options)
     return model

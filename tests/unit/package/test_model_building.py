@@ -9,6 +9,7 @@ from tiny_models import TinyTask, build_stock, lm_options, padded_batch, tiny_ar
 from fairseq_ghat.checkpoints.model_options import NotGroupable
 from fairseq_ghat.models.ghat_transformer_lm import GHATTransformerLanguageModel
 from fairseq_ghat.profiling.model_building import build_arch, build_from_checkpoint
+from fairseq_ghat.profiling.model_size import measure_model
 from fairseq_ghat.profiling.parameters import non_embedding_parameters
 
 
@@ -41,6 +42,17 @@ def test_stock_checkpoint_computes_what_it_computed():
     batch = padded_batch()
     with torch.no_grad():
         torch.testing.assert_close(model(**batch["net_input"])[0], stock(**batch["net_input"])[0], rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("option", ["checkpoint_activations", "offload_activations"])
+def test_options_of_memory_do_not_change_the_count_of_flops(option):
+    plain, saving = tiny_args(), tiny_args(**{option: True})
+    sizes = []
+    for args in (plain, saving):
+        args.arch = args._name = "transformer"
+        state = {"model": build_stock().state_dict(), "args": args, "cfg": None}
+        sizes.append(measure_model(build_from_checkpoint(state), 5))
+    assert sizes[0] == sizes[1] and sizes[0]["flops"] > 0
 
 
 @pytest.mark.parametrize("adaptive", [False, True])
