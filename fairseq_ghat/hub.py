@@ -43,7 +43,7 @@ def load(checkpoint: Union[str, Path], data: Union[str, Path], **options: Any) -
         ValueError: if the folder holds no dictionary, if its prepared.json is damaged, or if its dictionary is one of
             subwords and neither prepared.json nor bpe says which.
     """
-    paths = [Path(path).resolve() for path in _checkpoints(checkpoint)]
+    paths = [Path(path).resolve() for path in checkpoint_files(checkpoint)]
     for path in paths:
         read_checkpoint(path)
     folder, prepared = _prepared(Path(data).resolve())
@@ -72,8 +72,8 @@ def load(checkpoint: Union[str, Path], data: Union[str, Path], **options: Any) -
     return translator.eval()
 
 
-def _checkpoints(checkpoint: Union[str, Path]) -> List[str]:
-    """The files that are meant; a file whose name has fairseq's separator is one."""
+def checkpoint_files(checkpoint: Union[str, Path]) -> List[str]:
+    """The files that load takes its argument for; a file whose name has fairseq's separator is one."""
     return [str(checkpoint)] if Path(checkpoint).exists() else str(checkpoint).split(os.pathsep)
 
 

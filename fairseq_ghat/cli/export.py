@@ -24,7 +24,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("out", metavar="OUT", help="folder to write; must not exist")
     parser.add_argument("--quantization", choices=QUANTIZATIONS, default="float32", help="default: float32")
     parser.add_argument("--subset", default="valid", help="split that it is checked on (default: valid)")
-    parser.add_argument("--pairs", type=int, default=16, metavar="N", help="of it, pairs to check (default: 16)")
+    parser.add_argument(
+        "--pairs", type=int, default=16, metavar="N", help="of it, pairs to check, none too long (default: 16)"
+    )
     return parser
 
 
@@ -47,7 +49,10 @@ def main(argv=None) -> int:
         state = load_checkpoint(args.checkpoint, TranslationTask, "translation(_v2s)")
         task, model = load_task_and_grouped_model(args.checkpoint, state, args.data, {})
         load_split(task, args.data, "--subset", args.subset)
-        pairs = first_pairs(task.dataset(args.subset), args.pairs)
+        positions = min(model.max_positions())
+        pairs = first_pairs(task.dataset(args.subset), args.pairs, positions)
+        if not pairs:
+            raise InputError(f"--subset {args.subset}: has no pair within the model's {positions} positions")
         checked, quantized = write_model(model, task, pairs, out, args.quantization)
     except (NotExportable, NotGroupable) as error:
         parser.error(f"CHECKPOINT {args.checkpoint}: {error}")

@@ -5,14 +5,18 @@ from ast import literal_eval
 from pathlib import Path
 from typing import Any, Dict
 
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
+
 from fairseq_ghat.checkpoints.files import CheckpointError
 from fairseq_ghat.checkpoints.whole_file import NotWritten, whole_file
 from fairseq_ghat.cli import console, score
 from fairseq_ghat.cli.loading import InputError, check_data, data_files
+from fairseq_ghat.data.prepared import prepared_files
 from fairseq_ghat.evaluation.generation_log import read_lines
 from fairseq_ghat.evaluation.scoring import read_references
-from fairseq_ghat.hub import load
-from fairseq_ghat.models.translator import SentenceTooLong
+from fairseq_ghat.hub import checkpoint_files, load
+from fairseq_ghat.models.translator import SentenceTooLong, Translator
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -39,8 +43,13 @@ def main(argv=None) -> int:
     parser = build_parser()
     args = parser.parse_args(argv)
     console.quiet_libraries()
-    inputs = {"CHECKPOINT": [args.checkpoint], "DATA": data_files(args.data), "SOURCE": [args.source]}
-    console.check_out(parser, args.out, {**inputs, "--reference": [args.reference] if args.reference else []})
+    inputs = {
+        "CHECKPOINT": checkpoint_files(args.checkpoint),
+        "DATA": [*data_files(args.data), *prepared_files(Path(args.data))],
+        "SOURCE": [args.source],
+        "--reference": [args.reference] if args.reference else [],
+    }
+    console.check_out(parser, args.out, inputs)
     console.check_minimum(parser, args, beam=1, lenpen=0, max_len_a=0, max_len_b=1)
     try:
         check_data(args.data)
@@ -49,7 +58,7 @@ def main(argv=None) -> int:
             raise InputError(f"SOURCE {args.source}: is empty")
         if args.reference:
             _check_references(args, len(sentences))
-        translator = load(args.checkpoint, args.data, **_overrides(args.model_overrides))
+        translator = _load(args)
         translator.to(console.choose_device(args))
         options = {name: getattr(args, name) for name in ("lenpen", "max_len_a", "max_len_b")}
         translations = translator.translate(sentences, args.beam, **options)
@@ -82,12 +91,23 @@ def _check_references(args, sentences: int) -> None:
         raise InputError(f"--reference {args.reference}: has {references} lines, SOURCE {args.source} has {sentences}")
 
 
+def _load(args) -> Translator:
+    """The model. Raises InputError if fairseq does not take the options of --model-overrides."""
+    overrides = _overrides(args.model_overrides)
+    try:
+        return load(args.checkpoint, args.data, **overrides)
+    except (OSError, TypeError, KeyError, OmegaConfBaseException, HydraException) as error:
+        if not overrides:
+            raise
+        raise InputError(f"--model-overrides {args.model_overrides}: {str(error).splitlines()[0]}") from error
+
+
 def _overrides(text: str) -> Dict[str, Any]:
     """The options of --model-overrides, which fairseq's commands write as a dictionary of Python."""
     try:
         given = literal_eval(text)
     except (ValueError, SyntaxError):
         given = None
-    if not isinstance(given, dict):
+    if not isinstance(given, dict) or not all(isinstance(name, str) for name in given):
         raise InputError(f"--model-overrides {text}: give a dictionary, such as \"{{'max_tokens': 999}}\"")
     return given

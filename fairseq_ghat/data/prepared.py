@@ -3,7 +3,7 @@
 import json
 from dataclasses import Field, dataclass, fields
 from pathlib import Path
-from typing import Any, Dict, Optional, Tuple, Union, get_args, get_origin
+from typing import Any, Dict, List, Optional, Tuple, Union, get_args, get_origin
 
 from fairseq_ghat.checkpoints.whole_file import whole_file
 
@@ -81,6 +81,11 @@ def read_prepared(folder: Path) -> Prepared:
         return Prepared(**{one.name: _checked(one, values[one.name]) for one in fields(Prepared)})
     except (ValueError, KeyError, TypeError) as error:
         raise PreparedError(f"{path}: is damaged ({error!r}); prepare the data anew") from error
+
+
+def prepared_files(folder: Path) -> List[Path]:
+    """What a later command reads of a folder that prepare_data.py made: the record, dictionaries, data and subwords."""
+    return [folder / NAME, *(file for part in ("bin", "pieces") for file in (folder / part).glob("*"))]
 
 
 def _checked(field: Field, value: Any) -> Any:

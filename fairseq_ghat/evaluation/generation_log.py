@@ -54,11 +54,13 @@ class GenerationLog:
 def read_lines(path: Union[str, Path]) -> List[str]:
     """Lines of a text file, which end with \\n alone: Unicode's other line ends occur inside sentences.
 
+    A byte-order mark at its beginning, as editors of Windows write it, is no text.
+
     Raises:
         TextError: if it cannot be read, or is not UTF-8.
     """
     try:
-        with open(path, encoding="utf-8", newline="\n") as lines:
+        with open(path, encoding="utf-8-sig", newline="\n") as lines:
             read = [line.rstrip("\r\n") for line in lines]
     except OSError as error:
         raise TextError(f"{path}: cannot be read ({error.strerror})") from error

@@ -1,5 +1,7 @@
 """Perplexity of a language model with a given context window, per token and per word."""
 
+import math
+import sys
 from dataclasses import dataclass, field
 from itertools import islice
 from time import perf_counter
@@ -40,9 +42,14 @@ class Perplexity:
     seconds: float
 
     def __post_init__(self):
-        self.perplexity = 2.0**self.bits_per_token
+        self.perplexity = _to_the_power(self.bits_per_token)
         in_words = self.words is not None
-        self.word_perplexity = 2.0 ** (self.bits_per_token * self.tokens / self.words) if in_words else None
+        self.word_perplexity = _to_the_power(self.bits_per_token * self.tokens / self.words) if in_words else None
+
+
+def _to_the_power(bits: float) -> float:
+    """2 ** bits; infinite beyond floating point, as for text that has few spaces."""
+    return math.inf if bits >= sys.float_info.max_exp else 2.0**bits
 
 
 def word_units(dictionary: Dictionary, subwords: str) -> Tensor:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import List, Sequence, Tuple
 
 import ctranslate2
+import numpy as np
 import torch
 from fairseq.data import LanguagePairDataset, data_utils
 from fairseq.tasks import FairseqTask
@@ -18,6 +19,8 @@ from fairseq_ghat.models.ghat_transformer import GHATTransformerModel
 
 # Largest difference of a token's log-probability that float32 explains.
 TOLERANCE = 1e-3
+# CTranslate2 cuts a longer source, in tokens, unless it is told otherwise.
+LONGEST = 1024
 
 # Indexes of the source tokens (S,) and of the target tokens (T,), each with the end-of-sentence symbol.
 Pair = Tuple[Tensor, Tensor]
@@ -64,9 +67,10 @@ def _save(model: GHATTransformerModel, task: FairseqTask, folder: str, quantizat
     return str(path)
 
 
-def first_pairs(dataset: LanguagePairDataset, count: int) -> List[Pair]:
-    """The first sentence pairs of a dataset, or as many as it has."""
-    numbers = range(min(count, len(dataset)))
+def first_pairs(dataset: LanguagePairDataset, count: int, positions: int = LONGEST) -> List[Pair]:
+    """The first sentence pairs of a dataset with no side longer than the positions, or as many as it has."""
+    longest = np.maximum(dataset.src_sizes, dataset.tgt_sizes)
+    numbers = np.flatnonzero(longest <= min(positions, LONGEST))[:count].tolist()
     if dataset.supports_prefetch:  # data of fairseq before 0.9
         dataset.prefetch(numbers)
     items = [dataset[number] for number in numbers]

@@ -5,7 +5,9 @@ import os
 import re
 
 import pytest
+import torch
 from commands import generated, hypotheses, run
+from fairseq.data import Dictionary, LanguagePairDataset
 
 ctranslate2 = pytest.importorskip("ctranslate2", reason="ctranslate2 is not installed: pip install ctranslate2")
 
@@ -86,3 +88,17 @@ def test_bad_input_is_refused_before_any_work(corpus, slim_file, tmp_path, capsy
     assert "--pairs 0: allowed is 1 or more" in refused(capsys, slim, corpus, out, "--pairs", 0)
     assert "--subset nothing: not in DATA" in refused(capsys, slim, corpus, out, "--subset", "nothing")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_pairs_that_are_too_long_are_passed_over():
+    """fairseq has no positions for them, or CTranslate2 would cut them."""
+    words, lengths = Dictionary(), [(3, 5), (2, 2), (4, 1), (1025, 3), (1, 3)]
+    sides = [[torch.full((length[side],), words.eos()) for length in lengths] for side in (0, 1)]
+    sizes = [[length[side] for length in lengths] for side in (0, 1)]
+    dataset = LanguagePairDataset(sides[0], sizes[0], words, sides[1], sizes[1], words)
+
+    def taken(*arguments):
+        return [(len(source), len(target)) for source, target in ctranslate2_model.first_pairs(dataset, *arguments)]
+
+    assert taken(2, 3) == [(2, 2), (1, 3)]
+    assert taken(9, 2048) == [(3, 5), (2, 2), (4, 1), (1, 3)] and taken(9, 1) == []

@@ -88,9 +88,30 @@ def test_what_cannot_be_translated_is_named(prepared, prepared_checkpoint, test_
         f"{prepared} {source} --reference {tmp_path}/short.en": "short.en: has 1 lines, SOURCE .*further.de has 11",
         f"{prepared} {source} --reference {tmp_path}/none.en": "--reference .*none.en: no such file",
         f"{prepared} {source} --model-overrides 5": "--model-overrides 5: give a dictionary",
+        f"{prepared} {source} --model-overrides {{'tokenizer':'mosess'}}": "--model-overrides .*: .*mosess",
+        f"{prepared} {source} --model-overrides {{'data':'/none'}}": "--model-overrides .*'data'",
+        f"{tmp_path}/bin {source} --model-overrides {{'bpe':'sentencepiece'}}": "--model-overrides .*_model",
+        f"{tmp_path}/bin {source} --model-overrides {{'bpe':'sentencepiece','sentencepiece_model':'none'}}": (
+            "--model-overrides .*none"
+        ),
         f"{prepared} {source} --beam 0": "--beam 0: allowed is 1 or more",
     }.items():
         data, text, *further = line.split()
         words = f"ghat-translate {prepared_checkpoint} {data} {text} {out} {' '.join(further)} --cpu"
         assert re.search(told, refusal(words, capsys)), line
         assert not out.exists()
+
+
+def test_no_file_that_is_read_is_overwritten(prepared, prepared_checkpoint, test_set, tmp_path, capsys):
+    data = shutil.copytree(prepared, tmp_path / "data")
+    models = [shutil.copy(prepared_checkpoint, tmp_path / name) for name in ("a.pt", "b.pt")]
+    for out, role in {
+        models[1]: "CHECKPOINT",
+        data / NAME: "DATA",
+        data / "bin" / "dict.en.txt": "DATA",
+        data / "pieces" / "spm.model": "DATA",
+        test_set[0]: "SOURCE",
+    }.items():
+        before = out.read_bytes()
+        told = refusal(f"ghat-translate {models[0]}:{models[1]} {data} {test_set[0]} {out} --cpu", capsys)
+        assert f"OUT {out}: is {role} itself" in told and out.read_bytes() == before

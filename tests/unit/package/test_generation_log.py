@@ -129,6 +129,11 @@ def test_a_text_of_another_encoding_is_named(tmp_path, encoding):
             read(path)
 
 
+def test_a_byte_order_mark_is_no_text(tmp_path):
+    (tmp_path / "text").write_bytes(b"\xef\xbb\xbfw1 w2\r\nw3\r\n")
+    assert read_lines(tmp_path / "text") == ["w1 w2", "w3"]
+
+
 def test_a_text_that_cannot_be_read_is_named(tmp_path):
     with pytest.raises(TextError, match=f"{tmp_path}: cannot be read .Is a directory"):
         read_lines(tmp_path)

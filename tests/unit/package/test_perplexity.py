@@ -29,6 +29,13 @@ def test_perplexities_by_hand():
     assert Perplexity(6, None, 2.0, 1.0).word_perplexity is None
 
 
+def test_words_of_a_thousand_bits_do_not_end_the_measurement():
+    """As of Chinese, whose lines have no spaces."""
+    assert Perplexity(tokens=1023, words=1, bits_per_token=1.0, seconds=1.0).word_perplexity == 2.0**1023
+    assert Perplexity(tokens=1024, words=1, bits_per_token=1.0, seconds=1.0).word_perplexity == math.inf
+    assert math.isnan(Perplexity(tokens=6, words=3, bits_per_token=math.nan, seconds=1.0).word_perplexity)
+
+
 @pytest.mark.parametrize(
     "subwords,counted",
     [
