@@ -7,6 +7,7 @@
 reads of each run folder run.json, stats.json, train.log, and generate.log with score.json or perplexity.json. Scores of
 text are computed again: p is that of sacrebleu's paired bootstrap against the first system of the data set. Runs that
 differ in nothing but the seed are one row. --json keeps all figures, unrounded; the tables can be made of them alone.
+Figures of further systems of a data set go on in a file or folders of their own; they are tested over the seeds only.
 """
 
 import argparse
@@ -16,7 +17,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from experiments.checks import BadInput
-from experiments.recipes.results import Row, read_results
+from experiments.recipes.results import Row, joined, read_results
 from experiments.recipes.tables import SPREADS, tables
 
 
@@ -27,12 +28,18 @@ def main(argv=None) -> int:
     parser.add_argument("--bench", metavar="JSON", nargs="+", default=[], type=Path, help="what ghat-bench --json said")
     parser.add_argument("--json", action="store_true", help="print the figures, unrounded, as JSON instead of tables")
     args = parser.parse_args(argv)
-    kept = [path for path in args.runs if path.suffix == ".json"]
+    folders = [path for path in args.runs if path.suffix != ".json"]
+    if args.bench and not folders:
+        parser.error(f"--bench {args.bench[0]}: wants the folders of the runs, there are only files")
     try:
-        rows, conditions = read_results([path for path in args.runs if path not in kept], args.bench)
-        for path in kept:
-            of_file, told = _read(path)
-            rows, conditions = rows + of_file, conditions + told
+        # All folders are one input, in the place of the first.
+        inputs = [
+            read_results(folders, args.bench) if path in folders else _read(path)
+            for path in args.runs
+            if path not in folders[1:]
+        ]
+        rows = joined([rows for rows, _ in inputs])
+        conditions = list(dict.fromkeys(line for _, told in inputs for line in told))
     except ValueError as error:
         parser.error(str(error))
     if args.json:

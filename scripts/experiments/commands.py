@@ -59,6 +59,9 @@ class Processes:
                 if self.ended:
                     process.terminate()
                 yield process
+            except BaseException:  # nobody reads its output any more: it would wait for ever
+                process.terminate()
+                raise
             finally:
                 process.wait()
                 self._running.discard(process)

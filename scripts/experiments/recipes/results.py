@@ -2,7 +2,7 @@
 
 import json
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import mean
 from typing import Any, Dict, List, Optional, Sequence, Tuple
@@ -100,6 +100,29 @@ def read_results(folders: Sequence[Path], benches: Sequence[Path]) -> Tuple[List
         rows += of_rows
         conditions += [f"{name}: {line}" for line in told]
     return rows, list(dict.fromkeys(conditions))
+
+
+def joined(inputs: Sequence[Sequence[Row]]) -> List[Row]:
+    """The rows of several inputs, each of which may have other systems of the same data set.
+
+    Those of a later input are tested anew, against the first system of all, over the seeds; figures hold no sentences.
+
+    Raises:
+        BadInput: if a system of a data set is in two inputs.
+    """
+    rows: Dict[Tuple[str, str], Row] = {}
+    firsts: Dict[str, Row] = {}
+    for of_input in inputs:
+        before = dict(firsts)
+        for row in of_input:
+            if (row.set, row.system) in rows:
+                told = "give the folders of all its runs together, or leave one out"
+                raise BadInput(f"{row.set}: {row.system} is in two of the inputs; {told}")
+            firsts.setdefault(row.set, row)
+            if row.set in before:
+                row = replace(row, p_sentences={}, p_seeds=_over_seeds(before[row.set], row))
+            rows[row.set, row.system] = row
+    return list(rows.values())
 
 
 def _read_run(folder: Path, speeds: Dict[Path, float]) -> _Run:

@@ -95,7 +95,8 @@ def _over_sets(rows: Sequence[Row]) -> str:
         for metric in metrics:
             line.append(_spread(_means_of_seeds(list(of_system.values()), metric), None, 2))
             both = [name for name in of_first if name in of_system]
-            differences = [mean(of_system[name].scores[metric]) - mean(of_first[name].scores[metric]) for name in both]
+            means = [[mean(of[name].scores[metric]) for of in (of_system, of_first)] for name in both]
+            differences = [round(here - there, 9) for here, there in means]  # rounded: equal sums of errors are a tie
             better, worse = sum(d < 0 for d in differences), sum(d > 0 for d in differences)
             if system == systems[0]:
                 line += ["", "", ""]

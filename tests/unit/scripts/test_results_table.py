@@ -180,6 +180,41 @@ def test_tables_are_made_of_the_figures_alone(tmp_path, capsys):
     assert "figures.json: is not what results_table.py --json wrote" in refused(capsys, figures)
 
 
+def test_figures_of_further_systems_go_on_in_a_file_of_their_own(tmp_path, capsys):
+    """They are tested over the seeds against the first system of all, as if the folders were given together."""
+    texts = {seed: [f"{line} {'so ' * seed}" for line in WORSE] for seed in (1, 2, 3)}
+    plain = [translated(tmp_path, "multi30k.de-en", "transformer", texts[seed], seed=seed) for seed in (1, 2, 3)]
+    others = [
+        translated(tmp_path, "multi30k.de-en", name, lines, seed=seed)
+        for name, lines in (("vote", BETTER), ("random", REFERENCES))
+        for seed in (1, 2)
+    ]
+    _, together, _ = printed(capsys, *plain, *others)
+    results_table.main([*map(str, others), "--json"])
+    figures = write(tmp_path / "figures.json", capsys.readouterr().out)
+    titles, rows, out = printed(capsys, *plain, figures)
+    for name in ("transformer", "vote", "random"):
+        assert rows[name] == {title: together[name][title] for title in titles if title != "p"}
+    assert rows["random"]["p (seeds)"] and out.count("BLEU nrefs") == 1
+    told = "multi30k.de-en: vote is in two of the inputs; give the folders of all its runs together"
+    assert told in refused(capsys, figures, *others)
+    assert "--bench bench.json: wants the folders of the runs" in refused(capsys, figures, "--bench", "bench.json")
+
+
+def test_equal_errors_of_two_seeds_are_a_tie(tmp_path, capsys):
+    """Means of equal sums differ in the last bit, as those of 10 and 14, and of twice 12 wrong words of 450."""
+    rows = []
+    for system, errors in (("transformer", (10, 14)), ("vote", (12, 12))):
+        row = {"kind": "transcription", "system": system, "heads": "4", "parameters": 1, "flops": 1.0, "updates": 1}
+        row.update(speed=None, seeds=[1, 2], scores={"WER": [100 * wrong / 450 for wrong in errors]})
+        rows += [{"set": name, **row} for name in LANGUAGES[:6]]
+    first, second = rows[0]["scores"]["WER"], rows[-1]["scores"]["WER"]
+    assert mean(first) != mean(second) and mean(first) == pytest.approx(mean(second))
+    results_table.main([str(write(tmp_path / "figures.json", {"rows": rows, "conditions": []}))])
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("| vote ")]
+    assert [cell.strip() for cell in line.split("|")[-4:-1]] == ["1.000", "0, 0", "1.000"]
+
+
 def test_table_4_has_three_rouge_scores(tmp_path, capsys):
     pytest.importorskip("rouge_score", reason="rouge-score is not installed: pip install rouge-score")
     folder = translated(tmp_path, "cnn-dailymail", "ght-ps", BETTER, metric="rouge", kind="summarization")

@@ -249,6 +249,14 @@ def test_a_full_disk_names_the_file_that_was_written(tmp_path, monkeypatch, caps
     assert told in capsys.readouterr().err
 
 
+def test_a_program_whose_output_cannot_be_written_ends(tmp_path, capsys):
+    """It would wait for a reader once the pipe between is full."""
+    (tmp_path / "log").symlink_to("/dev/full")
+    writes = "for _ in range(20000): print('a line of a training', flush=True)"
+    assert run_all([python(writes, log=tmp_path / "log")], dry_run=False) == 1
+    assert f"error: stage: {tmp_path}/log: No space left on device; make room" in capsys.readouterr().err
+
+
 def test_json_that_was_half_written_does_not_stay(tmp_path, monkeypatch):
     write_json(tmp_path / "x.json", {"old": 1})
     monkeypatch.setattr(Path, "replace", full)
