@@ -43,11 +43,26 @@ def check_packages(packages: Dict[str, str]) -> None:
 
 
 def check_commands(commands: Sequence[Command]) -> None:
-    """Lets the parsers of the programs read their commands. Raises BadInput as parsed does."""
-    # Commands of the same options differ in files and numbers only.
+    """Lets the parsers of the programs read their commands, and our tasks their plan of the vote.
+
+    Raises:
+        BadInput: with the program and what it says.
+    """
     lines = [command.argv for command in commands]
-    for argv in {(argv[0], *(word for word in argv if word.startswith("--"))): argv for argv in lines}.values():
-        parsed(argv)
+    for argv in {_without_files_and_seed(argv): argv for argv in lines}.values():
+        args = parsed(argv)
+        if hasattr(args, "vote_epoch"):
+            from fairseq_ghat.training.schedule import check_schedule
+
+            try:
+                check_schedule(args)
+            except ValueError as error:
+                raise BadInput(f"options of {argv[0]}: {error}") from error
+
+
+def _without_files_and_seed(argv: Sequence[str]) -> Tuple[str, ...]:
+    """What a parser looks at: of commands that differ in nothing else, one is enough."""
+    return tuple(word for before, word in zip(("", *argv), argv) if "/" not in word and before != "--seed")
 
 
 def parsed(argv: Sequence[str]) -> Optional[Namespace]:

@@ -20,6 +20,7 @@ KINDS = {
 LABELS = ("architecture", "criterion", "grouping", "vote", "optimizer", "batches", "stopping", "validation")
 _OF_SYSTEM = ("architecture", "grouping", "vote")
 _OF_RECIPE = tuple(label for label in LABELS if label not in ("grouping", "vote"))
+_HEADS = 8  # of fairseq's transformers, unless a recipe says otherwise
 _UNITS = {"max-tokens": "tokens-per-update", "batch-size": "sentences-per-update"}  # of a batch, of an update
 
 
@@ -57,7 +58,8 @@ class Recipe:
         base = settings["recipes"][of_set["recipe"]]
         labels = [label for label in LABELS if label in of_system or label in _OF_RECIPE]
         self.options = {label: {**base.get(label, {}), **of_system.get(label, {})} for label in labels}
-        for option, value in of_set.get("ght-ps" if system == "ght-ps-lite" else system, {}).items():
+        of_both = {**(of_set.get("ght-ps", {}) if system.startswith("ght-ps") else {}), **of_set.get(system, {})}
+        for option, value in of_both.items():
             self.options[self._label(option)][option] = value
         self.unit = next(unit for unit in _UNITS if unit in self.options["batches"])
         self.per_update = self.options["batches"].pop(_UNITS[self.unit])
@@ -69,6 +71,10 @@ class Recipe:
         self.languages = {"translation": pair, **sides}.get(self.kind)
         end = "references.jsonl" if self.kind == "summarization" else (self.languages or pair)[-1]
         self.references = self.languages and f"raw/test.{end}"
+        architecture = self.options["architecture"]
+        heads = min((value for option, value in architecture.items() if "attention-heads" in option), default=_HEADS)
+        if self.heads_kept and self.heads_kept >= heads:
+            raise BadInput(f"--systems {system}: keeps {self.heads_kept} heads of each attention, {name} has {heads}")
 
     def _label(self, option: str) -> str:
         """The label of a set's option of a system: where the system has it, else that of what it is about."""
@@ -88,6 +94,14 @@ class Recipe:
     @property
     def votes(self) -> bool:
         return "vote" in self.options
+
+    @property
+    def heads_kept(self) -> Optional[int]:
+        """How many heads its vote keeps in each attention; None without a vote, or where that is the vote's to say."""
+        vote = self.options.get("vote", {})
+        if not vote or "budget" in vote:
+            return None
+        return vote.get("vote-heads", self.options["grouping"]["head-groups"])
 
 
 def read_settings(path: Path = SETTINGS_FILE) -> Dict[str, Any]:

@@ -70,7 +70,7 @@ class Run:
         words = arguments_of(self.recipe.options.get("vote", {}))
         words += [part for word in self.further for part in word.split("=", 1)]
         epochs = [words[place + 1] for place, word in enumerate(words) if word == "--vote-epoch"]
-        return self.recipe.votes and epochs[-1] != "1"
+        return self.recipe.votes and epochs[-1:] != ["1"]  # there is no such option with --vote-tolerance
 
     @property
     def begun(self) -> bool:
@@ -93,7 +93,12 @@ class Run:
                     f"--max-tokens {self.max_tokens}: not with {self.recipe.set}, whose batches have a {unit}"
                 )
             batches[unit] = self.max_tokens
+        block = batches.get("tokens-per-sample", 0)
+        if batches[unit] < block:
+            raise BadInput(f"--max-tokens {batches[unit]}: allowed is {block} or more, a block of {self.recipe.set}")
         workers = max(self.gpus, 1)
+        if unit == "batch-size" and wanted % workers == 0:
+            batches[unit] = min(batches[unit], wanted // workers)
         together = workers * batches[unit]
         if wanted % together:
             raise BadInput(
@@ -298,13 +303,14 @@ def report(runs: Sequence[Run]) -> List[Command]:
     """Which heads are alike, before the vote and in the end, and one page about all systems."""
     wanted, data = [], str(runs[0].data / "bin")
     counts = sorted({run.recipe.options["grouping"]["head-groups"] for run in runs if run.recipe.grouped})
-    options = {"": [*(["--groups", *map(str, counts)] if counts else []), "--json", *runs[0].machine]}
     for run in runs:
-        models = {"analysis.json": run.trained}
+        kept = run.recipe.heads_kept
+        models = {"analysis.json": (run.trained, [count for count in counts if count <= (kept or count)])}
         if run.votes_after_training:
-            models["analysis.before.json"] = run.folder / "before_vote.checkpoint_best.pt"
-        for name, model in models.items():
+            models["analysis.before.json"] = (run.folder / "before_vote.checkpoint_best.pt", counts)
+        for name, (model, groups) in models.items():
             program = ["ghat-analyze", str(model), data]
+            options = {"": [*(["--groups", *map(str, groups)] if groups else []), "--json", *run.machine]}
             wanted.append(Command("similarity of heads", program, options, output=run.folder / name))
     page = str(runs[0].folder.with_name("report.html"))
     return [*wanted, Command("page", ["ghat-report", page, *(str(run.folder) for run in runs)])]

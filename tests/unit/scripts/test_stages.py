@@ -6,7 +6,8 @@ import benchmark
 import pytest
 import torch
 from commands import shown_commands
-from experiments.checks import BadInput, parsed
+from experiments.checks import BadInput, check_commands, parsed
+from experiments.commands import Command
 from experiments.recipes import stages
 from experiments.recipes.settings import SETTINGS_FILE, Recipe, read_settings, sets_of
 from fairseq import tasks
@@ -31,10 +32,18 @@ def dry_run(name, *arguments, capsys):
     return commands
 
 
-@pytest.mark.parametrize("name", [n for n in sets_of(SETTINGS) if not n.startswith("sigmorphon") or n.endswith(".ady")])
+DIFFERENT = [name for name in sets_of(SETTINGS) if not name.startswith("sigmorphon") or name.endswith(".ady")]
+
+
+def systems_of(name):
+    """Those that a set can have: the narrow ones have encoders, and 4 of 4 heads are the plain model."""
+    without = {"wikitext-2": "lite", "wikitext-103": "lite", "sigmorphon2020.ady": "from-start-4"}.get(name, "none")
+    return [system for system in SETTINGS["systems"] if without not in system]
+
+
+@pytest.mark.parametrize("name", DIFFERENT)
 def test_every_command_is_understood_by_its_program(name, capsys):
-    language_model = Recipe(SETTINGS, name, "ght").kind == "language_modeling"
-    systems = [s for s in SETTINGS["systems"] if not (language_model and "lite" in s)]  # those have encoders
+    systems = systems_of(name)
     voting = [Recipe(SETTINGS, name, system).votes for system in systems]
     shown = dry_run(name, "--systems", *systems, "--gpus", "1", capsys=capsys)
     trained = [parsed(words) for words in shown.pop("fairseq-train")]
@@ -55,6 +64,9 @@ def test_every_command_is_understood_by_its_program(name, capsys):
             assert getattr(args, option, 1024) == getattr(trained[0], option, 1024)
     after_training = sum(getattr(args, "vote_epoch", None) not in (None, 1) for args in trained)
     assert len(shown["ghat-analyze"]) == len(systems) + after_training
+    for words in shown["ghat-analyze"]:  # which refuses more groups than there are heads
+        kept = Recipe(SETTINGS, name, Path(words[1]).parent.name).heads_kept
+        assert "before_vote" in words[1] or max(parsed(words).groups or [1]) <= (kept or 16)
     checked = {"ghat-stats", "ghat-bench", "ghat-score", "ghat-perplexity", "ghat-analyze", "ghat-report"}
     for program in set(shown) & checked:
         assert all(parsed(words) for words in shown.pop(program))
@@ -63,10 +75,55 @@ def test_every_command_is_understood_by_its_program(name, capsys):
     assert ("ghat-average" in shown) == (Recipe(SETTINGS, name, "ght").average > 1)
 
 
+@pytest.mark.parametrize("name", DIFFERENT)
+def test_every_system_can_be_trained_and_keeps_as_many_heads(name, capsys):
+    trained = dry_run(name, "--systems", *systems_of(name), "--stages", "train", capsys=capsys)["fairseq-train"]
+    check_commands([Command("train", words) for words in trained])
+    cut = ("ght-ps", "ght-ps-no-refit", "vote", "vote-no-refit", "vote-early", "vote-late", "random", "from-start")
+    assert len({Recipe(SETTINGS, name, system).heads_kept for system in cut}) == 1
+    of_pair = [Recipe(SETTINGS, name, system).options for system in ("ght-ps", "ght-ps-no-refit")]
+    assert of_pair[0]["grouping"] == of_pair[1]["grouping"] and of_pair[1]["vote"]["refit"] == "none"
+
+
+@pytest.mark.parametrize("name", ["iwslt14.de-en", "wmt14.en-fr", "multi30k.de-en", "scitldr", "sigmorphon2020.ady"])
+def test_the_lite_models_are_smaller(name, capsys):
+    systems = ("transformer", "lite1", "lite2", "ght-ps", "ght-ps-lite")
+    trained = dry_run(name, "--systems", *systems, "--stages", "train", capsys=capsys)["fairseq-train"]
+    sizes = dict(zip(systems, map(size_of, trained)))
+    assert max(sizes["lite1"], sizes["lite2"]) < sizes["transformer"] and sizes["ght-ps-lite"] < sizes["ght-ps"]
+
+
+def changed_settings(tmp_path, before, after):
+    text = SETTINGS_FILE.read_text()
+    assert before in text
+    (tmp_path / "mine.yaml").write_text(text.replace(before, after))
+    return ["--settings", str(tmp_path / "mine.yaml")]
+
+
+def test_a_vote_by_tolerance_comes_after_training(tmp_path, capsys):
+    mine = changed_settings(tmp_path, "vote: {vote-epoch: 4}", "vote: {vote-tolerance: 0.01}")
+    shown = dry_run("multi30k.de-en", "--systems", "ght-ps", *mine, capsys=capsys)
+    assert len(shown["ghat-analyze"]) == 2
+
+
+@pytest.mark.parametrize(
+    "before,after,message",
+    [
+        ("keep-heads: random, refit: output}", "keep-heads: randm}", "invalid choice: 'randm'"),
+        ("vote-late:  {vote-epoch: 6}", "vote-late: {vote-epoch: 8}", "--vote-epoch 8: allowed is 1 to --max-epoch 7"),
+    ],
+)
+def test_a_wrong_setting_of_one_system_is_found_beside_others(tmp_path, before, after, message, capsys):
+    mine = changed_settings(tmp_path, before, after)
+    systems = ["vote-early", "random", "vote-late", "from-start"]
+    trained = dry_run("multi30k.de-en", "--systems", *systems, *mine, capsys=capsys)["fairseq-train"]
+    with pytest.raises(BadInput, match=f"options of fairseq-train: .*{message}"):
+        check_commands([Command("train", words) for words in trained])
+
+
 def test_settings_of_another_file_are_taken(tmp_path, capsys):
-    (tmp_path / "mine.yaml").write_text(SETTINGS_FILE.read_text().replace("lr: 0.0005", "lr: 0.25"))
-    more = ["--systems", "ght", "--settings", str(tmp_path / "mine.yaml")]
-    (words,) = dry_run("iwslt14.de-en", *more, capsys=capsys)["fairseq-train"]
+    mine = changed_settings(tmp_path, "lr: 0.0005", "lr: 0.25")
+    (words,) = dry_run("iwslt14.de-en", "--systems", "ght", *mine, capsys=capsys)["fairseq-train"]
     assert parsed(words).lr == [0.25]
 
 
@@ -167,6 +224,13 @@ def test_batches_of_words_are_not_of_tokens():
         run_of("sigmorphon2020.ady", max_tokens=512).batches()
     with pytest.raises(BadInput, match="--gpus 3 --batch-size 256: 768 at once do not divide the 256 of an update"):
         run_of("sigmorphon2020.ady", gpus=3).batches()
+    shared = run_of("sigmorphon2020.ady", gpus=2).batches()
+    assert (shared["batch-size"], shared["update-freq"]) == (128, 1)
+
+
+def test_a_batch_holds_a_block_of_a_language_model():
+    with pytest.raises(BadInput, match="--max-tokens 1024: allowed is 3072 or more, a block of wikitext-103"):
+        run_of("wikitext-103", gpus=8, max_tokens=1024).batches()
 
 
 def test_every_system_and_seed_of_every_set_is_a_chain_of_its_own(capsys):
