@@ -43,7 +43,7 @@ def queries_without_keys(mask: Optional[Tensor], padding: Optional[Tensor]) -> O
 
 def _queries_without_keys(mask: Optional[Tensor], padding: Tensor) -> Tensor:
     hidden = padding.to(torch.bool)[:, None, None]  # (B, 1, 1, S)
-    return (hidden if mask is None else hidden | mask.isneginf()).all(-1, keepdim=True)
+    return (hidden if mask is None else hidden | (mask == -torch.inf)).all(-1, keepdim=True)
 
 
 def of_every_head(padding: Tensor, heads: int, dtype: torch.dtype) -> Tensor:
@@ -97,11 +97,15 @@ def _aligned(mask: Tensor) -> Tensor:
 def _once(padding: Tensor, kind: Hashable, make: Callable[[], Any]) -> Any:
     """What was made of a padding mask, or is made now.
 
+    Made before, it would be a constant of what is traced or captured; tensors of inference mode do not count changes.
+
     kind: with the id() of another tensor that it is made of, if that tensor is in the result: so its id stays its own.
     """
-    version = 0 if padding.is_inference() else padding._version
+    captured = padding.is_cuda and torch.cuda.is_current_stream_capturing()
+    if captured or torch.jit.is_tracing() or padding.is_inference():
+        return make()
     made = _MADE.setdefault(padding, {})
-    key = (version, kind)
+    key = (padding._version, kind)
     if key not in made:
         made[key] = make()
     return made[key]

@@ -250,7 +250,7 @@ class GroupedAttention(MultiheadAttention):
         step = incremental_state is not None
         if static_kv and cached:
             k, v = saved["prev_key"], saved["prev_value"]
-            key_padding_mask = saved["prev_key_padding_mask"]
+            key_padding_mask = saved.get("prev_key_padding_mask")
         else:
             if self.self_attention:
                 q, k, v = self._project(query, self._projections, step)

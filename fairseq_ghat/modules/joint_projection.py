@@ -20,8 +20,9 @@ class JointWeights:
     """
 
     def __init__(self, projections: Sequence[nn.Linear]):
-        weights = torch.stack([projection.weight.detach() for projection in projections])  # (J, O, E)
-        biases = torch.stack([projection.bias.detach() for projection in projections])  # (J, O)
+        with torch.inference_mode(False):  # or gradients could never go through the model again
+            weights = torch.stack([projection.weight.detach() for projection in projections])  # (J, O, E)
+            biases = torch.stack([projection.bias.detach() for projection in projections])  # (J, O)
         for projection, weight, bias in zip(projections, weights, biases):
             projection.weight.data, projection.bias.data = weight, bias
         self._addresses = _addresses(projections)

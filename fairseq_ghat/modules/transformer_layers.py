@@ -36,7 +36,8 @@ class GroupedDecoder(TransformerDecoderBase):
         fits = future.shape[0] == tensor.size(0) and future.device == tensor.device and future.dtype == tensor.dtype
         if torch.jit.is_tracing() or not fits:  # a mask from before would be a constant of what is traced
             future = super().buffered_future_mask(tensor)
-        self._causal_mask = as_causal(future)
+        # A forward pass that runs again gets a copy without the mark, and would take another kernel.
+        self._causal_mask = future if self.cfg.checkpoint_activations else as_causal(future)
         return self._causal_mask
 
     def set_step_weights(self, wanted: bool) -> None:

@@ -92,7 +92,7 @@ class Calibration:
         moments = _empty_moments(parts[0]) if len(parts) == 1 else {}
         for sample, padding in self._pass(moments):
             with RecordedFeatures(self._attentions, self.grouping, padding, grams, pooled) as features:
-                self.model(**sample["net_input"], features_only=True)
+                self._run(sample)
             yield features
         self._moments.update(moments)
 
@@ -111,7 +111,7 @@ class Calibration:
             missing = _empty_moments([layer for layer in part if layer not in self._moments])
             if missing:
                 for sample, _ in self._pass(missing):
-                    self.model(**sample["net_input"], features_only=True)
+                    self._run(sample)
             held = {layer: (missing if layer in missing else self._moments)[layer] for layer in part}
             if len(parts) == 1:
                 self._moments.update(held)
@@ -130,6 +130,15 @@ class Calibration:
                 with adding_moments(moments, self.names, padding):
                     yield sample, padding["decoder"]
         self.add_up(*(tensor for layer_moments in moments.values() for tensor in layer_moments.sums()))
+
+    def _run(self, sample: Sample) -> None:
+        """Raises ValueError for numbers that overflow: sums of them would choose any head."""
+        output, _ = self.model(**sample["net_input"], features_only=True)
+        if not output.isfinite().all():
+            raise ValueError(
+                "vote: what the model computes for a batch is not finite; if it is in half precision (--fp16), vote in "
+                "float32 with ghat-vote, else see whether its training diverged"
+            )
 
     def samples(self, shuffle: bool = False) -> Iterator[Sample]:
         """The samples of one pass, at most `limit`; a share that is short of a batch has an empty one, {}.

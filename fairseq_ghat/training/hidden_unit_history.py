@@ -1,6 +1,7 @@
 """How far the hidden units moved from one epoch to the next, which decides --vote-tolerance."""
 
 import copy
+import math
 from typing import Any, Dict, Optional, Tuple
 
 import torch
@@ -62,6 +63,8 @@ class HiddenUnitHistory:
                     name: float(relative_change(self._before[name].to(total)[None], total[None]))
                     for name, total in self._sums.items()
                 }
+                # What is not a number, as of a batch that overflowed, has not settled.
+                changes = {name: math.inf if math.isnan(change) else change for name, change in changes.items()}
                 layer = max(changes, key=changes.get)
                 self.change = (changes[layer], layer)
             self._before, self._sums = self._sums, self._zeros()

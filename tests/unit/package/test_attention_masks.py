@@ -52,6 +52,24 @@ def test_layers_of_a_batch_share_a_mask_and_other_masks_have_their_own():
     assert of_every_head(pad, 1, torch.float32)[0].tolist() == [[LOW] * 3]
 
 
+def test_a_mask_of_before_is_no_constant_of_what_is_traced():
+    pad, future = padding(), torch.full((3, 3), -INF).triu(1)
+    for made in (lambda p: of_fused_kernel(future, p, torch.float32), lambda p: queries_without_keys(future, p)):
+        made(pad)
+        traced = torch.jit.trace(made, pad, check_trace=False)
+        assert torch.equal(traced(~pad), made(~pad)) and not torch.equal(made(~pad), made(pad))
+        assert "aten::isneginf" not in str(traced.graph)  # which an export to ONNX does not know
+
+
+def test_padding_of_inference_mode_may_change_in_place():
+    """torch does not count changes of such tensors."""
+    with torch.inference_mode():
+        pad = padding()
+        of_every_head(pad, 1, torch.float32)
+        pad[0] = True
+        assert of_every_head(pad, 1, torch.float32)[0].tolist() == [[LOW] * 3]
+
+
 def test_masks_end_with_the_padding():
     gc.collect()
     before, pad = len(attention_masks._MADE), padding()

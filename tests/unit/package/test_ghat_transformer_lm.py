@@ -73,6 +73,18 @@ def test_grouping_off_equals_stock(shape, training):
                 torch.testing.assert_close(parameter.grad, gradients[name], rtol=1e-4, atol=1e-5)
 
 
+def test_a_forward_pass_that_runs_again_takes_the_same_kernel():
+    """Another kernel may draw another dropout of attention weights: gradients would be of another pass."""
+    model = build(GHATTransformerLanguageModel, checkpoint_activations=True, attention_dropout=0.1).train()
+    attentions = grouped_attentions(model).values()
+    loss = model(src_tokens=torch.randint(4, 54, (2, 32)), src_lengths=None)[0].sum()
+    kernels = [attention.kernel for attention in attentions]
+    for attention in attentions:
+        attention.kernel = None
+    loss.backward()
+    assert [attention.kernel for attention in attentions] == kernels and None not in kernels
+
+
 def test_blocks_without_padding_need_no_mask_whatever_their_length():
     stock, ours = (model.eval() for model in stock_and_ours(tokens_per_sample=64))
     for length in (48, 40, 60, 40):

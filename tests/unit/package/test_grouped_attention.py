@@ -181,6 +181,18 @@ def test_cross_attention_shares_the_source_of_a_beam():
     assert cached.shape == (batch, HEADS, 6, E // HEADS)
 
 
+def test_keys_and_values_of_before_may_come_without_padding():
+    """As fairseq's decoder layer gives on a prev_attn_state of two tensors."""
+    outputs = []
+    step, source = torch.randn(1, 2, E), torch.randn(6, 2, E)
+    saved = {name: torch.randn(2, HEADS, 6, E // HEADS) for name in ("prev_key", "prev_value")}
+    for attention in make("cross"):
+        state = {}
+        attention._set_input_buffer(state, dict(saved))
+        outputs.append(attention(step, source, source, incremental_state=state, static_kv=True)[0])
+    torch.testing.assert_close(*outputs, rtol=1e-5, atol=1e-5)
+
+
 @pytest.mark.parametrize("removed", [False, True])
 def test_decoding_projects_the_source_once_and_caches_kept_heads_only(removed):
     _, ours = make("cross")

@@ -46,6 +46,15 @@ def test_same_features_in_both_epochs_are_no_change():
     assert history.change[0] == pytest.approx(0, abs=1e-7)
 
 
+def test_what_is_not_a_number_has_not_settled():
+    history = HiddenUnitHistory(HEADS)
+    for epoch, second in ((1, grams(1)["second"]), (2, torch.full((3, 3), torch.nan))):
+        history.begin_epoch(epoch)
+        history.add({"first": grams(1)["first"], "second": second})
+    history.begin_epoch(3)
+    assert history.change == (float("inf"), "second")
+
+
 @pytest.mark.parametrize("after_restart", [[3], []], ids=["in the middle of an epoch", "between epochs"])
 def test_resuming_is_as_if_never_stopped(after_restart):
     whole, resumed = HiddenUnitHistory(HEADS), HiddenUnitHistory(HEADS)

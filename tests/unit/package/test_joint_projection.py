@@ -115,6 +115,18 @@ def test_attention_prepared_for_generation_gives_the_same_also_after_it_moved(ki
     torch.testing.assert_close(decode(), expected)
 
 
+def test_weights_joined_in_inference_mode_can_be_trained_afterwards():
+    """As on a server: prepared on the CPU, moved, and first used in inference mode."""
+    attention = GroupedAttention(16, 4, self_attention=True)
+    attention.make_generation_fast_()
+    attention.double()
+    x = torch.randn(3, 2, 16, dtype=torch.float64)
+    with torch.inference_mode():
+        attention(x, x, x)
+    attention(x, x, x)[0].sum().backward()
+    assert attention.v_proj.weight.grad.any() and not attention.v_proj.weight.is_inference()
+
+
 def test_prepared_attention_still_gives_its_weights_gradients():
     attention = GroupedAttention(16, 4, self_attention=True)
     attention.make_generation_fast_()

@@ -39,6 +39,26 @@ def test_heads_are_those_of_a_tally_over_the_same_batches():
     assert set(heads_per_layer(model).values()) == {3}
 
 
+@pytest.mark.parametrize("refit", ["none", "bias", "output"])
+@pytest.mark.parametrize("keep_heads", ["pillars", "reconstruction", "random"])
+def test_a_batch_that_overflows_half_precision_ends_the_vote_before_anything_is_changed(keep_heads, refit):
+    """Training passes over such a batch; sums with it would choose any heads, and a refit write them into the model."""
+    model, samples = build_grouped(head_groups=3), padded_batches(5)
+    rare = int(samples[2]["net_input"]["src_tokens"][1, 3])
+    with torch.no_grad():
+        model.encoder.embed_tokens.weight[rare] *= 0
+        model.encoder.embed_tokens.weight[rare, 0] = 40.0
+        model.encoder.layers[0].fc1.weight[:, 0] = 90.0
+        model.encoder.layers[0].fc2.weight.fill_(1.0)
+    model.half()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    if keep_heads == "random" and refit == "none":  # has no look at the data
+        return run_vote(model, samples, VoteOptions(keep_heads=keep_heads, refit=refit))
+    with pytest.raises(ValueError, match="vote: what the model computes for a batch is not finite.*ghat-vote"):
+        run_vote(model, samples, VoteOptions(keep_heads=keep_heads, refit=refit))
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
 def test_order_of_batches_does_not_matter():
     samples = padded_batches(5)
     assert run_vote(build_grouped(), samples) == run_vote(build_grouped(), samples[::-1])
