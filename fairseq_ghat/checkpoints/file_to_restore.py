@@ -3,6 +3,7 @@
 import logging
 from argparse import Namespace
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Optional
 
 from fairseq import checkpoint_utils
@@ -58,7 +59,9 @@ def file_to_restore(args: Namespace) -> Optional[FileToRestore]:
     if PathManager.isfile(file.path):
         return file
     if cfg.restore_file != CheckpointConfig.restore_file:
-        raise CheckpointError(f"--restore-file {file.path}: no such file")
+        aside = Path(file.path).with_name(f"before_vote.{Path(file.path).name}")
+        hint = f"; the vote of this run set it aside: give {aside}" if aside.is_file() else ""
+        raise CheckpointError(f"--restore-file {file.path}: no such file{hint}")
     if file.path == getattr(cfg, "continue_once", None):
         raise CheckpointError(f"--continue-once {file.path}: no such file")
     return None

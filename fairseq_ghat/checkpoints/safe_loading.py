@@ -2,8 +2,9 @@
 
 Since torch 2.6 torch.load reads plain data only, and fairseq's own checkpoints hold a little more: the
 command line (argparse.Namespace), numpy numbers and arrays in its meters (best score, --eval-bleu counts),
-and, in older ones, the OmegaConf nodes of the configuration. They are allowed by name here; safe loading
-stays on, so a checkpoint that holds anything else is still refused, by the name of the class.
+in older ones the OmegaConf nodes of the configuration, and in still older ones the meters themselves. They
+are allowed by name here; safe loading stays on, so a checkpoint that holds anything else is still refused,
+by the name of the class.
 """
 
 import argparse
@@ -12,6 +13,7 @@ import typing
 
 import numpy as np
 import torch
+from fairseq.logging import meters
 
 
 def _numpy_globals():
@@ -51,13 +53,19 @@ def _omegaconf_globals():
         yield builtin, f"builtins.{builtin.__name__}"
 
 
+def _old_meters():
+    """Meters under the name of the module that they once had."""
+    for cls in (meters.AverageMeter, meters.TimeMeter, meters.StopwatchMeter):
+        yield cls, f"fairseq.meters.{cls.__name__}"
+
+
 def checkpoint_globals() -> typing.Dict[str, typing.Any]:
     """Every class and function, by pickled name, that a fairseq checkpoint may hold beside plain data."""
     allowed = {
         "argparse.Namespace": argparse.Namespace,
         "collections.defaultdict": collections.defaultdict,
     }
-    for obj, name in (*_numpy_globals(), *_omegaconf_globals()):
+    for obj, name in (*_numpy_globals(), *_omegaconf_globals(), *_old_meters()):
         allowed[name] = obj
     return allowed
 

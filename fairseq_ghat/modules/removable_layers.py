@@ -1,6 +1,6 @@
 """The layers of a model with units that can be removed, and what a vote left of them."""
 
-from typing import Dict, List, Mapping, NamedTuple
+from typing import Dict, Iterable, List, Mapping, NamedTuple
 from zlib import crc32
 
 from torch import nn
@@ -56,3 +56,10 @@ def remove_units(model: nn.Module, kept: Mapping[str, KeptUnits]) -> None:
     layers = removable_layers(model)
     for name, (units, _) in kept.items():
         layers[name].remove_units(units)
+
+
+def take_projections(model: nn.Module, other: nn.Module, names: Iterable[str]) -> None:
+    """Gives layers of a model the projections of another one of the same shape, as after a refit."""
+    layers, others = removable_layers(model), removable_layers(other)
+    for name in names:
+        layers[name].projection.load_state_dict(others[name].projection.state_dict())

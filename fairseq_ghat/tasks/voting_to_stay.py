@@ -10,7 +10,7 @@ from fairseq_ghat.checkpoints.model_options import KEPT_HEADS
 from fairseq_ghat.checkpoints.resuming import task_state_to_resume
 from fairseq_ghat.modules.attention_layers import grouped_attentions, heads_per_layer, is_voted
 from fairseq_ghat.modules.grouping import Grouping
-from fairseq_ghat.modules.removable_layers import KeptUnits, removable_layers, remove_units
+from fairseq_ghat.modules.removable_layers import KeptUnits, removable_layers, remove_units, take_projections
 from fairseq_ghat.modules.wrappers import unwrapped
 from fairseq_ghat.pruning.calibration import calibration_of
 from fairseq_ghat.pruning.model_budget import check_reachable
@@ -24,6 +24,7 @@ from fairseq_ghat.training.distributed import (
 from fairseq_ghat.training.early_stopping import (
     patience_state,
     restart_best_score,
+    restart_plateau,
     restore_patience,
     set_aside_best_checkpoints,
 )
@@ -99,7 +100,7 @@ class VotingToStayMixin:
                 f"--arch {arch} has no grouped attention, which --task {type(self).__name__} needs: "
                 "use one that starts with ghat_transformer"
             )
-        if not is_voted(model):
+        if not from_checkpoint and not is_voted(model):  # what is loaded need not vote here
             check_removable(self.cfg, attentions, cfg.head_groups)
             check_neurons(self.cfg, model)
             check_reachable(self.cfg, model)
@@ -217,8 +218,11 @@ class VotingToStayMixin:
         """Cuts what fairseq holds beside the model; a shadow model made after the vote has what stays."""
         renew_gradient_buffers(model, str(self.cfg.ddp_comm_hook))
         cut_optimizer(optimizer, cuts_of(model, kept))
+        restart_plateau(optimizer)
         if ema_model is not None and not is_voted(ema_model):
             remove_units(ema_model, kept)
+            if str(self.cfg.refit) != "none":  # it would take some 1 / (1 - decay) updates to come round to it
+                take_projections(ema_model, model, kept)
 
     def valid_step(self, sample, model, criterion, ema_model=None):
         """As fairseq's, which hands over the shadow model here too."""

@@ -1,12 +1,14 @@
-"""Best validation score and patience, which fairseq keeps as attributes of its functions."""
+"""Best validation score and patience, which fairseq keeps as attributes of its functions and in a scheduler."""
 
+import gc
 import logging
 import sys
 from pathlib import Path
-from typing import Dict, Iterator
+from typing import Any, Dict, Iterator
 
 import torch
 from fairseq import checkpoint_utils
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 logger = logging.getLogger(__name__)
 
@@ -21,6 +23,16 @@ def restart_best_score() -> None:
         for attribute in _PATIENCE:
             if hasattr(function, attribute):
                 delattr(function, attribute)
+
+
+def restart_plateau(optimizer: Any) -> None:
+    """Lets --lr-scheduler reduce_lr_on_plateau forget its best loss too; it would lower the rate epoch by epoch.
+
+    fairseq hands a task no scheduler, so that of the optimizer, one of fairseq's, is looked for among all objects.
+    """
+    for scheduler in gc.get_objects():
+        if type(scheduler) is ReduceLROnPlateau and scheduler.optimizer is optimizer.optimizer:
+            scheduler._reset()
 
 
 def patience_state() -> Dict[str, float]:

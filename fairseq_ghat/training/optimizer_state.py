@@ -91,7 +91,7 @@ def cut_optimizer(optimizer: Any, cuts: Mapping[Tensor, Cut]) -> None:
     Raises:
         RuntimeError: if there is state that does not have the shape of its parameter; names it.
     """
-    state, copies = optimizer.optimizer.state, _copies(optimizer)
+    copies = _copies(optimizer)
     trained: Dict[Tensor, Union[Cut, JoinedCut]] = dict(cuts)
     for copy, parameters in copies:
         if len(parameters) > 1:
@@ -104,10 +104,18 @@ def cut_optimizer(optimizer: Any, cuts: Mapping[Tensor, Cut]) -> None:
         for part, parameter in zip(copy.view(-1).split([p.numel() for p in parameters]), parameters):
             weights = parameter.view(-1)
             part.copy_(torch.where(part.to(weights.dtype) == weights, part, weights.to(part.dtype)))
-    for parameter, cut in trained.items():
-        for name, value in state.get(parameter, {}).items():
-            if torch.is_tensor(value):
-                state[parameter][name] = _cut_state(name, value, cut, type(optimizer.optimizer).__name__)
+    for with_state in _with_state(optimizer):
+        for parameter, cut in trained.items():
+            state = with_state.state.get(parameter, {})
+            for name, value in state.items():
+                if torch.is_tensor(value):
+                    state[name] = _cut_state(name, value, cut, type(with_state).__name__)
+
+
+def _with_state(optimizer: Any) -> List[torch.optim.Optimizer]:
+    """torch's optimizers inside one of fairseq's: several in a composite one."""
+    parts = getattr(optimizer.optimizer, "optimizers", None)
+    return [part.optimizer for part in parts.values()] if parts else [optimizer.optimizer]
 
 
 def _copies(optimizer: Any) -> List[Tuple[Tensor, List[Tensor]]]:

@@ -158,6 +158,8 @@ def check_vote_options(cfg: VotingToStayConfig) -> None:
             raise ValueError(f"{flag} {value}: allowed is {allowed}")
     if cfg.gate_lr is not None and keep not in LEARNED_GATES:
         raise ValueError(f"--gate-lr {cfg.gate_lr}: allowed only with --keep-heads {' or '.join(LEARNED_GATES)}")
+    if keep == "all" and cfg.vote_heads is not None:
+        raise ValueError(f"--vote-heads {cfg.vote_heads}: not with --keep-heads all, which keeps every head")
     check_model_budget(cfg)
     if cfg.remove_sublayers and over != "model" and not over_model(cfg):
         raise ValueError("--remove-sublayers: allowed only with --vote-budget model, --budget or --max-error")

@@ -85,6 +85,26 @@ def test_combination_is_refused_by_name_before_training(corpus, tmp_path, option
     assert "Start iterating over samples" not in log
 
 
+def test_the_rate_does_not_fall_since_fewer_heads_have_a_higher_loss(corpus, tmp_path):
+    """As facebookresearch/fairseq#1302, of the scheduler: its best loss was that of all heads."""
+    plateau = "--lr-scheduler reduce_lr_on_plateau --warmup-updates 0 --refit none --no-epoch-checkpoints"
+    log = train(corpus, tmp_path, "--max-epoch 6 --vote-epoch 5", plateau)
+    losses = [float(loss) for loss in re.findall(r"\| valid \| epoch .*? \| loss (\S+)", log)]
+    rates = re.findall(r"\| train \| epoch .*\| lr (\S+)", log)
+    assert losses[5] > losses[3] and rates == ["0.005"] * 6
+
+
+def test_the_shadow_model_is_refitted_too(corpus, tmp_path):
+    """With next to no rate and no decay, it and the model have nothing but the vote between them."""
+    still = "--store-ema --ema-decay 1.0 --ema-start-update 0 --lr 1e-12 --warmup-init-lr 1e-12 --dropout 0"
+    train(corpus, tmp_path, "--max-epoch 1 --vote-epoch 1", still)
+    state = read_checkpoint(tmp_path / "checkpoint_last.pt")
+    assert kept_heads_in_checkpoint(state)
+    shadow = state["extra_state"]["ema"]
+    for name in (name for name in shadow if "proj." in name):
+        torch.testing.assert_close(shadow[name], state["model"][name], rtol=1e-5, atol=1e-5)
+
+
 def test_sharded_data_votes_over_all_shards(corpus, tmp_path):
     """Two shards, one per epoch: both vote, and the shard of the epoch is trained on afterwards."""
     other = tmp_path / "other"

@@ -3,12 +3,14 @@
 from argparse import Namespace
 
 import pytest
+import torch
 from fairseq import checkpoint_utils
 from fairseq_cli import train as fairseq_train
 
 from fairseq_ghat.training.early_stopping import (
     patience_state,
     restart_best_score,
+    restart_plateau,
     restore_patience,
     set_aside_best_checkpoints,
 )
@@ -33,6 +35,17 @@ def test_fairseq_1302_worse_scores_count_as_best_after_the_vote():
     assert not fairseq_train.should_stop_early(PATIENCE_2, 5.0)
     assert not fairseq_train.should_stop_early(PATIENCE_2, 6.0)
     assert fairseq_train.should_stop_early(PATIENCE_2, 6.0)  # patience counts from the vote
+
+
+def test_a_plateau_is_looked_for_anew_by_the_scheduler_of_the_optimizer():
+    optimizers = [torch.optim.SGD([torch.zeros(1)], lr=1.0) for _ in range(2)]
+    schedulers = [torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, patience=0) for optimizer in optimizers]
+    for scheduler in schedulers:
+        scheduler.step(1.0)
+    restart_plateau(Namespace(optimizer=optimizers[0]))
+    for scheduler in schedulers:
+        scheduler.step(5.0)
+    assert [optimizer.param_groups[0]["lr"] for optimizer in optimizers] == [1.0, pytest.approx(0.1)]
 
 
 def test_patience_goes_on_after_a_restart_where_it_was():

@@ -11,6 +11,7 @@ from fairseq.optim.adafactor import Adafactor
 from fairseq.optim.adam import Adam
 from fairseq.optim.adamax import Adamax
 from fairseq.optim.amp_optimizer import AMPOptimizer
+from fairseq.optim.composite import FairseqCompositeOptimizer
 from fairseq.optim.fp16_optimizer import FP16Optimizer, MemoryEfficientFP16Optimizer
 from fairseq.optim.nag import NAG
 from omegaconf import OmegaConf
@@ -225,6 +226,22 @@ def test_nni_4521_the_next_update_keeps_refitted_weights_and_the_exactness_of_ot
         assert torch.equal(value, expected[name]), name
     optimizer._sync_fp32_params_to_fp16()
     assert set(layer.out_proj.weight.flatten().tolist()) == {0.5} and layer.out_proj.weight.shape == (64, 24)
+
+
+def test_state_inside_a_composite_optimizer():
+    model = build_grouped()
+    adam = {"_name": "adam", "adam_betas": "(0.9, 0.98)", "adam_eps": 1e-8, "weight_decay": 0.0, "lr": [0.005]}
+    group = {"lr_float": 0.005, "optimizer": adam, "lr_scheduler": {"_name": "fixed", "warmup_updates": 0}}
+    composite = FairseqCompositeOptimizer(
+        OmegaConf.create({"groups": {"default": group}, "dynamic_groups": False, "common": {"tpu": False}}),
+        list(model.parameters()),
+    )
+    train(model, composite, 1)
+    remove(model, composite)
+    (inner,) = composite.optimizer.optimizers.values()
+    for parameter in model.parameters():
+        assert inner.optimizer.state[parameter]["exp_avg"].shape == parameter.shape
+    train(model, composite, 1, seed=3)
 
 
 def test_state_of_another_shape_is_refused_by_name():

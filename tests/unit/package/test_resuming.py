@@ -78,6 +78,14 @@ def test_missing_file_is_named_with_its_flag(tmp_path, flag):
         file_to_restore(command_line(tmp_path, **{flag: "gone.pt"}))
 
 
+def test_a_file_that_the_vote_set_aside_is_named(tmp_path):
+    """A run that began with its own best checkpoint, and was killed before it had another."""
+    (tmp_path / "before_vote.checkpoint_best.pt").touch()
+    named = str(tmp_path / "checkpoint_best.pt")
+    with pytest.raises(CheckpointError, match="no such file; the vote.*: give .*/before_vote.checkpoint_best.pt"):
+        file_to_restore(command_line(tmp_path, restore_file=named))
+
+
 def test_names_that_only_fairseq_can_resolve(tmp_path, monkeypatch):
     """As iopath's store://; fairseq asks it for a file of this machine."""
 

@@ -39,6 +39,7 @@ def test_possible_schedules(vote_epoch, max_epoch):
         ({"vote_epoch": 2, "select_batches": 0}, "--select-batches 0: allowed is 1 or more"),
         ({"vote_epoch": 2, "keep_heads": "l0", "gate_lr": -1.0}, "--gate-lr -1.0: allowed is a number > 0"),
         ({"vote_epoch": 2, "gate_lr": 0.1}, "--gate-lr 0.1: allowed only with --keep-heads l0 or subset"),
+        ({"vote_epoch": 2, "keep_heads": "all", "vote_heads": 3}, "--vote-heads 3: not with --keep-heads all"),
         ({"vote_epoch": 2, "remove_sublayers": True}, "--remove-sublayers: allowed only with --vote-budget model"),
         ({"vote_epoch": 2, "vote_budget": "model"}, "--vote-budget model: not with --keep-heads pillars"),
         (
