@@ -24,4 +24,4 @@ if getattr(sys, "orig_argv", sys.argv)[-2:] != ["-m", "fairseq_ghat"]:
     from fairseq_ghat.tasks import language_modeling_v2s, translation_v2s  # noqa: F401
 
 __all__ = ["__version__", "load"]
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"

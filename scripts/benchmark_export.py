@@ -14,9 +14,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from experiments.checks import BadInput, check_least
+from experiments.checks import BadInput, check_least, check_packages
 from experiments.export_picture import check_picture, draw
-from experiments.exports import described, measure, sides_of
 from experiments.pictures import save
 
 from fairseq_ghat.checkpoints.files import CheckpointError
@@ -25,7 +24,6 @@ from fairseq_ghat.cli.console import quiet_libraries
 from fairseq_ghat.data.prepared import read_prepared
 from fairseq_ghat.evaluation.bleu import BadTokenizer, bleu_metric
 from fairseq_ghat.evaluation.generation_log import read_lines
-from fairseq_ghat.export.ctranslate2_model import ExportMismatch
 
 
 def main(argv=None) -> int:
@@ -47,6 +45,7 @@ def main(argv=None) -> int:
         if not path or not Path(path).is_file():
             parser.error(f"NAME=CHECKPOINT {name}={path}: no such file")
     try:
+        check_packages({"ctranslate2": "ctranslate2"})
         if args.picture:
             check_picture(args.picture)
         check_least(args, beam=1, batch_size=1, max_len=1, repeats=1, sentences=1)
@@ -57,6 +56,10 @@ def main(argv=None) -> int:
         parser.error(str(error))
     except (OSError, KeyError, ValueError) as error:
         parser.error(f"DATA {args.data}: is not a folder of prepare_data.py ({error})")
+    from experiments.exports import described, measure, sides_of
+
+    from fairseq_ghat.export.ctranslate2_model import ExportMismatch
+
     with tempfile.TemporaryDirectory() as folder:
         try:
             sides = [side for name, path in named for side in sides_of(name, path, args, Path(folder))]

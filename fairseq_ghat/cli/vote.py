@@ -66,7 +66,8 @@ def build_parser() -> argparse.ArgumentParser:
     add("--vote-heads", type=int, metavar="K", help="heads that stay in each attention (default: C)")
     budget = "layer: K in every attention (default); model: K on average, wherever they are worth most"
     add("--vote-budget", choices=BUDGETS, default="layer", help=budget)
-    gone = "experimental, with --vote-budget model: an attention may lose all its heads, then its sublayer is gone"
+    over_all = "with --vote-budget model, --budget or --max-error"
+    gone = f"experimental, {over_all}: an attention may lose all its heads, then its sublayer is gone"
     add("--remove-sublayers", action="store_true", help=gone)
     share = "neurons that stay in each feed-forward layer, a number or a share such as 0.5 (default: all)"
     add("--ffn-neurons", metavar="N", help=share)

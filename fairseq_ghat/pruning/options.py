@@ -41,8 +41,8 @@ class VoteOptions:
     remove_sublayers: bool = field(
         default=False,
         metadata={
-            "help": "experimental, with --vote-budget model: an attention may lose all its heads, then its sublayer is "
-            "gone"
+            "help": "experimental, with --vote-budget model, --budget or --max-error: an attention may lose all its "
+            "heads, then its sublayer is gone"
         },
     )
     ffn_neurons: Optional[str] = field(
