@@ -45,7 +45,7 @@ def main(argv=None) -> int:
     console.quiet_libraries()
     inputs = {
         "CHECKPOINT": checkpoint_files(args.checkpoint),
-        "DATA": [*data_files(args.data), *prepared_files(Path(args.data))],
+        "DATA": [*data_files(args.data), *prepared_files(Path(args.data)), *prepared_files(Path(args.data).parent)],
         "SOURCE": [args.source],
         "--reference": [args.reference] if args.reference else [],
     }
@@ -96,10 +96,11 @@ def _load(args) -> Translator:
     overrides = _overrides(args.model_overrides)
     try:
         return load(args.checkpoint, args.data, **overrides)
-    except (OSError, TypeError, KeyError, OmegaConfBaseException, HydraException) as error:
+    except (OSError, TypeError, KeyError, RuntimeError, OmegaConfBaseException, HydraException) as error:
         if not overrides:
             raise
-        raise InputError(f"--model-overrides {args.model_overrides}: {str(error).splitlines()[0]}") from error
+        told = (str(error).splitlines() or [type(error).__name__])[0]
+        raise InputError(f"--model-overrides {args.model_overrides}: {told}") from error
 
 
 def _overrides(text: str) -> Dict[str, Any]:

@@ -97,12 +97,13 @@ def _aligned(mask: Tensor) -> Tensor:
 def _once(padding: Tensor, kind: Hashable, make: Callable[[], Any]) -> Any:
     """What was made of a padding mask, or is made now.
 
-    Made before, it would be a constant of what is traced or captured; tensors of inference mode do not count changes.
+    Made before, it would be a constant of what is traced or captured; tensors of inference mode do not count changes,
+    and are of no use to a pass with gradients.
 
     kind: with the id() of another tensor that it is made of, if that tensor is in the result: so its id stays its own.
     """
     captured = padding.is_cuda and torch.cuda.is_current_stream_capturing()
-    if captured or torch.jit.is_tracing() or padding.is_inference():
+    if captured or torch.jit.is_tracing() or torch.is_inference_mode_enabled() or padding.is_inference():
         return make()
     made = _MADE.setdefault(padding, {})
     key = (padding._version, kind)

@@ -4,6 +4,7 @@ import json
 from dataclasses import dataclass, field
 from glob import escape
 from itertools import takewhile
+from os.path import abspath
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 
@@ -86,8 +87,8 @@ class _File:
 
     Attributes:
         path: of it.
-        run: the run's folder, resolved.
-        among: the folders of all runs, resolved.
+        run: the run's folder.
+        among: the folders of all runs.
         own: whether it stands for this run alone.
         into: what is known of the run.
     """
@@ -104,14 +105,14 @@ class _File:
         Folders may have moved since: the end of a path tells whose it is. The checkpoint that stands for the run is
         last.
         """
-        logs = [read.parts[-2:] for read, _ in self.into.files]
-        ends = {path: _common_end(Path(path).parent, self.run) for path in by_path.keys()}
+        beside = [read.parts[-2:] for read, _ in self.into.files if read.parent != self.run]
+        ends = {path: _end_in(self.run, path) for path in by_path.keys()}
         best = max(ends.values(), default=0)
         chosen = [
             path
             for path, end in ends.items()
-            if (end and end == best and end == max(_common_end(Path(path).parent, run) for run in self.among))
-            or Path(path).parts[-2:] in logs
+            if (end and end == best and end == max(_end_in(run, path) for run in self.among))
+            or Path(path).parts[-2:] in beside
             or (self.own and len(by_path) == 1)
         ]
         return [(path, by_path[path]) for path in sorted(chosen, key=_standing)]
@@ -125,16 +126,17 @@ class _File:
         self.into.scores[metric] = score
 
 
-def _common_end(one: Path, other: Path) -> int:
-    """How many parts two paths have in common, counted from their ends."""
-    pairs = zip(reversed(one.parts), reversed(other.parts))
-    return len(list(takewhile(lambda pair: pair[0] == pair[1], pairs)))
+def _end_in(run: Path, path: str) -> int:
+    """How many parts the folder of a file and that of a run have in common, from the end; a link has two names."""
+    folder = Path(path).parent.parts[::-1]
+    ends = [zip(folder, name.parts[::-1]) for name in (Path(abspath(run)), run.resolve())]
+    return max(sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], end)) for end in ends)
 
 
 def _standing(path: str) -> int:
-    """The higher, the rather a checkpoint stands for its run."""
+    """The higher, the rather a checkpoint stands for its run; those of before its vote are last."""
     name = Path(path).name
-    return -CHECKPOINTS.index(name) if name in CHECKPOINTS else -len(CHECKPOINTS)
+    return -CHECKPOINTS.index(name) if name in CHECKPOINTS else -len(CHECKPOINTS) - name.startswith("before_vote.")
 
 
 def _generation(file: _File) -> bool:
@@ -252,7 +254,6 @@ def read_measurements(folder: Path, given: Iterable[Path] = (), among: Sequence[
     if not folder.name or folder.name == "..":
         folder = folder.resolve()
     beside, name = folder.parent, folder.name
-    runs = [one.resolve() for one in (folder, *among)]
     for kind, (reader, command) in _KINDS.items():
         named = sorted(beside.glob(f"{escape(name)}.{kind}"))
         own = [*sorted(folder.glob(f"*.{kind}")), *named, *sorted(folder.glob(kind))]
@@ -260,7 +261,7 @@ def read_measurements(folder: Path, given: Iterable[Path] = (), among: Sequence[
         shared += [path for path in given if kind_of(path) == kind and path not in own]
         for path in dict.fromkeys([*shared, *own]):
             try:
-                if reader(_File(path, runs[0], runs, path in own, read)):
+                if reader(_File(path, folder, [folder, *among], path in own, read)):
                     read.files.append((path, command))
             except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
                 if path in own or path in given:

@@ -108,7 +108,7 @@ def joined(inputs: Sequence[Sequence[Row]]) -> List[Row]:
     Those of a later input are tested anew, against the first system of all, over the seeds; figures hold no sentences.
 
     Raises:
-        BadInput: if a system of a data set is in two inputs.
+        BadInput: if a system of a data set is in two inputs, or if they are not scored alike.
     """
     rows: Dict[Tuple[str, str], Row] = {}
     firsts: Dict[str, Row] = {}
@@ -120,6 +120,9 @@ def joined(inputs: Sequence[Sequence[Row]]) -> List[Row]:
                 raise BadInput(f"{row.set}: {row.system} is in two of the inputs; {told}")
             firsts.setdefault(row.set, row)
             if row.set in before:
+                told = [f"{one.system} has {', '.join(one.scores)}" for one in (before[row.set], row)]
+                if list(row.scores) != list(before[row.set].scores):
+                    raise BadInput(f"{row.set}: not scored alike: {'; '.join(told)}")
                 row = replace(row, p_sentences={}, p_seeds=_over_seeds(before[row.set], row))
             rows[row.set, row.system] = row
     return list(rows.values())

@@ -99,7 +99,7 @@ class Recipe:
     def heads_kept(self) -> Optional[int]:
         """How many heads its vote keeps in each attention; None without a vote, or where that is the vote's to say."""
         vote = self.options.get("vote", {})
-        if not vote or "budget" in vote:
+        if not vote or "budget" in vote or "max-error" in vote or vote.get("keep-heads") == "all":
             return None
         return vote.get("vote-heads", self.options["grouping"]["head-groups"])
 

@@ -70,6 +70,13 @@ def test_padding_of_inference_mode_may_change_in_place():
         assert of_every_head(pad, 1, torch.float32)[0].tolist() == [[LOW] * 3]
 
 
+def test_a_mask_of_inference_mode_is_not_kept_for_training():
+    pad = padding()
+    with torch.inference_mode():
+        of_fused_kernel(None, pad, torch.float32)
+    assert not of_fused_kernel(None, pad, torch.float32).is_inference()
+
+
 def test_masks_end_with_the_padding():
     gc.collect()
     before, pad = len(attention_masks._MADE), padding()

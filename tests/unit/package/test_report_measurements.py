@@ -60,6 +60,9 @@ def test_scores_of_several_runs_and_those_of_one(folder):
 
 def test_folders_of_one_name_are_told_apart_by_their_paths(tmp_path):
     """fairseq saves into "checkpoints" unless told otherwise."""
+    for name in "ab":
+        (tmp_path / name / "checkpoints").mkdir(parents=True)
+        (tmp_path / name / "checkpoints" / "generate.log").write_text(GENERATED.format(checkpoint="checkpoints/a.pt"))
     (tmp_path / "score.json").write_text(score(a__checkpoints__generate=31.0, b__checkpoints__generate=30.0))
     (tmp_path / "of_b.score.json").write_text(score(b__checkpoints__generate=29.0))
     runs = [tmp_path / name / "checkpoints" for name in "ab"]
@@ -69,6 +72,14 @@ def test_folders_of_one_name_are_told_apart_by_their_paths(tmp_path):
     assert second.scores["BLEU"].value == 29.0
     told = f"BLEU: 29 of {tmp_path / 'of_b.score.json'} is shown, not 30, which was measured too."
     assert second.remarks == [told]
+
+
+@pytest.mark.parametrize("name", ["exp17", "latest"])
+def test_a_link_to_a_run_may_be_what_was_measured(tmp_path, name):
+    (tmp_path / "exp17").mkdir()
+    (tmp_path / "latest").symlink_to("exp17")
+    (tmp_path / "score.json").write_text(score(**{f"{name}__generate": 31.0, "other__generate": 30.0}))
+    assert read_measurements(tmp_path / "latest").scores["BLEU"].value == 31.0
 
 
 def test_the_score_of_the_plain_name_stands_for_the_run(folder):

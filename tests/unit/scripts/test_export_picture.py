@@ -92,6 +92,8 @@ def test_a_picture_that_cannot_be_is_refused_before_any_work(tmp_path, capsys, m
     assert "none/speed.png: the folder" in refused("none/speed.png")
     found = importlib.util.find_spec
     for missing in ("ctranslate2", "matplotlib"):
-        monkeypatch.setattr(importlib.util, "find_spec", lambda name, gone=missing: None if name == gone else found(name))
+        monkeypatch.setattr(
+            importlib.util, "find_spec", lambda name, gone=missing: None if name == gone else found(name)
+        )
         assert f"{missing}: not installed; pip install {missing}" in refused("speed.svg")
     assert [path.name for path in tmp_path.iterdir()] == ["model.pt"]

@@ -198,6 +198,11 @@ def test_figures_of_further_systems_go_on_in_a_file_of_their_own(tmp_path, capsy
     assert rows["random"]["p (seeds)"] and out.count("BLEU nrefs") == 1
     told = "multi30k.de-en: vote is in two of the inputs; give the folders of all its runs together"
     assert told in refused(capsys, figures, *others)
+    other = json.loads(figures.read_text())
+    for row in other["rows"]:
+        row["scores"]["chrF"] = row["scores"]["BLEU"]
+    other = write(tmp_path / "other.json", other)
+    assert "not scored alike: transformer has BLEU; vote has BLEU, chrF" in refused(capsys, *plain, other)
     assert "--bench bench.json: wants the folders of the runs" in refused(capsys, figures, "--bench", "bench.json")
 
 
