@@ -21,8 +21,8 @@ class JointWeights:
 
     def __init__(self, projections: Sequence[nn.Linear]):
         with torch.inference_mode(False):  # or gradients could never go through the model again
-            weights = torch.stack([projection.weight.detach() for projection in projections])  # (J, O, E)
-            biases = torch.stack([projection.bias.detach() for projection in projections])  # (J, O)
+            weights = _stacked([projection.weight.detach() for projection in projections])  # (J, O, E)
+            biases = _stacked([projection.bias.detach() for projection in projections])  # (J, O)
         for projection, weight, bias in zip(projections, weights, biases):
             projection.weight.data, projection.bias.data = weight, bias
         self._addresses = _addresses(projections)
@@ -31,6 +31,20 @@ class JointWeights:
     def hold(self, projections: Sequence[nn.Linear]) -> bool:
         """Whether the projections still look into this memory."""
         return self._addresses == _addresses(projections)
+
+
+def _stacked(tensors: Sequence[Tensor]) -> Tensor:
+    """torch.stack, but tensors that lie so already stay where they are: another model may share them."""
+    first, size = tensors[0], tensors[0].numel() * tensors[0].element_size()
+    lie_so = all(
+        tensor.is_contiguous()
+        and tensor.untyped_storage().data_ptr() == first.untyped_storage().data_ptr()
+        and tensor.data_ptr() == first.data_ptr() + place * size
+        for place, tensor in enumerate(tensors)
+    )
+    if lie_so:
+        return first.as_strided((len(tensors), *first.shape), (first.numel(), *first.stride()))
+    return torch.stack(list(tensors))
 
 
 def _addresses(projections: Sequence[nn.Linear]) -> List[int]:

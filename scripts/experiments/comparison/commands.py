@@ -131,8 +131,10 @@ def _train(comparison: Comparison, stage: str, origin: Optional[Path], trained: 
     if origin is not None:
         always = ["--finetune-from-model", str(origin), *always]
     differing = comparison.from_start_args if origin is None else ()
+    # fairseq's default is all GPUs of the machine, whose updates would be larger; a number that is given holds.
+    defaults = ["--user-dir", "fairseq_ghat", "--distributed-world-size", "1"]
     # Ours come last, so that they hold.
-    options = {"given": ["--user-dir", "fairseq_ghat", *comparison.train, *differing]}
+    options = {"given": [*defaults, *comparison.train, *differing]}
     options[""] = [*ours, *always, *_machine(comparison)]
     program, log = ["fairseq-train", comparison.data], trained.with_name("train.log")
     return Command(stage, program, options, log=log, results=[trained])

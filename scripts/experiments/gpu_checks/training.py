@@ -26,7 +26,7 @@ _MODELS = {
 _SHORT = (
     "--train-subset valid --valid-subset test --seed 1 --max-epoch 4 --vote-epoch 3 --group-loss-scale 0.1 "
     "--optimizer adam --lr 0.005 --lr-scheduler inverse_sqrt --warmup-updates 10 --dropout 0.1 "
-    "--log-format simple --num-workers 0"
+    "--log-format simple --num-workers 0 --distributed-world-size 1"
 )
 _HEADS = {TRANSLATION: 6, LANGUAGE_MODEL: 2}  # attentions of the models; 2 of 8 heads stay in each
 _NEAR = 0.05

@@ -229,7 +229,8 @@ def train(run: Run) -> List[Command]:
     if recipe.average > 1:
         options["checkpoints"]["keep-best-checkpoints"] = recipe.average
     options["checkpoints"]["seed"] = run.seed
-    options["machine"] = {"cpu": True, "num-workers": 0} if run.gpus == 0 else {"distributed-world-size": run.gpus}
+    options["machine"] = {"cpu": True, "num-workers": 0} if run.gpus == 0 else {}
+    options["machine"]["distributed-world-size"] = max(run.gpus, 1)  # fairseq's default is all GPUs, also with --cpu
     options["machine"].update({"log-format": "simple", "log-interval": 50})
     options["more"] = run.further
     program, last = ["fairseq-train", str(run.data / "bin")], run.folder / "checkpoint_last.pt"

@@ -115,6 +115,20 @@ def test_attention_prepared_for_generation_gives_the_same_also_after_it_moved(ki
     torch.testing.assert_close(decode(), expected)
 
 
+def test_models_that_share_weights_leave_each_other_their_memory():
+    """As the cut copies of a latency table: whichever ran next would copy all weights within its time."""
+    linears = projections()
+    before = [linear.weight.clone() for linear in linears]
+    first = JointWeights(linears)
+    second = JointWeights(linears)
+    assert first.hold(linears) and second.hold(linears)
+    for linear, weight in zip(linears, before):
+        assert torch.equal(linear.weight, weight)
+    assert torch.equal(second.weights, torch.stack(before).transpose(1, 2))
+    other = JointWeights(linears[::-1])  # in another order they do not lie so
+    assert torch.equal(other.weights, torch.stack(before[::-1]).transpose(1, 2)) and not first.hold(linears)
+
+
 def test_weights_joined_in_inference_mode_can_be_trained_afterwards():
     """As on a server: prepared on the CPU, moved, and first used in inference mode."""
     attention = GroupedAttention(16, 4, self_attention=True)

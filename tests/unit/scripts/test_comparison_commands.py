@@ -37,7 +37,9 @@ def test_fine_tuning_begins_at_the_vote_and_has_the_epochs_and_the_seed():
     vote = votes(given)[0]
     command = fine_tune(given, vote)
     argv = command.argv
-    assert argv[:6] == ["fairseq-train", "bin", "--user-dir", "fairseq_ghat", "--arch", "ghat_transformer"]
+    assert argv[:4] == ["fairseq-train", "bin", "--user-dir", "fairseq_ghat"]
+    # fairseq's default is all GPUs; what is given comes later and holds.
+    assert argv[4:8] == ["--distributed-world-size", "1", "--arch", "ghat_transformer"]
     assert value(argv, "--finetune-from-model") == str(vote.voted.checkpoint)
     assert (value(argv, "--max-epoch"), value(argv, "--seed")) == ("2", "4")
     assert Path(value(argv, "--save-dir")) == vote.tuned.checkpoint.parent == command.log.parent
