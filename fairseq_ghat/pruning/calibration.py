@@ -2,6 +2,7 @@
 
 import logging
 from contextlib import contextmanager
+from functools import partial
 from itertools import islice
 from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple, TypeVar
 
@@ -260,13 +261,13 @@ def calibration_of(
         reduce: sums a tensor over all workers, in place; not called by a worker that is alone.
     """
     batches = _SplitBatches(task, model, cfg, data, subset, epoch)
-    on_gpu = next(model.parameters()).device.type == "cuda"
+    device = next(model.parameters()).device
     return Calibration(
         model,
         batches.once,
         batches.count,
         task.target_dictionary.pad(),
-        to_device=utils.move_to_cuda if on_gpu else lambda sample: sample,
+        to_device=partial(utils.move_to_cuda, device=device) if device.type == "cuda" else lambda sample: sample,
         limit=cfg.select_batches,
         loss=token_loss(task),
         reduce=reduce if batches.workers > 1 else None,
