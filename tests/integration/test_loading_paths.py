@@ -16,7 +16,7 @@ from tiny_models import kept_part
 from fairseq_ghat.checkpoints.dictionary_task import DictionaryTask
 from fairseq_ghat.checkpoints.files import read_checkpoint, write_checkpoint
 from fairseq_ghat.models.ghat_transformer import GHATTransformerModel
-from fairseq_ghat.modules.attention_layers import heads_per_layer
+from fairseq_ghat.modules.attention_layers import heads_per_layer, is_voted
 from fairseq_ghat.modules.grouped_attention import HEAD_MASK, VOTED_TO_STAY
 
 KINDS = ("voted", "slim", "stock")
@@ -186,3 +186,12 @@ def test_layers_to_keep_translate_as_those_of_the_masked_model(corpus, voted_run
     sources = dict(re.findall(r"^S-(\d+)\t(.*)$", log, re.MULTILINE))
     assert interface.translate(list(sources.values()), beam=4) == [ours[int(number)][1] for number in sources]
     assert heads_per_layer(interface.models[0])["decoder.layers.1.self_attn"] == 4
+
+
+def test_a_model_of_before_its_vote_loads_without_the_table_of_its_budget(voted_run, tmp_path):
+    """Nothing votes there, and the table may have stayed on another machine."""
+    state = read_checkpoint(voted_run[0] / "checkpoint2.pt")
+    state["cfg"]["task"].update(budget="latency=0.8", latency_table=f"{tmp_path}/gone.json")
+    torch.save(state, tmp_path / "unvoted.pt")
+    (model,), _, _ = checkpoint_utils.load_model_ensemble_and_task([str(tmp_path / "unvoted.pt")])
+    assert not is_voted(model)

@@ -228,6 +228,14 @@ def test_batches_of_words_are_not_of_tokens():
     assert (shared["batch-size"], shared["update-freq"]) == (128, 1)
 
 
+@pytest.mark.parametrize("gpus", [0, 1, 4])
+def test_as_many_processes_train_as_there_are_gpus(gpus, capsys):
+    """fairseq's default is all GPUs of the machine, also on its CPU."""
+    arguments = ["--systems", "ght", "--stages", "train", "--gpus", str(gpus), "--max-tokens", "1024"]
+    (words,) = dry_run("multi30k.de-en", *arguments, capsys=capsys)["fairseq-train"]
+    assert words[words.index("--distributed-world-size") + 1] == str(max(gpus, 1)) and ("--cpu" in words) == (gpus == 0)
+
+
 def test_a_batch_holds_a_block_of_a_language_model():
     with pytest.raises(BadInput, match="--max-tokens 1024: allowed is 3072 or more, a block of wikitext-103"):
         run_of("wikitext-103", gpus=8, max_tokens=1024).batches()
