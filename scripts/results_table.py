@@ -28,14 +28,15 @@ def main(argv=None) -> int:
     parser.add_argument("--bench", metavar="JSON", nargs="+", default=[], type=Path, help="what ghat-bench --json said")
     parser.add_argument("--json", action="store_true", help="print the figures, unrounded, as JSON instead of tables")
     args = parser.parse_args(argv)
-    folders = [path for path in args.runs if path.suffix != ".json"]
+    given = list(dict.fromkeys(args.runs))
+    folders = [path for path in given if path.suffix != ".json"]
     if args.bench and not folders:
         parser.error(f"--bench {args.bench[0]}: wants the folders of the runs, there are only files")
     try:
         # All folders are one input, in the place of the first.
         inputs = [
             read_results(folders, args.bench) if path in folders else _read(path)
-            for path in args.runs
+            for path in given
             if path not in folders[1:]
         ]
         rows = joined([rows for rows, _ in inputs])

@@ -201,7 +201,7 @@ def check_tied_weights(model, state_dict) -> None:
             continue
         first = first_name.setdefault(id(weight), name)
         one, other = state_dict[first], state_dict[name]
-        if one is other or one.data_ptr() == other.data_ptr():  # a shadow model loads its own state at each update
+        if one.data_ptr() == other.data_ptr():  # a shadow model loads its own state at each update
             continue
         # Weights of a training that diverged are NaN, which torch.equal takes for different from itself.
         if one.shape == other.shape and not torch.allclose(one, other, rtol=0, atol=0, equal_nan=True):

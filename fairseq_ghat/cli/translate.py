@@ -45,7 +45,7 @@ def main(argv=None) -> int:
     console.quiet_libraries()
     inputs = {
         "CHECKPOINT": checkpoint_files(args.checkpoint),
-        "DATA": [*data_files(args.data), *prepared_files(Path(args.data)), *prepared_files(Path(args.data).parent)],
+        "DATA": [*data_files(args.data), *prepared_files(Path(args.data))],
         "SOURCE": [args.source],
         "--reference": [args.reference] if args.reference else [],
     }

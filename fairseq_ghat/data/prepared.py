@@ -84,7 +84,8 @@ def read_prepared(folder: Path) -> Prepared:
 
 
 def prepared_files(folder: Path) -> List[Path]:
-    """What a later command reads of a folder that prepare_data.py made: the record, dictionaries, data and subwords."""
+    """What a later command reads of a folder that prepare_data.py made (or bin in it): record, data and subwords."""
+    folder = folder.parent if folder.name == "bin" else folder
     return [folder / NAME, *(file for part in ("bin", "pieces") for file in (folder / part).glob("*"))]
 
 

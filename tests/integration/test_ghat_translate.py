@@ -113,5 +113,6 @@ def test_no_file_that_is_read_is_overwritten(prepared, prepared_checkpoint, test
         test_set[0]: "SOURCE",
     }.items():
         before = out.read_bytes()
-        told = refusal(f"ghat-translate {models[0]}:{models[1]} {data} {test_set[0]} {out} --cpu", capsys)
-        assert f"OUT {out}: is {role} itself" in told and out.read_bytes() == before
+        for place in (data, data / "bin"):
+            told = refusal(f"ghat-translate {models[0]}:{models[1]} {place} {test_set[0]} {out} --cpu", capsys)
+            assert f"OUT {out}: is {role} itself" in told and out.read_bytes() == before

@@ -119,11 +119,12 @@ def joined(inputs: Sequence[Sequence[Row]]) -> List[Row]:
                 told = "give the folders of all its runs together, or leave one out"
                 raise BadInput(f"{row.set}: {row.system} is in two of the inputs; {told}")
             firsts.setdefault(row.set, row)
-            if row.set in before:
-                told = [f"{one.system} has {', '.join(one.scores)}" for one in (before[row.set], row)]
-                if list(row.scores) != list(before[row.set].scores):
-                    raise BadInput(f"{row.set}: not scored alike: {'; '.join(told)}")
-                row = replace(row, p_sentences={}, p_seeds=_over_seeds(before[row.set], row))
+            first = before.get(row.set)
+            if first and list(row.scores) != list(first.scores):
+                scored = [f"{one.system} has {', '.join(one.scores)}" for one in (first, row)]
+                raise BadInput(f"{row.set}: not scored alike: {'; '.join(scored)}")
+            if first:
+                row = replace(row, p_sentences={}, p_seeds=_over_seeds(first, row))
             rows[row.set, row.system] = row
     return list(rows.values())
 

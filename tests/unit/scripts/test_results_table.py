@@ -196,6 +196,7 @@ def test_figures_of_further_systems_go_on_in_a_file_of_their_own(tmp_path, capsy
     for name in ("transformer", "vote", "random"):
         assert rows[name] == {title: together[name][title] for title in titles if title != "p"}
     assert rows["random"]["p (seeds)"] and out.count("BLEU nrefs") == 1
+    assert printed(capsys, plain[0], *plain, figures, plain[0])[1] == rows  # a folder that is given twice is one
     told = "multi30k.de-en: vote is in two of the inputs; give the folders of all its runs together"
     assert told in refused(capsys, figures, *others)
     other = json.loads(figures.read_text())
