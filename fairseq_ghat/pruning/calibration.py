@@ -4,7 +4,7 @@ import logging
 from contextlib import contextmanager
 from functools import partial
 from itertools import islice
-from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple, TypeVar
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple, TypeVar
 
 import torch
 from fairseq import utils
@@ -133,13 +133,8 @@ class Calibration:
         self.add_up(*(tensor for layer_moments in moments.values() for tensor in layer_moments.sums()))
 
     def _run(self, sample: Sample) -> None:
-        """Raises ValueError for numbers that overflow: sums of them would choose any head."""
         output, _ = self.model(**sample["net_input"], features_only=True)
-        if not output.isfinite().all():
-            raise ValueError(
-                "vote: what the model computes for a batch is not finite; if it is in half precision (--fp16), vote in "
-                "float32 with ghat-vote, else see whether its training diverged"
-            )
+        check_finite([output])
 
     def samples(self, shuffle: bool = False) -> Iterator[Sample]:
         """The samples of one pass, at most `limit`; a share that is short of a batch has an empty one, {}.
@@ -180,6 +175,15 @@ class Calibration:
         if self._reduce is not None:
             for tensor in tensors:
                 self._reduce(tensor)
+
+
+def check_finite(computed: Sequence[Tensor]) -> None:
+    """Raises ValueError for numbers that overflow: sums of them would choose any head."""
+    if not torch.stack([tensor.isfinite().all() for tensor in computed]).all():
+        raise ValueError(
+            "vote: what the model computes for a batch is not finite; if it is in half precision (--fp16), vote in "
+            "float32 with ghat-vote, else see whether its training diverged"
+        )
 
 
 def in_parts(layers: List[Layer], width: Callable[[Layer], int]) -> List[List[Layer]]:

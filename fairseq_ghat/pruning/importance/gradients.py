@@ -10,7 +10,7 @@ from torch import Tensor
 from fairseq_ghat.core.head_budget import remove_lowest
 from fairseq_ghat.modules.grouped_attention import GroupedAttention
 from fairseq_ghat.modules.unit_gates import UnitGates
-from fairseq_ghat.pruning.calibration import Calibration, Layer, frozen_weights
+from fairseq_ghat.pruning.calibration import Calibration, Layer, check_finite, frozen_weights
 from fairseq_ghat.pruning.importance.base import Importance, Masks
 
 logger = logging.getLogger(__name__)
@@ -100,4 +100,6 @@ def sentence_gradients(
                     gate *= alive[layer].to(gate)
                 gated.gates[layer] = gate.requires_grad_()
             loss, _ = calibration.loss(calibration.model, sample)
-            yield list(torch.autograd.grad(loss, [gated.gates[layer] for layer in layers]))
+            gradients = torch.autograd.grad(loss, [gated.gates[layer] for layer in layers])
+            check_finite(gradients)
+            yield list(gradients)

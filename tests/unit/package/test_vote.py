@@ -17,8 +17,15 @@ PILLARS = VoteOptions()
 
 
 def run_vote(model, samples, options=PILLARS, classifiers=None, reduce=None):
-    calibration = Calibration(model, lambda shuffle: samples, lambda: len(samples), PAD, reduce=reduce)
+    calibration = Calibration(
+        model, lambda shuffle: samples, lambda: len(samples), PAD, loss=certainty_lost, reduce=reduce
+    )
     return vote(calibration, options, classifiers).head_indexes()
+
+
+def certainty_lost(model, sample):
+    logits = model(**sample["net_input"])[0].float()
+    return -logits.log_softmax(-1).amax(-1).sum(), logits[..., 0].numel()
 
 
 @torch.no_grad()
@@ -40,7 +47,7 @@ def test_heads_are_those_of_a_tally_over_the_same_batches():
 
 
 @pytest.mark.parametrize("refit", ["none", "bias", "output"])
-@pytest.mark.parametrize("keep_heads", ["pillars", "reconstruction", "random"])
+@pytest.mark.parametrize("keep_heads", ["pillars", "reconstruction", "random", "gradient", "fisher", "l0", "subset"])
 def test_a_batch_that_overflows_half_precision_ends_the_vote_before_anything_is_changed(keep_heads, refit):
     """Training passes over such a batch; sums with it would choose any heads, and a refit write them into the model."""
     model, samples = build_grouped(head_groups=3), padded_batches(5)
