@@ -19,11 +19,13 @@ class FileToRestore:
 
     Attributes:
         path: as fairseq names it.
-        resumes: whether the run goes on where the checkpoint was saved, rather than starting afresh from its weights.
+        keeps_best: whether the best score and patience go on, rather than starting afresh.
+        keeps_position: whether the run goes on at the batch where the checkpoint was saved.
     """
 
     path: str
-    resumes: bool
+    keeps_best: bool
+    keeps_position: bool
 
 
 class _Asked(Exception):
@@ -41,8 +43,9 @@ class _ListeningTrainer:
         self.cfg = cfg
         self.checkpoint_suffix = cfg.checkpoint_suffix or ""  # as the trainer's, without FSDP
 
-    def load_checkpoint(self, filename: str, *args: Any, reset_meters: bool, **kwargs: Any) -> None:
-        raise _Asked(FileToRestore(filename, resumes=not (reset_meters or self.cfg.reset_dataloader)))
+    def load_checkpoint(self, filename: str, reset_optimizer: bool, *args: Any, reset_meters: bool, **kwargs: Any):
+        starts_afresh = self.cfg.reset_dataloader or filename == self.cfg.finetune_from_model
+        raise _Asked(FileToRestore(filename, not (reset_optimizer or reset_meters), not starts_afresh))
 
 
 def file_to_restore(args: Namespace) -> Optional[FileToRestore]:

@@ -4,13 +4,13 @@ import copy
 import logging
 from argparse import Namespace
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional
+from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 import torch
 from fairseq.file_io import PathManager
 from torch import nn
 
-from fairseq_ghat.checkpoints.file_to_restore import file_to_restore
+from fairseq_ghat.checkpoints.file_to_restore import FileToRestore, file_to_restore
 from fairseq_ghat.checkpoints.files import CheckpointError, newest_whole_checkpoint, read_checkpoint
 from fairseq_ghat.checkpoints.kept_units import RECORD, cut_to_record, record_in_model
 from fairseq_ghat.checkpoints.model_options import KEPT_HEADS, NotGroupable, flat_options, is_stock
@@ -182,12 +182,12 @@ def _check_shapeless(args: Namespace, trained: Mapping[str, Any], path: str) -> 
             )
 
 
-def task_state_to_resume(args: Namespace) -> Dict[str, Any]:
-    """State of the task in the checkpoint that fairseq-train will go on from; empty for a fresh start."""
+def task_state_to_resume(args: Namespace) -> Tuple[Dict[str, Any], Optional[FileToRestore]]:
+    """State of the task in the checkpoint that fairseq-train will load, and how it goes on; empty without one."""
     file = file_to_restore(args)
-    if file is None or not file.resumes:
-        return {}
-    return read_checkpoint(PathManager.get_local_path(file.path)).get("task_state") or {}
+    if file is None:
+        return {}, None
+    return read_checkpoint(PathManager.get_local_path(file.path)).get("task_state") or {}, file
 
 
 def check_tied_weights(model, state_dict) -> None:

@@ -4,7 +4,7 @@ import argparse
 import logging
 import sys
 from dataclasses import fields
-from typing import Any, Dict
+from typing import Any, Dict, Mapping
 
 from fairseq import utils
 
@@ -37,6 +37,7 @@ from fairseq_ghat.pruning.importance.registry import IMPORTANCES, KEEP_HEADS, RA
 from fairseq_ghat.pruning.model_budget import check_reachable, removes_neurons
 from fairseq_ghat.pruning.options import REFITS
 from fairseq_ghat.pruning.vote import vote
+from fairseq_ghat.tasks.voting_to_stay import TASK_STATE
 from fairseq_ghat.training.schedule import (
     VotingToStayConfig,
     check_neurons,
@@ -128,7 +129,7 @@ def main(argv=None) -> int:
     except ValueError as error:
         parser.error(str(error))
     record_kept(model_options(state), kept)
-    voted = {**state, "model": utils.move_to_cpu(model.state_dict())}
+    voted = {**_without_scores(state), "model": utils.move_to_cpu(model.state_dict())}
     stock = as_stock_checkpoint(voted)
     if stock is not None:
         check_against_fairseq(model.cpu().eval(), stock)
@@ -158,6 +159,14 @@ def _batching(state, args) -> VotingToStayConfig:
         derived["seed"] = args.seed
     given = {field.name: getattr(args, field.name) for field in fields(VotingToStayConfig) if hasattr(args, field.name)}
     return VotingToStayConfig(**{**given, **derived})
+
+
+def _without_scores(state: Mapping[str, Any]) -> Dict[str, Any]:
+    """The checkpoint without best score, patience and history, which are of all heads: a run that goes on would never
+    reach them (facebookresearch/fairseq#1302)."""
+    extra = {name: value for name, value in state["extra_state"].items() if name not in ("best", "val_loss")}
+    task_state = {name: value for name, value in (state.get("task_state") or {}).items() if name != TASK_STATE}
+    return {**state, "extra_state": extra, "task_state": task_state}
 
 
 def _classifiers(state, model) -> GroupClassifiers:

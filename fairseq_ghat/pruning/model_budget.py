@@ -111,7 +111,7 @@ def check_reachable(options: Any, model: nn.Module) -> None:
     savings, saved = _savings(model, options), 0.0
     for layer in layers_of_budget(model, options):
         saved += float(savings.saved[layer][: _most(layer, options.remove_sublayers) + 1].max())
-    if saved < (1 - stays) * savings.whole:
+    if saved < _wanted(stays, savings):
         least = math.ceil(1000 * (1 - saved / savings.whole)) / 1000  # so that what is named is allowed
         where = "the least time that the table knows of" if name == LATENCY else "where one unit is left"
         raise ValueError(f"--budget {options.budget}: allowed is {name}={least:.3f} or more, {where}")
@@ -191,6 +191,11 @@ def _savings(model: nn.Module, options: Any) -> Savings:
     return linear_savings(COSTS[read_budget(options.budget)[0]], removable_layers(model).values())
 
 
+def _wanted(stays: float, savings: Savings) -> float:
+    """What must be saved, less what a float rounds up: a share that is met exactly is met."""
+    return (1 - stays - 1e-9) * savings.whole
+
+
 def _within_budget(
     groups: Sequence[Group],
     rankings: Dict[RemovableUnits, Ranking],
@@ -200,7 +205,6 @@ def _within_budget(
     errors_per_cost: bool,
 ) -> List[int]:
     name, stays = read_budget(asked)
-    whole = savings.whole
     paths = []
     for group, highest in zip(groups, most):
         errors = torch.zeros(highest + 1, dtype=torch.float64)
@@ -211,7 +215,7 @@ def _within_budget(
             errors[1:] += added.cumsum(0)
         saved = torch.stack([savings.saved[layer][: highest + 1] for layer in group]).sum(0)
         paths.append(RemovalPath(errors, saved))
-    gone = remove_within_budget(paths, (1 - stays) * whole)
-    left = 1 - sum(float(path.savings[count]) for path, count in zip(paths, gone)) / whole
+    gone = remove_within_budget(paths, _wanted(stays, savings))
+    left = 1 - sum(float(path.savings[count]) for path, count in zip(paths, gone)) / savings.whole
     logger.info("vote: %.4f of the %s of the %s stay", left, name, "model" if name == LATENCY else "layers")
     return gone

@@ -43,7 +43,8 @@ from fairseq_ghat.training.schedule import (
 
 logger = logging.getLogger(__name__)
 
-_STATE = "voting_to_stay"
+# Where it is in the state of the task.
+TASK_STATE = "voting_to_stay"
 
 
 class VotingToStayMixin:
@@ -76,6 +77,8 @@ class VotingToStayMixin:
         self.group_training = GroupTraining()
         # What the vote left of each layer, while the optimizer still has the shapes of before.
         self._kept: Optional[Dict[str, KeptUnits]] = None
+        self._model: Any = None  # in training
+        self._watched = False
         self._last_epoch: Optional[int] = None
         self._kernels_logged = False
 
@@ -126,8 +129,19 @@ class VotingToStayMixin:
         if self.cfg.vote_tolerance is not None and not is_voted(model):
             self.group_training.history = HiddenUnitHistory(heads_per_layer(model))
         if for_training:
-            self.load_state_dict(task_state_to_resume(cfg))
+            self._resume(cfg)
+            self._model = model
         return model
+
+    def _resume(self, cfg) -> None:
+        """Takes the state of the checkpoint that fairseq-train will load, as far as fairseq goes on from it."""
+        state, file = task_state_to_resume(cfg)
+        own = dict(state.get(TASK_STATE, {}))
+        if file is not None and not file.keeps_best:
+            own.pop("patience", None)
+        if file is not None and not file.keeps_position:
+            own.pop("history", None)
+        self.load_state_dict({**state, TASK_STATE: own})
 
     def build_criterion(self, cfg, *args, **kwargs):
         """As fairseq's.
@@ -155,8 +169,14 @@ class VotingToStayMixin:
         reused = self.can_reuse_epoch_itr(dataset) and not (
             kwargs.get("disable_iterator_cache") or kwargs.get("update_epoch_batch_itr")
         )
+        if self._model is not None and not self._watched and votes(self.cfg):
+            # Also in processes that fairseq spawned, where plain atexit functions do not run.
+            Finalize(None, self._report_missing_vote, exitpriority=1)
+            self._watched = True
         if not reused or dataset in self.dataset_to_epoch_iter:
             return super().get_batch_iterator(dataset, *args, epoch=epoch, **kwargs)
+        if kwargs.get("seed") == self.cfg.seed + epoch:  # --update-ordered-indices-seed
+            kwargs["seed"] = self.cfg.seed + 1
         iterator = super().get_batch_iterator(dataset, *args, epoch=1, **kwargs)
         iterator.epoch = max(epoch, 1)
         dataset.set_epoch(epoch)
@@ -166,8 +186,6 @@ class VotingToStayMixin:
         """fairseq calls this before every epoch, and when a run resumes within one; votes when it is time."""
         super().begin_epoch(epoch, model)
         if self._last_epoch is None and votes(self.cfg):
-            # Also in processes that fairseq spawned, where plain atexit functions do not run.
-            Finalize(None, lambda: self._report_missing_vote(model), exitpriority=1)
             if is_voted(model):
                 logger.info("vote: took place before this start; %s", _heads(model))
         self._last_epoch = epoch
@@ -194,7 +212,8 @@ class VotingToStayMixin:
         record_kept(self.group_training.model_options, kept)
         self._kept = kept.layers()
         restart_best_score()
-        set_aside_best_checkpoints(cfg.save_dir)
+        if not cfg.no_save:
+            set_aside_best_checkpoints(cfg.save_dir)
         constraint = "on" if self.group_training.applies(voted=True) else "off"
         if constraint == "off":
             forget_constraint_metrics()
@@ -235,13 +254,15 @@ class VotingToStayMixin:
         stats["stage"] = "voted" if is_voted(model) else "grouped"
         stats["heads"] = ",".join(str(count) for count in heads_per_layer(model).values())
 
-    def _report_missing_vote(self, model) -> None:
-        if is_voted(model):
+    def _report_missing_vote(self) -> None:
+        if is_voted(self._model):
             return
         reasons = []
-        if self.cfg.vote_epoch is not None and self._last_epoch < self.cfg.vote_epoch:
+        if self._last_epoch is None:
+            reasons.append(f"no epoch began, as where --max-epoch {self.cfg.max_epoch} is over; vote with ghat-vote")
+        elif self.cfg.vote_epoch is not None and self._last_epoch < self.cfg.vote_epoch:
             reasons.append(f"--vote-epoch {self.cfg.vote_epoch} was not reached, the last epoch was {self._last_epoch}")
-        if self.group_training.history is not None:
+        if self.group_training.history is not None and self._last_epoch is not None:
             if self.group_training.history.change is None:
                 reasons.append("--vote-tolerance compares two whole epochs, and there were none")
             else:
@@ -260,12 +281,12 @@ class VotingToStayMixin:
         own = {"patience": patience_state()}
         if self.group_training.history is not None:
             own["history"] = self.group_training.history.state_dict()
-        return {**super().state_dict(), _STATE: own}
+        return {**super().state_dict(), TASK_STATE: own}
 
     def load_state_dict(self, state_dict):
         """As fairseq's."""
         state_dict = dict(state_dict)
-        own = state_dict.pop(_STATE, {})
+        own = state_dict.pop(TASK_STATE, {})
         if self.group_training.history is not None and "history" in own:
             self.group_training.history.load_state_dict(own["history"])
         restore_patience(own.get("patience", {}))

@@ -60,10 +60,12 @@ def _early_stopping() -> Iterator:
 
 def set_aside_best_checkpoints(save_dir: str) -> None:
     """Renames the best checkpoints of the unpruned model to before_vote.*, where they neither compete with
-    later ones under --keep-best-checkpoints nor are overwritten."""
+    later ones under --keep-best-checkpoints nor are overwritten; to before_vote.2.* where a vote has done so before."""
     if torch.distributed.is_initialized() and torch.distributed.get_rank() != 0:
         return
     for pattern in ("checkpoint_best*.pt", "checkpoint.best_*.pt"):
         for path in Path(save_dir).glob(pattern):
-            path.replace(path.with_name(f"before_vote.{path.name}"))
-            logger.info("vote: %s is now before_vote.%s", path, path.name)
+            names = (f"before_vote.{number}{path.name}" for number in ("", *(f"{count}." for count in range(2, 1000))))
+            aside = next(one for one in map(path.with_name, names) if not one.exists())
+            path.rename(aside)
+            logger.info("vote: %s is now %s", path, aside.name)

@@ -52,6 +52,7 @@ class VotingToStayConfig(VoteOptions):
     required_batch_size_multiple: int = II("dataset.required_batch_size_multiple")
     num_workers: int = II("dataset.num_workers")
     save_dir: str = II("checkpoint.save_dir")
+    no_save: bool = II("checkpoint.no_save")
     log_format: Optional[str] = II("common.log_format")
     log_interval: int = II("common.log_interval")
     no_progress_bar: bool = II("common.no_progress_bar")
@@ -100,6 +101,9 @@ def check_schedule(cfg: VotingToStayConfig) -> None:
     if not votes(cfg):
         for flag, value, default in (
             ("--keep-heads", cfg.keep_heads, None),
+            ("--vote-by", str(cfg.vote_by), "count"),
+            ("--refit", str(cfg.refit), "output"),
+            ("--keep-neurons", str(cfg.keep_neurons), "reconstruction"),
             ("--constrain-stage", str(cfg.constrain_stage), "1"),
             ("--vote-heads", cfg.vote_heads, None),
             ("--vote-budget", str(cfg.vote_budget), "layer"),
@@ -160,7 +164,14 @@ def check_vote_options(cfg: VotingToStayConfig) -> None:
         raise ValueError(f"--gate-lr {cfg.gate_lr}: allowed only with --keep-heads {' or '.join(LEARNED_GATES)}")
     if keep == "all" and cfg.vote_heads is not None:
         raise ValueError(f"--vote-heads {cfg.vote_heads}: not with --keep-heads all, which keeps every head")
+    if keep != "pillars" and str(cfg.vote_by) != "count":
+        raise ValueError(f"--vote-by {cfg.vote_by}: not with --keep-heads {keep}, which counts no votes")
     check_model_budget(cfg)
+    if not removes_neurons(cfg) and not over_model(cfg) and str(cfg.keep_neurons) != "reconstruction":
+        raise ValueError(
+            f"--keep-neurons {cfg.keep_neurons}: allowed only with --ffn-neurons, --budget or --max-error, no neuron "
+            "goes"
+        )
     if cfg.remove_sublayers and over != "model" and not over_model(cfg):
         raise ValueError("--remove-sublayers: allowed only with --vote-budget model, --budget or --max-error")
     if over == "model" and (keep == "all" or KEEP_HEADS[keep].one_per_group):

@@ -9,6 +9,7 @@ import signal
 import subprocess
 
 import pytest
+import torch
 from commands import REPOSITORY, environment, same_weights, train, train_command
 
 from fairseq_ghat.checkpoints.files import read_checkpoint
@@ -21,6 +22,15 @@ def last(save_dir):
 
 def valid_losses(log):
     return re.findall(r"\| valid \| (epoch \d+) .*?\| loss ([\d.]+)", log)
+
+
+def test_stopped_with_another_seed_for_each_start(corpus, tmp_path):
+    """--update-ordered-indices-seed takes the seed of the batches from the epoch that a run starts at."""
+    train(corpus, tmp_path / "whole", "--max-epoch 2 --update-ordered-indices-seed")
+    (tmp_path / "parts").mkdir()
+    shutil.copy(tmp_path / "whole/checkpoint1.pt", tmp_path / "parts/checkpoint_last.pt")
+    train(corpus, tmp_path / "parts", "--max-epoch 2 --update-ordered-indices-seed")
+    assert same_weights(last(tmp_path / "parts"), last(tmp_path / "whole"))
 
 
 @pytest.mark.parametrize("stopped_after", [1, 2, 3])
@@ -75,6 +85,25 @@ def test_patience_counts_on(corpus, tmp_path):
     assert [epoch for epoch, _ in valid_losses(resumed)] == ["epoch 003", "epoch 004"]
 
 
+def test_patience_starts_anew_where_the_best_score_does(corpus, voted_run, tmp_path):
+    """Under --reset-optimizer, which fairseq demands where the criterion changes, the old best does not count."""
+    for kind, further in (("goes on", ""), ("afresh", "--reset-optimizer")):
+        folder = tmp_path / kind.replace(" ", "_")
+        folder.mkdir()
+        state = read_checkpoint(voted_run[0] / "checkpoint2.pt")
+        state["extra_state"]["best"] = 0.5  # out of reach
+        state["task_state"]["voting_to_stay"]["patience"] = {"best": 0.5, "num_runs": 0}
+        torch.save(state, folder / "checkpoint_last.pt")
+        log = train(corpus, folder, f"--group-loss-scale 0.5 --patience 1 --max-epoch 4 {further}")
+        assert len(valid_losses(log)) == (2 if further else 1)
+
+
+def test_a_trial_without_saving_renames_nothing(corpus, tmp_path):
+    (tmp_path / "checkpoint_best.pt").write_text("of another run")
+    train(corpus, tmp_path, "--vote-epoch 1 --max-epoch 1 --no-save --disable-validation")
+    assert [file.name for file in tmp_path.iterdir()] == ["checkpoint_best.pt"]
+
+
 @pytest.mark.parametrize("line", ["vote: begins before epoch 3", "vote: done"])
 def test_killed_at_the_vote(corpus, voted_run, tmp_path, line):
     """SIGKILL while the heads vote, and before the first checkpoint after it: the vote is repeated."""
@@ -127,6 +156,12 @@ def test_fairseq_2684_truncated_last_checkpoint_says_how_to_go_on(corpus, voted_
 def test_training_that_ends_without_a_vote_says_why(corpus, tmp_path, options, reason):
     log = train(corpus, tmp_path, "--max-epoch 3 --no-save", options)
     assert re.search(f"vote: training ended without a vote, all heads are still there: {reason}", log)
+
+
+def test_a_finished_training_that_is_to_vote_now_says_why_it_does_not(corpus, voted_run, tmp_path):
+    shutil.copy(voted_run[0] / "checkpoint2.pt", tmp_path / "checkpoint_last.pt")
+    log = train(corpus, tmp_path, "--max-epoch 2 --vote-epoch 2 --group-loss-scale 0.5 --no-save")
+    assert "all heads are still there: no epoch began, as where --max-epoch 2 is over; vote with ghat-vote" in log
 
 
 def test_training_that_ends_with_its_vote_says_nothing_of_the_kind(voted_run):

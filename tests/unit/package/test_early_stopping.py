@@ -70,3 +70,14 @@ def test_best_checkpoints_of_the_unpruned_model_are_set_aside(tmp_path):
             "checkpoint_last.pt": "checkpoint_last.pt",
             "checkpoint3.pt": "checkpoint3.pt",
         }
+
+
+def test_what_was_set_aside_before_stays(tmp_path):
+    for number in (1, 2, 3):
+        (tmp_path / "checkpoint_best.pt").write_text(f"vote {number}")
+        set_aside_best_checkpoints(str(tmp_path))
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {
+        "before_vote.checkpoint_best.pt": "vote 1",
+        "before_vote.2.checkpoint_best.pt": "vote 2",
+        "before_vote.3.checkpoint_best.pt": "vote 3",
+    }

@@ -4,15 +4,16 @@ import pytest
 import torch
 from tiny_models import PAD, TinyTask, build_grouped, padded_batches
 
+from fairseq_ghat.core.joint_budget import RemovalPath, remove_within_budget
 from fairseq_ghat.core.projection_refit import dropped_error, refitted_error
 from fairseq_ghat.modules.attention_layers import heads_per_layer
 from fairseq_ghat.modules.feed_forward import neurons_per_layer
 from fairseq_ghat.modules.removable_layers import removable_layers
 from fairseq_ghat.modules.unit_slices import per_feature
 from fairseq_ghat.pruning.calibration import Calibration, token_loss
-from fairseq_ghat.pruning.costs import COSTS
+from fairseq_ghat.pruning.costs import COSTS, Savings
 from fairseq_ghat.pruning.importance.registry import RANKS_UNITS
-from fairseq_ghat.pruning.model_budget import check_model_budget, check_reachable
+from fairseq_ghat.pruning.model_budget import _wanted, check_model_budget, check_reachable
 from fairseq_ghat.pruning.options import VoteOptions
 from fairseq_ghat.pruning.vote import vote
 
@@ -66,6 +67,14 @@ def test_budget_is_met_and_not_by_more_than_the_last_unit(way, cost, share):
     cut(model, budget=f"{cost}={share}", keep_heads=way, keep_neurons=way, ffn_per_layer=True)
     assert share * whole - head < cost_of(model, cost) <= share * whole
     assert min(heads_per_layer(model).values()) >= 1 and min(neurons_per_layer(model).values()) >= 1
+
+
+@pytest.mark.parametrize("percent", range(1, 100))
+def test_a_share_that_is_met_exactly_is_met(percent):
+    """Of 100 units, 1 - 0.7 of them are 30, though a float says a little more."""
+    path = torch.arange(101, dtype=torch.float64)
+    wanted = _wanted(percent / 100, Savings(100.0, {}))
+    assert remove_within_budget([RemovalPath(path, path)], wanted) == [100 - percent]
 
 
 def test_chance_takes_the_same_share_of_every_layer():

@@ -30,7 +30,8 @@ def saved(path, **options):
     return str(path)
 
 
-# What exists, what is asked for, and the file that fairseq then loads; "+" where the run goes on as it was saved.
+# What exists, what is asked for, and the file that fairseq then loads; "+" where the run goes on as it was saved, "*"
+# if only the best score does, "@" if only the position does.
 CHOICES = [
     ("", {}, None),
     ("checkpoint_last", {}, "checkpoint_last+"),
@@ -40,9 +41,9 @@ CHOICES = [
     ("start checkpoint_last", {"continue_once": "start"}, "checkpoint_last+"),
     ("start other", {"continue_once": "start", "finetune_from_model": "other"}, "start+"),
     ("start checkpoint_last", {"restore_file": "start"}, "start+"),
-    ("start", {"restore_file": "start", "reset_dataloader": True}, "start"),
-    ("start", {"continue_once": "start", "reset_meters": True}, "start"),
-    ("start", {"continue_once": "start", "reset_optimizer": True}, "start+"),
+    ("start", {"restore_file": "start", "reset_dataloader": True}, "start*"),
+    ("start", {"continue_once": "start", "reset_meters": True}, "start@"),
+    ("start", {"continue_once": "start", "reset_optimizer": True}, "start@"),
     ("checkpoint_last checkpoint_lastB", {"checkpoint_suffix": "B"}, "checkpoint_lastB+"),
     ("checkpoint_last", {"checkpoint_suffix": "B"}, None),
     ("start startB", {"restore_file": "start", "checkpoint_suffix": "B"}, "startB+"),
@@ -59,7 +60,8 @@ def test_the_file_that_fairseq_loads(tmp_path, existing, options, expected):
     if expected is None:
         assert chosen is None
     else:
-        assert (chosen.path, chosen.resumes) == (files[expected.rstrip("+")], expected.endswith("+"))
+        assert chosen.path == files[expected.rstrip("+*@")]
+        assert (chosen.keeps_best, chosen.keeps_position) == (expected[-1] in "+*", expected[-1] in "+@")
 
 
 def test_options_that_do_not_go_together_are_refused_by_fairseq(tmp_path):
@@ -260,17 +262,8 @@ def test_truncated_checkpoint_without_a_whole_one_beside_it(tmp_path):
     assert "Newest whole" not in str(caught.value)
 
 
-def test_state_of_the_task_comes_back_where_a_run_goes_on(tmp_path):
+def test_state_of_the_task_comes_from_the_file_that_is_loaded(tmp_path):
+    assert task_state_to_resume(command_line(tmp_path)) == ({}, None)
     run_folder(tmp_path, _last=7)
-    assert task_state_to_resume(command_line(tmp_path)) == {"mine": 7}
-
-
-@pytest.mark.parametrize("flag", ["reset_dataloader", "reset_meters"])
-def test_state_of_the_task_does_not_come_back_in_a_fresh_start(tmp_path, flag):
-    assert task_state_to_resume(command_line(tmp_path)) == {}
-    run_folder(tmp_path, _start=7)
-    start = str(tmp_path / "checkpoint_start.pt")
-    assert task_state_to_resume(command_line(tmp_path, finetune_from_model=start)) == {}
-    args = command_line(tmp_path, restore_file=start)
-    setattr(args, flag, True)
-    assert task_state_to_resume(args) == {}
+    state, file = task_state_to_resume(command_line(tmp_path))
+    assert state == {"mine": 7} and file.path == str(tmp_path / "checkpoint_last.pt")
