@@ -40,13 +40,14 @@ def load(checkpoint: Union[str, Path], data: Union[str, Path], **options: Any) -
 
     Raises:
         CheckpointError: if the checkpoint cannot be read; names it and says what to do.
-        ValueError: if the folder holds no dictionary, if its prepared.json is damaged, or if its dictionary is one of
-            subwords and neither prepared.json nor bpe says which.
+        ValueError: if the folder holds no dictionary, if its prepared.json is damaged, if neither the checkpoint nor
+            the folder tells the languages, or if the dictionary is one of subwords and neither prepared.json nor bpe
+            says which.
     """
-    paths = [Path(path).resolve() for path in checkpoint_files(checkpoint)]
+    paths = [_absolute(path) for path in checkpoint_files(checkpoint)]
     for path in paths:
         read_checkpoint(path)
-    folder, prepared = _prepared(Path(data).resolve())
+    folder, prepared = _prepared(_absolute(data))
     if not any(folder.glob("dict.*.txt")):
         raise ValueError(f"{data}: has no dict.LANG.txt; give a folder of fairseq-preprocess or of prepare_data.py")
     if os.pathsep in str(folder):
@@ -56,20 +57,33 @@ def load(checkpoint: Union[str, Path], data: Union[str, Path], **options: Any) -
         option, name = _SUBWORDS[prepared.subwords]
         known = {"bpe": prepared.subwords, option: str(folder.parent / "pieces" / name)}
     with ExitStack() as stack:
-        if os.pathsep in paths[0].name:  # fairseq would take it for two files
-            link = Path(stack.enter_context(TemporaryDirectory())) / "checkpoint.pt"
-            link.symlink_to(paths[0])
-            paths = [link]
+        # Files of subwords beside a checkpoint fairseq takes in place of those that are named.
+        names_subwords = any(option in {**known, **options} for option, _ in _SUBWORDS.values())
+        links, empty = (Path(stack.enter_context(TemporaryDirectory())) for _ in range(2))
+        beside = empty if names_subwords else paths[0].parent
+        for number, path in enumerate(paths):
+            if os.pathsep in str(path):  # fairseq would take it for two files
+                paths[number] = links / f"checkpoint{number}.pt"
+                paths[number].symlink_to(path)
         names = os.pathsep.join(map(str, paths))
-        translator = GHATTransformerModel.from_pretrained(
-            str(paths[0].parent), names, str(folder), **{**known, **options}
-        )
+        try:
+            translator = GHATTransformerModel.from_pretrained(str(beside), names, str(folder), **{**known, **options})
+        except Exception as error:
+            if type(error) is not Exception:  # which fairseq has for a language pair that it cannot find
+                raise
+            raise ValueError(f"{data}: {error}: give source_lang and target_lang") from error
     if translator.bpe is None and "bpe" not in options:
         _check_words(translator, data)
     if prepared and (prepared.tokenizer or prepared.spells) and "tokenizer" not in options:
         translator.tokenizer = _tokenizer(prepared, translator)
     translator.lowercase = prepared is not None and prepared.lowercase
     return translator.eval()
+
+
+def _absolute(path: Union[str, Path]) -> Path:
+    """Where links lead, unless fairseq would take the path there apart."""
+    there = Path(path).resolve()
+    return Path(os.path.abspath(path)) if os.pathsep in str(there) else there
 
 
 def checkpoint_files(checkpoint: Union[str, Path]) -> List[str]:

@@ -114,6 +114,8 @@ def as_stock_checkpoint(state: Mapping[str, Any]) -> Optional[Dict[str, Any]]:
         if stock.get("cfg") is not None:
             given = options_by_name(stock["cfg"][part])
             name = given["_name"].replace(ours, "")
+            if name not in dataclasses:  # of another plug-in, or without a configuration: not ours to change
+                continue
             known = {"_name": name, **{field.name: None for field in fields(dataclasses[name])}}
             stock["cfg"][part] = {
                 option: value for option, value in {**given, "_name": name}.items() if option in known

@@ -231,7 +231,7 @@ class GroupedAttention(MultiheadAttention):
             key: (S, B, E).
             value: (S, B, E).
             key_padding_mask: true at padding, (B, S).
-            attn_mask: added to the scores, (T, S).
+            attn_mask: added to the scores, (T, S); or bool, true where none is looked at.
 
         Returns:
             (T, B, E), and the attention weights: None, (B, T, S) averaged over heads, or
@@ -239,6 +239,8 @@ class GroupedAttention(MultiheadAttention):
         """
         if before_softmax:
             raise ValueError("grouped attention does not hand out scores before the softmax")
+        if attn_mask is not None and attn_mask.dtype == torch.bool:
+            attn_mask = torch.zeros_like(attn_mask, dtype=query.dtype).masked_fill_(attn_mask, -torch.inf)
         if incremental_state is not None and not self.step_weights:
             need_weights = need_head_weights = False
         if not self.heads_computed:

@@ -91,7 +91,13 @@ def test_separators_of_ensembles(corpus, voted_run, slim_file, tmp_path):
     assert len(both.models) == 2 and both.translate(sentences) == expected.translate(sentences)
     with pytest.raises(CheckpointError, match="none.pt: no such checkpoint file"):
         load(f"{slim_file[0]}:{tmp_path}/none.pt", corpus)
+    shutil.copy(slim_file[0], folder / "plain.pt")
+    (tmp_path / "link.pt").symlink_to(path)
+    for one in (folder / "plain.pt", tmp_path / "link.pt"):
+        assert load(one, corpus).translate(sentences) == load(slim_file[0], corpus).translate(sentences)
     shutil.copytree(corpus, folder / "bin")
+    (tmp_path / "bin").symlink_to(folder / "bin")
+    assert load(path, tmp_path / "bin").translate(sentences) == load(slim_file[0], corpus).translate(sentences)
     with pytest.raises(ValueError, match="a:b/bin: fairseq would take its path apart at :"):
         load(path, folder / "bin")
     with pytest.raises(InputError, match="DATA .*a:b/bin: fairseq takes its path apart at :"):
@@ -112,6 +118,17 @@ def test_pieces_only_where_they_are_asked_for(prepared, prepared_checkpoint, tmp
     for data in (tmp_path / "bin", prepared):
         raw = load(prepared_checkpoint, data, bpe=None).translate(pieces)
         assert raw.replace(" ", "").replace("\u2581", " ").strip() == expected and "\u2581" in raw
+
+
+def test_subwords_beside_a_checkpoint_are_not_those_of_the_data(prepared, prepared_checkpoint, tmp_path):
+    """fairseq takes files of these names in place of those that are given."""
+    for name in ("sentencepiece.bpe.model", "code"):
+        (tmp_path / name).mkdir()
+    shutil.copy(prepared_checkpoint, tmp_path)
+    translator = load(tmp_path / prepared_checkpoint.name, prepared)
+    (text,) = (prepared / "raw" / "test.de").read_text().splitlines()[:1]
+    assert translator.translate(text) == load(prepared_checkpoint, prepared).translate(text)
+    assert translator.cfg.bpe.sentencepiece_model == str(prepared / "pieces" / "spm.model")
 
 
 def test_marks_of_bpe_in_the_dictionary(corpus, slim_file, tmp_path):

@@ -69,6 +69,17 @@ def test_short_sentences_of_a_large_batch_take_plain_products_and_give_the_same(
 
 
 @pytest.mark.skipif(not half_products(), reason="this torch has no half precision on a CPU")
+@pytest.mark.parametrize("need_weights", [True, False])
+def test_a_boolean_mask_forbids_where_it_is_true(need_weights):
+    stock, ours = make("self")
+    query, _, _ = inputs("self")
+    future = torch.ones(5, 5).triu(1).bool()
+    expected, output = (
+        layer(query, query, query, need_weights=need_weights, attn_mask=future)[0] for layer in (stock, ours)
+    )
+    torch.testing.assert_close(output, expected, rtol=1e-5, atol=1e-6)
+
+
 def test_scores_of_float16_do_not_overflow():
     _, ours = make("self")
     query = 35 * torch.ones(4, 2, E)

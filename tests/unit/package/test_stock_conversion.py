@@ -10,7 +10,7 @@ from tiny_models import TinyTask, build_grouped, build_stock, padded_batch, tiny
 from fairseq_ghat.checkpoints import stock_comparison
 from fairseq_ghat.checkpoints.model_options import NotGroupable
 from fairseq_ghat.checkpoints.stock_comparison import check_against_fairseq
-from fairseq_ghat.checkpoints.stock_conversion import as_grouped_checkpoint
+from fairseq_ghat.checkpoints.stock_conversion import as_grouped_checkpoint, as_stock_checkpoint
 from fairseq_ghat.models.ghat_transformer import GHATTransformerModel
 from fairseq_ghat.profiling.model_building import build_from_checkpoint
 
@@ -38,6 +38,15 @@ def test_grouped_model_computes_what_the_stock_one_does(as_args):
         torch.testing.assert_close(model.eval()(**batch["net_input"])[0], expected, rtol=1e-5, atol=1e-5)
     assert (options.arch, options.head_groups, options.group_feature) == ("ghat_transformer", 3, "value")
     assert state["args" if as_args else "cfg"] is not grouped["args" if as_args else "cfg"]
+
+
+def test_the_criterion_of_another_plug_in_stays():
+    """A model that kept all heads becomes fairseq's again; what it was trained with need not be known here."""
+    state = stock_state(as_args=False)
+    task, criterion = {"_name": "translation", "data": "bin"}, {"_name": "of_another_plug_in", "strength": 2}
+    state["cfg"].update(task=task, criterion=criterion)
+    stock = as_stock_checkpoint(as_grouped_checkpoint(state, head_groups=3))
+    assert stock["cfg"]["criterion"] == criterion and stock["cfg"]["task"]["_name"] == "translation"
 
 
 def test_the_checkpoint_given_is_not_changed():
