@@ -2,6 +2,10 @@
 # and shows each command before it runs it. The trainings also want the arrays shape (of the model) and grouped (of ours).
 source "$(dirname "${BASH_SOURCE[0]}")/../scripts/environment.sh"
 cd "$repository"
+max_epoch=${EPOCHS:-$max_epoch} vote_epoch=${VOTE_EPOCH:-$vote_epoch} started=$SECONDS
+if ! [ "$vote_epoch" -ge 1 ] || ! [ "$vote_epoch" -le "$max_epoch" ]; then
+    echo "error: VOTE_EPOCH=$vote_epoch: allowed is 1 to EPOCHS=$max_epoch" >&2; exit 2
+fi
 install_missing report
 if [ -n "${DATA_DIR:-}" ] && [ ! -d "$DATA_DIR" ]; then
     echo "error: DATA_DIR=$DATA_DIR: no such folder" >&2; exit 2
@@ -10,7 +14,6 @@ device=$(python -c 'import torch; print("" if torch.cuda.is_available() else "--
 # Training on the CPU allocates large tensors over and over: glibc keeps freed memory instead of returning it.
 export MALLOC_MMAP_THRESHOLD_=${MALLOC_MMAP_THRESHOLD_:-2000000000} MALLOC_TRIM_THRESHOLD_=${MALLOC_TRIM_THRESHOLD_:-8000000000}
 mkdir -p "$WORK"
-max_epoch=${EPOCHS:-$max_epoch} vote_epoch=${VOTE_EPOCH:-$vote_epoch} started=$SECONDS
 optimisation=(--optimizer adam --adam-betas '(0.9, 0.98)' --lr 2e-3 --lr-scheduler inverse_sqrt --warmup-updates $warmup
     --weight-decay 1e-4 --dropout $dropout --max-epoch $max_epoch --seed 1 --num-workers 0 $device
     --no-epoch-checkpoints --log-format simple --log-interval 50)

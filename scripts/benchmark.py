@@ -38,6 +38,7 @@ def parse(words: List[str]):
         formatter_class=argparse.RawDescriptionHelpFormatter,
         usage="%(prog)s SET... [OPTION...]",
         parents=[first],
+        allow_abbrev=False,  # as the first, which reads --settings
     )
     add = parser.add_argument
     add("sets", metavar="SET", nargs="+", help=f"{', '.join(sets_of(settings))}; or a family, such as iwslt14")
@@ -49,7 +50,15 @@ def parse(words: List[str]):
     add("--subwords", choices=tuple(SUBWORDS), default="sentencepiece")
     add("--gpus", type=int, metavar="N", help="of this machine (default: 1 if there is one, else 0)")
     add("--max-tokens", type=int, metavar="N", help="in a batch of one GPU; an update keeps its tokens")
-    add("--seeds", type=int, nargs="+", default=[1], metavar="N", help="each is a run of every system (default: 1)")
+    add(
+        "--seeds",
+        "--seed",
+        type=int,
+        nargs="+",
+        default=[1],
+        metavar="N",
+        help="each is a run of every system (default: 1)",
+    )
     add("--jobs", type=int, default=1, metavar="N", help="runs side by side, on one GPU or the cores (default: 1)")
     add("--dry-run", action="store_true", help="show the commands, run nothing")
     return parser.parse_args(words), settings, parser

@@ -35,7 +35,7 @@ def main(argv=None) -> int:
     add("--batch-size", type=int, default=64, metavar="N", help="sentences in a batch (default: 64)")
     add("--max-len", type=int, default=60, metavar="N", help="most tokens (default: 60)")
     add("--repeats", type=int, default=7, metavar="N", help="passes that count (default: 7)")
-    add("--sentences", type=int, metavar="N", help="of the test set, the first ones (default: all)")
+    add("--sentences", type=int, metavar="N", help="about so many of the test set, of all lengths (default: all)")
     add("--picture", type=Path, metavar="FILE", help="also draw BLEU against sentences/s, as .png or .svg")
     add("--json", action="store_true")
     args = parser.parse_args(argv)

@@ -1,7 +1,8 @@
 """Puts runs of scripts/benchmark.py side by side, as the paper's Tables 1, 4 and 6, with the published rows.
 
-    python scripts/results_table.py work/runs/iwslt14.de-en/* --bench work/runs/iwslt14.de-en/bench.json
-    python scripts/results_table.py work/runs/iwslt14.de-en/* --json > figures.json
+    python scripts/results_table.py work/runs/iwslt14.de-en/{transformer,ght,ght-ps} \
+        --bench work/runs/iwslt14.de-en/bench.json
+    python scripts/results_table.py work/runs/iwslt14.de-en/{transformer,ght,ght-ps}{,-seed2} --json > figures.json
     python scripts/results_table.py figures.json
 
 reads of each run folder run.json, stats.json, train.log, and generate.log with score.json or perplexity.json. Scores of
@@ -41,12 +42,15 @@ def main(argv=None) -> int:
         ]
         rows = joined([rows for rows, _ in inputs])
         conditions = list(dict.fromkeys(line for _, told in inputs for line in told))
+        made = "" if args.json else "\n\n".join(tables(rows))
     except ValueError as error:
         parser.error(str(error))
+    except ImportError as error:
+        parser.error(f"{error.name} is not installed; pip install scipy")
     if args.json:
         print(json.dumps({"conditions": conditions, "rows": [asdict(row) for row in rows]}, indent=1))
     else:
-        print("\n\n".join(tables(rows)), "\n".join([*conditions, SPREADS]), sep="\n\n")
+        print(made, "\n".join([*conditions, SPREADS]), sep="\n\n")
     return 0
 
 

@@ -31,7 +31,7 @@ from fairseq_ghat.profiling import latency
 from fairseq_ghat.profiling.interleaved_runs import describe_interval, ratios, run_by_turns, spread
 from fairseq_ghat.profiling.parameters import describe_counts, heads_in_checkpoint
 from fairseq_ghat.profiling.peak_memory import peak_bytes, resident_bytes
-from fairseq_ghat.profiling.speed import Generation, TimedGenerator
+from fairseq_ghat.profiling.speed import Generation, TimedGenerator, batches_of_all_lengths
 
 # The kind of a side that is a stock checkpoint's weights in our model.
 _AS_GROUPED = "ours, same weights"
@@ -168,9 +168,7 @@ def _load_batches(args, sides: List[_Side], device: torch.device) -> List[Dict[s
     if not batches:
         raise InputError(f"--gen-subset {args.gen_subset}: no sentence of it fits the positions of the models")
     if args.sentences is not None:
-        wanted = min(-(-args.sentences // args.batch_size), len(batches))
-        # The batches are in the order of lengths: from each of `wanted` equal parts the middle one.
-        batches = [batches[(2 * part + 1) * len(batches) // (2 * wanted)] for part in range(wanted)]
+        batches = batches_of_all_lengths(batches, -(-args.sentences // args.batch_size))
     return [utils.move_to_cuda(batch) for batch in batches] if device.type == "cuda" else batches
 
 

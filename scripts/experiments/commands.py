@@ -109,8 +109,13 @@ class Command:
 
     @property
     def finished(self) -> bool:
-        """Whether this very command made its results."""
+        """Whether this very command made its results, of checkpoints that are as they were then."""
         if not self.results or not all(path.is_file() for path in (self.record, *self.results)):
+            return False
+        inputs = {Path(word) for word in self.argv if word.endswith(".pt")}
+        inputs |= {Path(word, "checkpoint_last.pt") for word in self.argv if os.path.isdir(word)}  # of a training
+        made = self.record.stat().st_mtime_ns
+        if any(path.is_file() and path.stat().st_mtime_ns > made for path in inputs.difference(self.results)):
             return False
         try:
             return json.loads(self.record.read_text(encoding="utf-8"))["command"] == self.argv

@@ -22,6 +22,7 @@ from fairseq_ghat.modules.attention_layers import heads_per_layer
 from fairseq_ghat.modules.feed_forward import neurons_per_layer
 from fairseq_ghat.profiling.interleaved_runs import describe_interval, ratios, run_by_turns, spread
 from fairseq_ghat.profiling.parameters import describe_counts, non_embedding_parameters
+from fairseq_ghat.profiling.speed import batches_of_all_lengths
 
 
 class FairseqSide:
@@ -178,4 +179,4 @@ def _batches(sides: Sequence[Any], args: Namespace) -> List[Dict[str, Any]]:
         required_batch_size_multiple=1,
     )
     batches = list(iterator.next_epoch_itr(shuffle=False))
-    return batches[: -(-args.sentences // args.batch_size)] if args.sentences else batches
+    return batches if args.sentences is None else batches_of_all_lengths(batches, -(-args.sentences // args.batch_size))

@@ -5,11 +5,12 @@ import platform
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from statistics import mean, stdev
+from statistics import mean
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from experiments.comparison.plan import Comparison, ScoredModel, Size, Start, Vote, starts, votes
 from experiments.files import write_json
+from experiments.spread import deviation
 from fairseq_ghat.checkpoints.files import read_checkpoint
 from fairseq_ghat.evaluation.generation_log import GenerationLogError, read_generation_log
 from fairseq_ghat.evaluation.scoring import SystemScore, read_references, score_systems
@@ -128,7 +129,7 @@ def gather(comparison: Comparison) -> Results:
 
 def spread(scores: Sequence[float]) -> Dict[str, Optional[float]]:
     """Mean and standard deviation (of a sample, n - 1); the latter None for one value."""
-    return {"mean": mean(scores), "standard_deviation": stdev(scores) if len(scores) > 1 else None}
+    return {"mean": mean(scores), "standard_deviation": deviation(scores)}
 
 
 def as_json(comparison: Comparison, results: Results, settings: Dict[str, Any]) -> Dict[str, Any]:

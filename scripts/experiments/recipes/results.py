@@ -84,7 +84,7 @@ def read_results(folders: Sequence[Path], benches: Sequence[Path]) -> Tuple[List
         benches: files of ghat-bench --json.
 
     Raises:
-        ValueError: if a file is missing or does not fit; names it.
+        ValueError: if a file is missing or does not fit, or if two folders have one system and seed; names them.
     """
     speeds, conditions = {}, []
     for bench in benches:
@@ -93,6 +93,12 @@ def read_results(folders: Sequence[Path], benches: Sequence[Path]) -> Tuple[List
         for side in measured["checkpoints"]:
             speeds[Path(side["checkpoint"]).resolve()] = side["sentences_per_second"]["median"]
     runs = [_read_run(folder, speeds) for folder in folders]
+    seen: Dict[Tuple[str, str, int], Path] = {}
+    for run in runs:
+        other = seen.setdefault((run.set, run.system, run.seed), run.folder)
+        if other is not run.folder:
+            told = f"{other} and {run.folder}: both are {run.system} of {run.set} with seed {run.seed}"
+            raise BadInput(f"{told}; make a table of each")
     rows = []
     for name, kind in dict.fromkeys((run.set, run.kind) for run in runs):
         of_set = [run for run in runs if run.set == name]

@@ -108,22 +108,36 @@ def read_settings(path: Path = SETTINGS_FILE) -> Dict[str, Any]:
     """The whole file. Raises BadInput if a part is missing or unknown."""
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise BadInput(f"{path}: {error}") from error
     if not isinstance(content, dict) or set(content) != {"systems", "sets", "recipes"}:
         raise BadInput(f"{path}: wants systems, sets and recipes, nothing else")
+    for part in ("systems", "sets", "recipes"):
+        _fill(f"{path}: {part}", content, part)
+        for name in content[part]:
+            _fill(f"{path}: {part}: {name}", content[part], name)
     for name, options in content["systems"].items():
+        for label in options:
+            _fill(f"{path}: systems: {name}: {label}", options, label)
         _check_keys(f"{path}: systems: {name}", options, required=(), allowed=_OF_SYSTEM)
     for name, options in content["recipes"].items():
         if options.get("kind") not in KINDS:
             raise BadInput(f"{path}: recipes: {name}: kind is {options.get('kind')}; allowed is {', '.join(KINDS)}")
         required = ("kind", "task", "average", KINDS[options["kind"]], *_OF_RECIPE)
         _check_keys(f"{path}: recipes: {name}", options, required, allowed=(*required, "grouping", "vote", "lowercase"))
+        for label in {*LABELS, KINDS[options["kind"]]} & set(options):
+            _fill(f"{path}: recipes: {name}: {label}", options, label)
         if not any({unit, per_update} <= set(options["batches"]) for unit, per_update in _UNITS.items()):
             wanted = " or ".join(map(" with ".join, _UNITS.items()))
             raise BadInput(f"{path}: recipes: {name}: batches wants {wanted}")
+        sizes = {option: options["batches"].get(option, 1) for pair in _UNITS.items() for option in pair}
+        for option, value in {**sizes, "average": options["average"]}.items():
+            if type(value) is not int or value < 1:
+                raise BadInput(f"{path}: recipes: {name}: {option} is {value!r}; allowed is a whole number from 1")
     for name, options in content["sets"].items():
         _check_keys(f"{path}: sets: {name}", options, required=("recipe",), allowed=("recipe", *content["systems"]))
+        for system in set(options) - {"recipe"}:
+            _fill(f"{path}: sets: {name}: {system}", options, system)
         if options["recipe"] not in content["recipes"]:
             raise BadInput(f"{path}: sets: {name}: there is no recipe {options['recipe']}")
     return content
@@ -146,6 +160,14 @@ def named_sets(settings: Dict[str, Any], names: Sequence[str]) -> List[str]:
             ]
             raise BadInput(f"SET {name}: allowed is {', '.join([*known, *families])}")
     return list(dict.fromkeys(one for of_name in members.values() for one in of_name))
+
+
+def _fill(where: str, parent: Dict[str, Any], name: str) -> None:
+    """Makes of nothing no options. Raises BadInput for what is neither."""
+    if parent[name] is None:
+        parent[name] = {}
+    if not isinstance(parent[name], dict):
+        raise BadInput(f"{where} is {parent[name]!r}; allowed are options and their values")
 
 
 def _check_keys(where: str, options: Dict[str, Any], required, allowed) -> None:

@@ -25,6 +25,10 @@ _SCORING = {
 }
 
 
+# Options of fairseq-train that tell how many heads stay.
+_KEEPING = ("--head-groups", "--vote-heads", "--keep-heads", "--vote-budget", "--budget", "--max-error")
+
+
 @dataclass
 class Run:
     """One training run: a recipe and where it happens.
@@ -304,6 +308,8 @@ def report(runs: Sequence[Run]) -> List[Command]:
     """Which heads are alike, before the vote and in the end, and one page about all systems."""
     wanted, data = [], str(runs[0].data / "bin")
     counts = sorted({run.recipe.options["grouping"]["head-groups"] for run in runs if run.recipe.grouped})
+    if any(word.split("=")[0] in _KEEPING for word in runs[0].further):
+        counts = []  # how many heads stay is not the recipe's to say: as many groups as a model was trained with
     for run in runs:
         kept = run.recipe.heads_kept
         models = {"analysis.json": (run.trained, [count for count in counts if count <= (kept or count)])}

@@ -1,12 +1,14 @@
 """The paper's tables, of the rows of benchmarks, with the published figures beside them."""
 
+import math
 from pathlib import Path
-from statistics import mean, stdev
+from statistics import mean
 from typing import Any, Dict, List, Sequence
 
 import yaml
 
 from experiments.recipes.results import Row, shared_seeds
+from experiments.spread import deviation
 from fairseq_ghat.cli.console import markdown_table
 
 PUBLISHED, PUBLISHED_SIZES = Path(__file__).with_name("published.yaml"), ("parameters", "speed", "flops")
@@ -127,11 +129,11 @@ def _by_set(rows: Sequence[Row]) -> str:
 
 
 def _spread(scores: Sequence[float], interval: Any, digits: int) -> str:
-    around = stdev(scores) if len(scores) > 1 else interval
+    around = deviation(scores) if len(scores) > 1 else interval
     return f"{mean(scores):.{digits}f}" + (f" ± {around:.{digits}f}" if around is not None else "")
 
 
 def _p(value: Any) -> str:
-    if value is None:
+    if value is None or math.isnan(value):
         return ""
     return f"{value:.3f}" if value >= 0.0005 else "<0.001"

@@ -1,6 +1,7 @@
 """The table of results: figures of the run folders, published rows beside them, significance, and what is refused."""
 
 import json
+import math
 from statistics import mean, stdev
 
 import pytest
@@ -249,11 +250,11 @@ def test_sentences_are_found_again_as_ghat_score_was_told(tmp_path, capsys):
         assert rows["ght"]["own ROUGE-L"].startswith(score) and f"sentences:{signature}" in out  # 3 of 5 in order
 
 
-def language_model(tmp_path, system, window="blocks of 8", subwords=None):
-    folder = run_folder(tmp_path, "wikitext-103", system, kind="language_modeling")
+def language_model(tmp_path, system, window="blocks of 8", subwords=None, seed=1, test=18.604):
+    folder = run_folder(tmp_path, "wikitext-103", system, kind="language_modeling", seed=seed)
     subsets = {
         split: {"perplexity": value, "word_perplexity": 2 * value, "tokens": 1000, "seconds": 4.0}
-        for split, value in (("valid", 18.571), ("test", 18.604))
+        for split, value in (("valid", 18.571), ("test", test))
     }
     content = {"window": window, "subwords": subwords, "machine": "CPU", "checkpoints": {"x": {"subsets": subsets}}}
     write(folder / "perplexity.json", content)
@@ -280,6 +281,26 @@ def test_json_has_the_figures_unrounded(tmp_path, capsys):
 
 def refused(capsys, *folders):
     return refusal_of(results_table.main, folders, capsys)
+
+
+@pytest.mark.parametrize("score,shown", [(math.inf, "inf ± nan"), (math.nan, "nan ± nan")])
+def test_a_seed_that_diverged_leaves_the_others_their_table(tmp_path, capsys, score, shown):
+    folders = []
+    for system, scores in (("transformer", [180.0, 182.0]), ("ght", [181.0, score])):
+        for seed, perplexity in enumerate(scores, start=1):
+            folders.append(language_model(tmp_path, system, seed=seed, test=perplexity))
+    titles, rows, _ = printed(capsys, *folders)
+    column = "wikitext-103 test"
+    assert rows["transformer"][column] == "181.00 ± 1.41" and rows["ght"][column] == shown
+    assert rows["ght"]["p (seeds)"] == ""
+
+
+def test_two_trainings_of_one_system_and_seed_are_no_seeds(tmp_path, capsys):
+    one, other = (
+        translated(tmp_path / name, "iwslt14.de-en", "ght", texts) for name, texts in (("a", WORSE), ("b", BETTER))
+    )
+    message = refused(capsys, one, other)
+    assert f"{one} and {other}: both are ght of iwslt14.de-en with seed 1" in message
 
 
 def test_what_is_missing_is_named(tmp_path, capsys):

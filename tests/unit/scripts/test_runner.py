@@ -111,6 +111,22 @@ def test_another_command_of_the_same_results_is_run(tmp_path):
     assert (tmp_path / "runs").read_text() == "xx" and command.finished
 
 
+def test_what_is_made_of_a_checkpoint_that_went_on_is_made_again(tmp_path):
+    """Looked at in the middle of a training, then at its end."""
+    last = tmp_path / "checkpoint_last.pt"
+    average = Command("average", ["cp", str(last), str(tmp_path / "average.pt")], results=[tmp_path / "average.pt"])
+    code = "import shutil, sys; shutil.copy(f'{sys.argv[1]}/average.pt', f'{sys.argv[1]}/slim.pt')"
+    slim = Command("slim", ["python", "-c", code, str(tmp_path)], results=[tmp_path / "slim.pt"])
+    for text in ("epoch 2", "epoch 7"):
+        last.write_text(text)
+        os.utime(last, ns=(now := time.time_ns(), now))
+        for command in (average, slim):
+            assert not command.finished
+            assert run_all([command], dry_run=False) == 0
+            assert command.finished
+        assert (tmp_path / "slim.pt").read_text() == text
+
+
 def waits_for(name, other, **kept):
     """A command that makes a file and ends well once there is another."""
     code = f"import os, time; open({str(name)!r}, 'w'); end = time.time() + 60\n"

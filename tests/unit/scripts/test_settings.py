@@ -96,8 +96,19 @@ def test_unknown_names_are_refused(arguments, message):
             "scitldr: batches wants max-tokens with ",
         ),
         (lambda s: s["sets"]["scitldr"].update(recipe="sci"), "scitldr: there is no recipe sci"),
+        (lambda s: s["systems"].update(ght=5), "systems: ght is 5; allowed are options and their values"),
+        (lambda s: s["recipes"]["iwslt14"].update(vote="early"), "iwslt14: vote is 'early'; allowed are options"),
+        (lambda s: s["recipes"]["iwslt14"].update(average="3"), "iwslt14: average is '3'; allowed is a whole number"),
+        (lambda s: s["recipes"]["iwslt14"].update(average=0), "iwslt14: average is 0; allowed is a whole number from"),
+        (
+            lambda s: s["recipes"]["iwslt14"]["batches"].update({"tokens-per-update": "4096"}),
+            "iwslt14: tokens-per-update is '4096'; allowed is a whole number from 1",
+        ),
     ],
-    ids=["part", "system", "kind", "label", "update", "recipe"],
+    ids=[
+        *("part", "system", "kind", "label", "update", "recipe"),
+        *("no options", "text", "text for a number", "zero", "quoted"),
+    ],
 )
 def test_a_settings_file_that_is_wrong_is_named(tmp_path, change, message):
     content = yaml.safe_load(SETTINGS_FILE.read_text())
@@ -108,8 +119,21 @@ def test_a_settings_file_that_is_wrong_is_named(tmp_path, change, message):
         read_settings(path)
 
 
-def test_a_file_that_is_no_yaml_is_named(tmp_path):
+def test_nothing_behind_a_name_is_no_options(tmp_path):
+    content = yaml.safe_load(SETTINGS_FILE.read_text())
+    content["systems"]["transformer"] = content["sets"]["scitldr"]["ght-ps"] = content["recipes"]["scitldr"]["vote"] = (
+        None
+    )
     path = tmp_path / "settings.yaml"
-    path.write_text("sets: [")
+    path.write_text(yaml.safe_dump(content))
+    settings = read_settings(path)
+    assert settings["systems"]["transformer"] == {}
+    assert Recipe(settings, "scitldr", "ght-ps").options["vote"] == {"refit": "none"}  # of the system alone
+
+
+@pytest.mark.parametrize("content", [b"sets: [", "sets: {a: ä}".encode("latin-1")])
+def test_a_file_that_is_no_yaml_is_named(tmp_path, content):
+    path = tmp_path / "settings.yaml"
+    path.write_bytes(content)
     with pytest.raises(BadInput, match="settings.yaml: "):
         read_settings(path)

@@ -294,6 +294,18 @@ def test_heads_before_the_vote_are_analysed_where_there_was_training_before_it(f
     assert len(shown["ghat-analyze"]) == analysed
 
 
+@pytest.mark.parametrize("further", [["--head-groups", "1"], ["--keep-heads=random", "--vote-heads", "1"]])
+def test_groups_are_left_to_the_model_where_the_recipe_does_not_say_how_many_heads_stay(further, capsys):
+    shown = dry_run("iwslt14.de-en", "--systems", "ght-ps", "--", *further, capsys=capsys)
+    assert not any("--groups" in words for words in shown["ghat-analyze"])
+
+
+def test_an_option_that_is_cut_short_is_refused(capsys):
+    with pytest.raises(SystemExit):
+        benchmark.main(["iwslt14.de-en", "--setting", "other.yaml", "--dry-run"])
+    assert "unrecognized arguments: --setting" in capsys.readouterr().err
+
+
 def test_prepared_data_and_task_agree_with_the_script():
     """The sets that can be trained are those that can be prepared, in the same languages."""
     from experiments.corpora.catalogue import CORPORA
