@@ -18,9 +18,13 @@ class DictionaryTask:
 
     @classmethod
     def of_weights(cls, weights: Mapping[str, Tensor]) -> "DictionaryTask":
-        """The task whose dictionaries fit the embeddings of a model, given its weights by name."""
+        """The task whose dictionaries fit a model, given its weights by name."""
         source, target = (_vocabulary_size(weights, side) for side in ("encoder", "decoder"))
-        return cls(source or target, target)
+        if source:
+            return cls(source, target)
+        # A language model of --output-dictionary-size predicts fewer types than it reads.
+        output = weights.get("decoder.output_projection.weight")
+        return cls(target, target if output is None else output.size(0))
 
 
 def _vocabulary_size(weights: Mapping[str, Tensor], side: str) -> int:

@@ -48,7 +48,7 @@ def main(argv=None) -> int:
         check_data(args.data)
         state = load_checkpoint(args.checkpoint, TranslationTask, "translation(_v2s)")
         task, model = load_task_and_grouped_model(args.checkpoint, state, args.data, {})
-        load_split(task, args.data, "--subset", args.subset)
+        load_split(task, args.data, "--subset", args.subset, with_targets=True)
         positions = min(model.max_positions())
         pairs = first_pairs(task.dataset(args.subset), args.pairs, positions)
         if not pairs:

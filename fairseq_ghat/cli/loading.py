@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Dict, List, Mapping, Tuple, Union
 
 from fairseq import checkpoint_utils, tasks, utils
+from fairseq.data import FairseqDataset, LanguagePairDataset, MonolingualDataset
 from fairseq.models import BaseFairseqModel
 from fairseq.tasks import FairseqTask
 from omegaconf import open_dict
@@ -128,16 +129,39 @@ def data_files(data: str) -> List[Path]:
     return [file for folder in utils.split_paths(data) for pattern in patterns for file in Path(folder).glob(pattern)]
 
 
-def load_split(task: FairseqTask, data: str, flag: str, split: str) -> None:
+def load_split(
+    task: FairseqTask, data: str, flag: str, split: str, combine: bool = False, with_targets: bool = False
+) -> None:
     """Loads a split of the data into their task.
+
+    Args:
+        task: of the data.
+        data: fairseq's DATA argument, for the message.
+        flag: that named the split, for the message.
+        split: its name.
+        combine: take split1, split2 and so on with it, as fairseq-train does of what it trains on.
+        with_targets: refuse sentences to translate that have no translation.
 
     Raises:
         InputError: if there is no such split, or if it is damaged; names the flag.
     """
     try:
-        task.load_dataset(split)
+        task.load_dataset(split, combine=combine)
+        dataset = task.dataset(split)
+        if isinstance(dataset, (LanguagePairDataset, MonolingualDataset)) and len(dataset):
+            _read_last(dataset)
     except FileNotFoundError as error:
         raise InputError(f"{flag} {split}: not in DATA {data} ({error})") from error
     except Exception as error:  # fairseq has a kind of its own for each kind of damage
         told = f"{flag} {split}: cannot be read from DATA {data} ({error!r})"
         raise InputError(f"{told}; make it anew with fairseq-preprocess") from error
+    if with_targets and getattr(dataset, "tgt", dataset) is None:
+        raise InputError(f"{flag} {split}: has no targets in DATA {data}; give a split that has both languages")
+
+
+def _read_last(dataset: FairseqDataset) -> None:
+    """Of a file that is cut short the last sentence is missing, which shows as soon as it is read."""
+    last = len(dataset) - 1
+    if dataset.supports_prefetch:  # data of fairseq before 0.9
+        dataset.prefetch([last])
+    dataset[last]

@@ -38,12 +38,13 @@ def load_for_pass(args: Namespace, grouping: Mapping[str, Any]) -> Tuple[Fairseq
             raise InputError(f"CHECKPOINT {args.checkpoint}: {name} {told}; give an earlier checkpoint")
     languages = {name: getattr(args, name) for name in ("source_lang", "target_lang") if getattr(args, name)}
     task, model = load_task_and_grouped_model(args.checkpoint, state, args.data, grouping, **languages)
-    load_split(task, args.data, "--subset", args.subset)
+    combine = args.subset == _train_subset(state["cfg"])
+    load_split(task, args.data, "--subset", args.subset, combine, with_targets=True)
     return task, model
 
 
 def trained_batches(state: Mapping[str, Any], args: Namespace) -> Dict[str, Any]:
-    """Sizes and seed of batches as in training, unless the command line tells otherwise.
+    """Sizes and seed of batches, and the split, as in training, unless the command line tells otherwise.
 
     Args:
         state: the checkpoint.
@@ -58,7 +59,17 @@ def trained_batches(state: Mapping[str, Any], args: Namespace) -> Dict[str, Any]
     if not any(sizes.values()):
         sizes["max_tokens"] = 4096
     multiple = trained.get("required_batch_size_multiple", 8)
-    return {**sizes, "required_batch_size_multiple": multiple, "seed": trained.get("seed", 1)}
+    return {
+        **sizes,
+        "required_batch_size_multiple": multiple,
+        "seed": trained.get("seed", 1),
+        "train_subset": _train_subset(cfg),
+    }
+
+
+def _train_subset(cfg: Any) -> str:
+    """The split that a checkpoint was trained on, all shards and parts of it; fairseq has one part of any other."""
+    return str(cfg["dataset"].get("train_subset") or "train") if cfg else "train"
 
 
 def check_sizes(task: FairseqTask, model: BaseFairseqModel, max_tokens: int, subset: str) -> None:

@@ -92,7 +92,12 @@ def _conditions(args, block: int, stride: int) -> Dict[str, Any]:
 
 def _load(path: str, state: Dict[str, Any], args, block: int):
     """Task and model of one checkpoint, ready to be measured; all are loaded before any work starts."""
-    options = {"tokens_per_sample": block - args.context_window, "use_plasma_view": False}
+    options = {
+        "tokens_per_sample": block - args.context_window,
+        "sample_break_mode": "none",  # as fairseq-eval-lm, whatever the training had: one window for all models
+        "shorten_method": "none",
+        "use_plasma_view": False,
+    }
     task, model = load_task_and_model(path, state, args.data, **options)
     most = model.max_positions()
     if block > most:

@@ -88,7 +88,9 @@ def _check(parser: argparse.ArgumentParser, args) -> None:
 
 def _command(args) -> str:
     words = ["ghat-report", args.out, *map(str, args.runs)]
-    for flag, values in (("--results", map(str, args.results)), ("--figures", [args.figures])):
+    title = None if args.title == build_parser().get_default("title") else args.title
+    given = (("--title", title), ("--figures", args.figures), ("--tensorboard", args.tensorboard))
+    for flag, values in (("--results", map(str, args.results)), *((flag, [value]) for flag, value in given)):
         values = [value for value in values if value]
         words += [flag, *values] if values else []
     return shlex.join(words)

@@ -11,6 +11,7 @@ from fairseq_ghat.cli.console import check_minimum, markdown_table, quiet_librar
 from fairseq_ghat.data.prepared import NAME, read_prepared
 from fairseq_ghat.evaluation.generation_log import (
     GenerationLog,
+    check_no_subwords,
     common_target_lang,
     is_generation_log,
     read_generation_log,
@@ -87,7 +88,11 @@ def main(argv=None) -> int:
 
 def _read_system(path: str) -> GenerationLog:
     """What a log says; of a text file, its hypotheses."""
-    return read_generation_log(path) if is_generation_log(path) else GenerationLog(read_lines(path), None)
+    if is_generation_log(path):
+        return read_generation_log(path)
+    texts = read_lines(path)
+    check_no_subwords(path, texts)
+    return GenerationLog(texts, None)
 
 
 def _target_lang(args: argparse.Namespace, logs: Dict[str, GenerationLog]) -> Optional[str]:

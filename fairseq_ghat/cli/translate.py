@@ -13,6 +13,7 @@ from fairseq_ghat.checkpoints.whole_file import NotWritten, whole_file
 from fairseq_ghat.cli import console, score
 from fairseq_ghat.cli.loading import InputError, check_data, data_files
 from fairseq_ghat.data.prepared import prepared_files
+from fairseq_ghat.evaluation.bleu import bleu_metric
 from fairseq_ghat.evaluation.generation_log import read_lines
 from fairseq_ghat.evaluation.scoring import read_references
 from fairseq_ghat.hub import checkpoint_files, load
@@ -59,6 +60,9 @@ def main(argv=None) -> int:
         if args.reference:
             _check_references(args, len(sentences))
         translator = _load(args)
+        if args.reference:  # whether its tokenizer is there shows before the work
+            language = translator.task.cfg.target_lang
+            bleu_metric(read_references(args.reference), translator.lowercase, target_lang=language)
         translator.to(console.choose_device(args))
         options = {name: getattr(args, name) for name in ("lenpen", "max_len_a", "max_len_b")}
         translations = translator.translate(sentences, args.beam, **options)

@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, List, Mapping, Optional, Union
+from typing import Dict, List, Mapping, Optional, Sequence, Union
 
 _HYPOTHESIS = re.compile(r"^([HD])-(\d+)\t(\S+)\t(.*)$")
 _REFERENCE = re.compile(r"^T-(\d+)\t(.*)$")
@@ -83,17 +83,22 @@ def read_generation_log(path: Union[str, Path], with_speed: bool = False) -> Gen
 
     Raises:
         TextError: if it cannot be read, or is not UTF-8.
-        GenerationLogError: if the log is cut off or holds no hypotheses, if sentences were skipped, or if marks of
-            subwords are left in them (facebookresearch/fairseq#331), which would lower BLEU.
+        GenerationLogError: if the log is cut off, of two runs or holds no hypotheses, if sentences were skipped, or if
+            marks of subwords are left in them (facebookresearch/fairseq#331), which would lower BLEU.
     """
     best: Dict[str, Dict[int, str]] = {"H": {}, "D": {}}
+    latest: Dict[str, int] = {}
     references: Dict[int, str] = {}
     speed, target_lang, checkpoint, dictionaries, skipped = None, None, None, [], 0
     for line in read_lines(path):
         hypothesis = _HYPOTHESIS.match(line)
         if hypothesis:
+            kind, number = hypothesis.group(1), int(hypothesis.group(2))
+            if number in best[kind] and number != latest[kind]:
+                raise GenerationLogError(f"{path}: has {kind}-{number} twice, as of two runs; give a log of one run")
+            latest[kind] = number
             # With --nbest, the best comes first.
-            best[hypothesis.group(1)].setdefault(int(hypothesis.group(2)), hypothesis.group(4))
+            best[kind].setdefault(number, hypothesis.group(4))
         reference = _REFERENCE.match(line)
         if reference:
             references[int(reference.group(1))] = reference.group(2)
@@ -129,13 +134,18 @@ def read_generation_log(path: Union[str, Path], with_speed: bool = False) -> Gen
     if target_lang is None and len(dictionaries) == 2:
         target_lang = dictionaries[1]
     texts = [hypotheses[number] for number in sorted(hypotheses)]
-    for mark, subwords in _SUBWORD_MARKS.items():
-        if any(mark in text for text in texts):
-            told = f"{subwords}'s marker {mark.strip()} is left in the hypotheses"
-            raise GenerationLogError(f"{path}: {told}; generate with --remove-bpe {subwords}")
+    check_no_subwords(path, texts)
     in_order = [references[number] for number in sorted(references)] or None
     detokenised = any(best["H"].get(number, text) != text for number, text in best["D"].items())
     return GenerationLog(texts, speed, target_lang, in_order, checkpoint, detokenised)
+
+
+def check_no_subwords(path: Union[str, Path], texts: Sequence[str]) -> None:
+    """Raises GenerationLogError if the texts of a file have marks of subwords."""
+    for mark, subwords in _SUBWORD_MARKS.items():
+        if any(mark in text for text in texts):
+            told = f"{subwords}'s marker {mark.strip()} is left in the hypotheses"
+            raise GenerationLogError(f"{path}: {told}; generate with --remove-bpe {subwords}, or join them")
 
 
 def common_target_lang(logs: Mapping[str, GenerationLog]) -> Optional[str]:

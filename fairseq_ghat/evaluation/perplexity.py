@@ -100,7 +100,8 @@ def measure_perplexity(
         progress: wraps the batches, to show how far the work is.
 
     Raises:
-        ValueError: if fairseq would leave out part of the split, or if the dictionary has no marks of subwords.
+        ValueError: if fairseq would leave out part of the split, if the dictionary has no marks of subwords, or if the
+            model computes no number.
     """
     dictionary = task.target_dictionary
     is_word = None if subwords is None else word_units(dictionary, subwords)
@@ -137,4 +138,6 @@ def measure_perplexity(
             f"{held - tokens} of {held} tokens of {subset} were not scored: their blocks are longer than "
             f"the {model.max_positions()} positions of the model, or than a batch"
         )
+    if not math.isfinite(loss):
+        raise ValueError(f"its loss of {subset} is {loss}, not a finite number: the training diverged")
     return Perplexity(tokens, None if is_word is None else words, float(loss), seconds)

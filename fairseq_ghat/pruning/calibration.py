@@ -258,7 +258,8 @@ def calibration_of(
     Args:
         task: has the split loaded; after each pass the loaded shard is there again.
         model: with grouped attention, not inside a wrapper.
-        cfg: options of the vote, and of batches and progress as in fairseq (training/schedule: VotingToStayConfig).
+        cfg: options of the vote, of batches and progress as in fairseq (training/schedule: VotingToStayConfig), and
+            the name of the split that is in shards.
         data: folder of the data, or of its shards.
         subset: name of the split.
         epoch: shown in the progress bar.
@@ -279,11 +280,12 @@ def calibration_of(
 
 
 class _SplitBatches:
-    """This worker's share of the batches of a split; of sharded data, the batches of all shards."""
+    """This worker's share of the batches of a split; of sharded training data, the batches of all shards."""
 
     def __init__(self, task: FairseqTask, model: Any, cfg: Any, data: str, subset: str, epoch: int):
         self._task, self._model, self._cfg, self._subset, self._epoch = task, model, cfg, subset, epoch
-        self._shards = len(utils.split_paths(data))
+        # Of another split fairseq has the first folder's only.
+        self._shards = len(utils.split_paths(data)) if subset == cfg.train_subset else 1
         self.workers = distributed_utils.get_data_parallel_world_size()
 
     def once(self, shuffle: bool) -> Iterator[Sample]:

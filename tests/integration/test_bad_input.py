@@ -158,7 +158,7 @@ def test_commands_refuse_what_they_cannot_do(voted_run, slim_file, make, message
     assert not (folder / "out.pt").exists()
 
 
-@pytest.mark.parametrize("kept", [50, 0], ids=["truncated", "empty"])
+@pytest.mark.parametrize("ending,kept", [("idx", 50), ("idx", 0), ("bin", 50)], ids=["truncated", "empty", "sentences"])
 @pytest.mark.parametrize(
     "command,flag",
     [
@@ -168,10 +168,28 @@ def test_commands_refuse_what_they_cannot_do(voted_run, slim_file, make, message
     ],
     ids=["ghat-vote", "ghat-bench", "ghat-export"],
 )
-def test_damaged_data_are_named(corpus, slim_file, tmp_path, capsys, command, flag, kept):
+def test_damaged_data_are_named(corpus, slim_file, tmp_path, capsys, command, flag, ending, kept):
     data = shutil.copytree(corpus, tmp_path / "data")
-    index = data / "test.xx-yy.xx.idx"
-    index.write_bytes(index.read_bytes()[:kept])
+    file = data / f"test.xx-yy.xx.{ending}"
+    file.write_bytes(file.read_bytes()[:kept])
     log = refusal(command.format(data=data, slim=slim_file[0], out=tmp_path / "out"), capsys)
     assert f"error: {flag}: cannot be read from DATA {data} (" in log and "make it anew with fairseq-preprocess" in log
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "ghat-vote {slim} {data} {out} --cpu",
+        "ghat-analyze {slim} {data} --cpu",
+        "ghat-export ctranslate2 {slim} {data} {out}",
+    ],
+)
+def test_sentences_without_translations_are_named(corpus, slim_file, tmp_path, capsys, command):
+    """As of fairseq-preprocess --only-source."""
+    data = shutil.copytree(corpus, tmp_path / "data")
+    for file in data.glob("test.xx-yy.yy.*"):
+        file.unlink()
+    log = refusal(command.format(data=data, slim=slim_file[0], out=tmp_path / "out") + " --subset test", capsys)
+    assert f"error: --subset test: has no targets in DATA {data}; give a split that has both languages" in log
     assert not (tmp_path / "out").exists()

@@ -3,6 +3,7 @@
 import json
 import lzma
 import re
+import shutil
 import sys
 
 import pytest
@@ -66,6 +67,17 @@ def test_language_model_of_the_first_version(text, tmp_path, capsys):
     assert all(name.startswith("decoder.") for name in figures["layers"]) and figures["means"]["confidence"] > 0
     remarks = {remark for layer in figures["layers"].values() for remark in layer["remarks"]}
     assert remarks == {"no silhouette or Dunn index of one group"}
+
+
+@pytest.mark.parametrize("kind", ["translation", "language_model"])
+def test_of_data_in_shards_a_split_to_validate_is_that_of_the_first(corpus, text, slim_file, tmp_path, capsys, kind):
+    data, checkpoint = (corpus, slim_file[0]) if kind == "translation" else (text, of_first_version(kind, tmp_path))
+    other = tmp_path / "other"
+    other.mkdir()
+    for file in [*data.glob("dict.*"), *data.glob("train.*")]:
+        shutil.copy(file, other)
+    alone, in_shards = (analysed(capsys, checkpoint, one, "--json") for one in (data, f"{data}:{other}"))
+    assert {**in_shards, "data": alone["data"]} == alone
 
 
 def test_masks_of_the_first_version_are_its_slim_model(corpus, tmp_path, capsys):

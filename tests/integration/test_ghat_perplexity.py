@@ -1,11 +1,16 @@
 """`ghat-perplexity`: the figures of fairseq-eval-lm, for several checkpoints under one window; refusals by name."""
 
 import json
+import math
 import re
 import shutil
 
 import pytest
+import torch
 from commands import ADAPTIVE, evaluated, refusal, run, train_language_model
+
+from fairseq_ghat.checkpoints.files import read_checkpoint
+from fairseq_ghat.cli.perplexity import main
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +52,27 @@ def test_figures_are_those_of_fairseq_eval_lm(text, checkpoints, window, subsets
     }
 
 
+def test_the_window_is_one_whatever_models_were_trained_with(text, checkpoints, tmp_path, capsys):
+    files = {"trained": {}, "sentences": {"sample_break_mode": "complete"}, "short": {"shorten_method": "truncate"}}
+    for name, options in files.items():
+        state = read_checkpoint(checkpoints[0])
+        state["cfg"]["task"].update(options)
+        torch.save(state, tmp_path / name)
+    paths = [str(tmp_path / name) for name in files]
+    main([str(text), *paths, "--cpu", "--json"])
+    measured = json.loads(capsys.readouterr().out)["checkpoints"]
+    figures = [(of["tokens"], of["bits_per_token"]) for of in (measured[path]["subsets"]["test"] for path in paths)]
+    assert figures == [figures[0]] * 3
+
+
+def test_a_training_that_diverged_is_named(text, checkpoints, tmp_path, capsys):
+    state = read_checkpoint(checkpoints[0])
+    state["model"]["decoder.layers.0.fc1.weight"].fill_(math.nan)
+    torch.save(state, tmp_path / "nan.pt")
+    printed = refusal(f"ghat-perplexity {text} {tmp_path}/nan.pt --cpu", capsys)
+    assert f"CHECKPOINT {tmp_path}/nan.pt: its loss of test is nan, not a finite number" in printed
+
+
 @pytest.mark.parametrize(
     "options,message",
     [
@@ -74,9 +100,11 @@ def test_bad_checkpoint_at_the_end_is_refused_before_the_first_is_measured(text,
     assert "blocks of" not in printed
 
 
-def test_damaged_data_are_refused(text, checkpoints, tmp_path, capsys):
+@pytest.mark.parametrize("ending", ["idx", "bin"])
+def test_damaged_data_are_refused(text, checkpoints, tmp_path, capsys, ending):
     data = shutil.copytree(text, tmp_path / "data")
-    (data / "test.idx").write_bytes((data / "test.idx").read_bytes()[:50])
+    file = data / f"test.{ending}"
+    file.write_bytes(file.read_bytes()[:50])
     printed = refusal(f"ghat-perplexity {data} {checkpoints[0]} --cpu", capsys)
     assert f"--gen-subset test: cannot be read from DATA {data} (" in printed
 

@@ -43,9 +43,9 @@ def reported(capsys, tmp_path, *arguments):
 
 def test_a_run_with_a_vote_beside_a_plain_one(runs, tmp_path, capsys):
     figures, board = tmp_path / "figures", tmp_path / "board"
-    page, printed = reported(
-        capsys, tmp_path, runs / "plain", runs / "ght-ps", "--figures", figures, "--tensorboard", board
-    )
+    given = ["--title", "Heads", "--figures", figures, "--tensorboard", board]
+    page, printed = reported(capsys, tmp_path, runs / "plain", runs / "ght-ps", *given)
+    assert f"ght-ps {' '.join(map(str, given))}</code>" in page
     assert re.search(r"page\.html: 2 runs, 6 pictures, 0\.\d MB, ", printed)
     names = ["constraint", "kept-heads", "similarity-ght-ps-1", "similarity-ght-ps-2", "training", "votes-ght-ps"]
     assert sorted(path.stem for path in figures.iterdir()) == names and len(list(board.iterdir())) == 1

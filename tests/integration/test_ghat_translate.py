@@ -72,10 +72,16 @@ def test_subwords_of_ones_own(prepared, prepared_checkpoint, test_set, tmp_path,
     assert out.read_text() == expected.read_text()
 
 
-def test_what_cannot_be_translated_is_named(prepared, prepared_checkpoint, test_set, tmp_path, capsys):
+def test_what_cannot_be_translated_is_named(prepared, prepared_checkpoint, test_set, tmp_path, capsys, monkeypatch):
     source, reference = test_set
     shutil.copytree(prepared / "bin", tmp_path / "bin")
     (tmp_path / "long.de").write_text("Ein Hund .\n" + "Hund " * 500 + "\n")
+    shutil.copytree(prepared, tmp_path / "japanese")
+    shutil.copy(prepared / "bin/dict.en.txt", tmp_path / "japanese/bin/dict.ja.txt")
+    monkeypatch.setattr("sacrebleu.tokenizers.tokenizer_ja_mecab.MeCab", None)
+    (tmp_path / "dictionaries").mkdir()
+    for file in (prepared / "bin").glob("dict.*.txt"):
+        shutil.copy(file, tmp_path / "dictionaries")
     (tmp_path / "empty.de").write_text("")
     (tmp_path / "short.en").write_text("one\n")
     out = tmp_path / "out.en"
@@ -95,6 +101,9 @@ def test_what_cannot_be_translated_is_named(prepared, prepared_checkpoint, test_
             "--model-overrides .*none"
         ),
         f"{prepared} {source} --beam 0": "--beam 0: allowed is 1 or more",
+        f"{tmp_path}/dictionaries {source}": "dictionaries: Could not infer.*: give source_lang and target_lang",
+        f"{tmp_path}/japanese {source} --reference {reference} --model-overrides "
+        "{'source_lang':'de','target_lang':'ja'}": "--tokenize ja-mecab .of target language ja.: cannot be used",
     }.items():
         data, text, *further = line.split()
         words = f"ghat-translate {prepared_checkpoint} {data} {text} {out} {' '.join(further)} --cpu"

@@ -4,6 +4,7 @@ import re
 import shutil
 
 import pytest
+import torch
 from commands import generated, hypotheses, refusal, run, train
 
 from fairseq_ghat.checkpoints.files import read_checkpoint
@@ -26,6 +27,8 @@ def test_same_vote_as_in_training(corpus, tmp_path, rules):
     kept = kept_heads_in_checkpoint(read_checkpoint(tmp_path / "voted.pt"))
     in_training = kept_heads_in_checkpoint(read_checkpoint(tmp_path / "checkpoint3.pt"))
     assert kept == in_training
+    voted = read_checkpoint(tmp_path / "voted.pt")  # the best score and patience were of all heads
+    assert "best" not in voted["extra_state"] and "voting_to_stay" not in voted["task_state"]
     assert log.count(" keeps heads [") == 6
     assert f"{tmp_path}/voted.pt: 12 of 48 heads stay" in log
 
@@ -36,6 +39,21 @@ def test_stock_checkpoint_votes_slims_and_translates(corpus, stock_checkpoint, t
     run(f"ghat-slim {tmp_path}/voted.pt {tmp_path}/slim.pt")
     translated = [hypotheses(generated(corpus, tmp_path / f"{name}.pt")) for name in ("voted", "slim")]
     assert translated[0] == translated[1] and len(translated[0]) == 24
+
+
+def test_all_parts_of_the_training_data_vote(corpus, stock_checkpoint, tmp_path):
+    """fairseq-train takes train1 with train."""
+    data = shutil.copytree(corpus, tmp_path / "data")
+    for file in corpus.glob("train.*"):
+        shutil.copy(file, data / file.name.replace("train.", "train1."))
+    state = read_checkpoint(stock_checkpoint)
+    state["cfg"]["task"]["upsample_primary"] = 1  # without it fairseq does not take such data
+    torch.save(state, tmp_path / "stock.pt")
+    votes = {}
+    for folder in (corpus, data):
+        log = run(f"ghat-vote {tmp_path}/stock.pt {folder} {tmp_path}/voted.pt --head-groups 2 --batch-size 8 --cpu")
+        votes[folder] = set(re.findall(r"votes \[.*\] of (\d+) batches", log))
+    assert votes == {corpus: {"30"}, data: {"60"}}
 
 
 def test_refit_is_never_worse_than_dropping(corpus, stock_checkpoint, tmp_path):

@@ -60,11 +60,12 @@ def test_what_a_log_was_made_of(tmp_path):
     [
         (LOG.replace("H-0", "X-0").replace("D-0", "X-0"), "not the whole log"),
         ("", "not the whole log"),
-        (LOG.replace("D-1", "X-1") + "D-0\t-0.1\ttwo cats\n", "lines D- are missing"),
+        (LOG.replace("D-1", "X-1"), "lines D- are missing"),
+        (LOG * 2, "has H-1 twice, as of two runs"),
         (LOG.replace("a dog runs", "\u2581a \u2581dog"), "marker \u2581 is left.*--remove-bpe sentencepiece"),
         (LOG.replace("a dog runs", "a do@@ g runs"), "marker @@ is left.*--remove-bpe subword_nmt"),
     ],
-    ids=["first sentence missing", "empty", "D- of some", "sentencepiece", "subword-nmt"],
+    ids=["first sentence missing", "empty", "D- of some", "two runs", "sentencepiece", "subword-nmt"],
 )
 def test_logs_that_would_score_wrongly_are_refused(tmp_path, text, message):
     with pytest.raises(GenerationLogError, match=message):
