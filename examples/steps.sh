@@ -1,11 +1,11 @@
 # Sourced by the quickstarts, which set WORK, max_epoch, vote_epoch, warmup and dropout: finds or makes an environment,
 # and shows each command before it runs it. The trainings also want the arrays shape (of the model) and grouped (of ours).
-source "$(dirname "${BASH_SOURCE[0]}")/../scripts/environment.sh"
-cd "$repository"
 max_epoch=${EPOCHS:-$max_epoch} vote_epoch=${VOTE_EPOCH:-$vote_epoch} started=$SECONDS
-if ! [ "$vote_epoch" -ge 1 ] || ! [ "$vote_epoch" -le "$max_epoch" ]; then
+if ! [[ $vote_epoch =~ ^[1-9][0-9]*$ && $max_epoch =~ ^[1-9][0-9]*$ ]] || ((vote_epoch > max_epoch)); then
     echo "error: VOTE_EPOCH=$vote_epoch: allowed is 1 to EPOCHS=$max_epoch" >&2; exit 2
 fi
+source "$(dirname "${BASH_SOURCE[0]}")/../scripts/environment.sh"
+cd "$repository"
 install_missing report
 if [ -n "${DATA_DIR:-}" ] && [ ! -d "$DATA_DIR" ]; then
     echo "error: DATA_DIR=$DATA_DIR: no such folder" >&2; exit 2

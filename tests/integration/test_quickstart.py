@@ -26,6 +26,8 @@ def quickstart(tmp_path, script="quickstart", **variables):
         ("quickstart", {"CORPUS": "europarl"}, "CORPUS=europarl: allowed is grammar or multi30k"),
         ("quickstart", {"CORPUS": "multi30k", "DATA_DIR": "/no/folder"}, "DATA_DIR=/no/folder: no such folder"),
         ("quickstart", {"CORPUS": "multi30k", "DATA_DIR": "examples"}, "has no train.de.gz, train.en.gz, val.de.gz"),
+        ("quickstart", {"EPOCHS": "4"}, "VOTE_EPOCH=5: allowed is 1 to EPOCHS=4"),
+        ("quickstart_lm", {"VOTE_EPOCH": "early"}, "VOTE_EPOCH=early: allowed is 1 to EPOCHS=12"),
         ("quickstart_lm", {"CORPUS": "grammar"}, "CORPUS=grammar: allowed is pydoc or wikitext2"),
         ("quickstart_lm", {"CORPUS": "wikitext2", "DATA_DIR": "/no/folder"}, "DATA_DIR=/no/folder: no such folder"),
         ("quickstart_lm", {"CORPUS": "wikitext2", "DATA_DIR": "examples"}, "has no train.txt or train.txt.gz"),
