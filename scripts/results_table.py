@@ -46,7 +46,7 @@ def main(argv=None) -> int:
     except ValueError as error:
         parser.error(str(error))
     except ImportError as error:
-        parser.error(f"{error.name} is not installed; pip install scipy")
+        parser.error(f"{error.name} is not installed; pip install {error.name}")
     if args.json:
         print(json.dumps({"conditions": conditions, "rows": [asdict(row) for row in rows]}, indent=1))
     else:

@@ -141,6 +141,7 @@ class VotingToStayMixin:
             own.pop("patience", None)
         if file is not None and not file.keeps_position:
             own.pop("history", None)
+            state = {}
         self.load_state_dict({**state, TASK_STATE: own})
 
     def build_criterion(self, cfg, *args, **kwargs):
