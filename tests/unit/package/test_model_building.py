@@ -6,11 +6,25 @@ import pytest
 import torch
 from tiny_models import TinyTask, build_stock, lm_options, padded_batch, tiny_args
 
+from fairseq_ghat.checkpoints.dictionary_task import DictionaryTask
 from fairseq_ghat.checkpoints.model_options import NotGroupable
 from fairseq_ghat.models.ghat_transformer_lm import GHATTransformerLanguageModel
 from fairseq_ghat.profiling.model_building import build_arch, build_from_checkpoint
 from fairseq_ghat.profiling.model_size import measure_model
 from fairseq_ghat.profiling.parameters import non_embedding_parameters
+
+
+def test_a_language_model_that_predicts_fewer_types_than_it_reads():
+    """--output-dictionary-size."""
+    weights = {
+        "decoder.embed_tokens.weight": torch.zeros(24, 8),
+        "decoder.output_projection.weight": torch.zeros(15, 8),
+    }
+    task = DictionaryTask.of_weights(weights)
+    assert (len(task.source_dictionary), len(task.target_dictionary)) == (24, 15)
+    weights["encoder.embed_tokens.weight"] = torch.zeros(30, 8)
+    task = DictionaryTask.of_weights(weights)
+    assert (len(task.source_dictionary), len(task.target_dictionary)) == (30, 24)
 
 
 def test_columns_of_the_papers_table_1():

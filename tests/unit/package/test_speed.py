@@ -9,7 +9,12 @@ from fairseq.sequence_generator import SequenceGenerator
 from fairseq.tasks import FairseqTask
 from tiny_models import TinyTask, build_grouped
 
-from fairseq_ghat.profiling.speed import TimedGenerator
+from fairseq_ghat.profiling.speed import TimedGenerator, batches_of_all_lengths
+
+
+@pytest.mark.parametrize("count,chosen", [(1, [5]), (2, [2, 7]), (3, [1, 5, 8]), (20, list(range(10)))])
+def test_some_batches_are_of_all_lengths(count, chosen):
+    assert batches_of_all_lengths(list(range(10)), count) == chosen
 
 
 class Task(TinyTask):
