@@ -1,6 +1,7 @@
 """Reads what the runs of benchmarks made, and tests each system against the first one of its data set."""
 
 import json
+import math
 import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -227,6 +228,8 @@ def _over_seeds(first: Row, row: Row) -> Dict[str, float]:
     tests = {}
     for metric in row.scores:
         sides = [first.of_seeds(metric, shared), row.of_seeds(metric, shared)]
+        if not all(map(math.isfinite, sum(sides, []))):
+            continue  # a training diverged
         # Of equal differences, whose spread is 0, the test knows nothing.
         differences = {round(a - b, 9) for a, b in zip(*sides)}
         tests[metric] = float(ttest_rel(*sides).pvalue) if len(differences) > 1 else float(differences == {0.0})
