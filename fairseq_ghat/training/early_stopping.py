@@ -65,7 +65,9 @@ def set_aside_best_checkpoints(save_dir: str) -> None:
         return
     for pattern in ("checkpoint_best*.pt", "checkpoint.best_*.pt"):
         for path in Path(save_dir).glob(pattern):
-            names = (f"before_vote.{number}{path.name}" for number in ("", *(f"{count}." for count in range(2, 1000))))
-            aside = next(one for one in map(path.with_name, names) if not one.exists())
+            aside, number = path.with_name(f"before_vote.{path.name}"), 1
+            while aside.exists():
+                number += 1
+                aside = path.with_name(f"before_vote.{number}.{path.name}")
             path.rename(aside)
             logger.info("vote: %s is now %s", path, aside.name)
