@@ -25,7 +25,8 @@ from fairseq_ghat.evaluation.head_analysis import (
 from fairseq_ghat.evaluation.head_sums import sum_heads
 from fairseq_ghat.modules.attention_layers import grouping_of
 from fairseq_ghat.modules.grouping import FEATURES
-from fairseq_ghat.pruning.calibration import Calibration, calibration_of
+from fairseq_ghat.pruning.calibration import Calibration
+from fairseq_ghat.pruning.calibration_data import calibration_of
 
 Figures = Dict[str, Any]
 _DIGITS = {"variance_share": 3, "entropy": 3, "confidence": 3, "loss_increase": 4}

@@ -31,7 +31,7 @@ from fairseq_ghat.criterions.group_constrained import OBJECTIVES
 from fairseq_ghat.modules.attention_layers import grouped_attentions, grouping_of, is_voted
 from fairseq_ghat.modules.group_classifiers import GroupClassifiers
 from fairseq_ghat.modules.grouping import FEATURES
-from fairseq_ghat.pruning.calibration import calibration_of
+from fairseq_ghat.pruning.calibration_data import calibration_of
 from fairseq_ghat.pruning.importance.base import way_of_heads
 from fairseq_ghat.pruning.importance.registry import IMPORTANCES, KEEP_HEADS, RANKS_UNITS
 from fairseq_ghat.pruning.model_budget import check_reachable, removes_neurons

@@ -12,7 +12,7 @@ from fairseq_ghat.modules.attention_layers import grouped_attentions, heads_per_
 from fairseq_ghat.modules.grouping import Grouping
 from fairseq_ghat.modules.removable_layers import KeptUnits, removable_layers, remove_units, take_projections
 from fairseq_ghat.modules.wrappers import unwrapped
-from fairseq_ghat.pruning.calibration import calibration_of
+from fairseq_ghat.pruning.calibration_data import calibration_of
 from fairseq_ghat.pruning.model_budget import check_reachable
 from fairseq_ghat.pruning.vote import vote
 from fairseq_ghat.training.distributed import (

@@ -7,7 +7,8 @@ from torch.nn import functional as F
 
 from fairseq_ghat.modules.removable_layers import removable_layers
 from fairseq_ghat.pruning import calibration as calibration_module
-from fairseq_ghat.pruning.calibration import Calibration, token_loss
+from fairseq_ghat.pruning.calibration import Calibration
+from fairseq_ghat.pruning.calibration_data import token_loss
 from fairseq_ghat.pruning.costs import COSTS
 from fairseq_ghat.pruning.importance.fisher import FisherInformation
 from fairseq_ghat.pruning.options import VoteOptions

@@ -6,7 +6,8 @@ from tiny_models import TinyTask, build_grouped, padded_batch
 
 from fairseq_ghat.core.head_budget import HeadBudget
 from fairseq_ghat.core.stochastic_gates import gumbel, relaxed_subset
-from fairseq_ghat.pruning.calibration import Calibration, token_loss
+from fairseq_ghat.pruning.calibration import Calibration
+from fairseq_ghat.pruning.calibration_data import token_loss
 from fairseq_ghat.pruning.importance.gates import DifferentiableSubset, StochasticGates
 from fairseq_ghat.pruning.options import VoteOptions
 

@@ -27,7 +27,8 @@ from fairseq_ghat.evaluation.head_analysis import describe_layer, mean_figures, 
 from fairseq_ghat.evaluation.head_sums import sum_heads
 from fairseq_ghat.models.ghat_transformer_lm import GHATTransformerLanguageModel
 from fairseq_ghat.modules.attention_layers import grouped_attentions
-from fairseq_ghat.pruning.calibration import Calibration, token_loss
+from fairseq_ghat.pruning.calibration import Calibration
+from fairseq_ghat.pruning.calibration_data import token_loss
 
 metrics = pytest.importorskip("sklearn.metrics", reason="scikit-learn is not installed: pip install scikit-learn")
 

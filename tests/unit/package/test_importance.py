@@ -11,7 +11,8 @@ from torch.nn import functional as F
 
 from fairseq_ghat.modules.attention_layers import grouped_attentions, heads_per_layer, is_voted
 from fairseq_ghat.modules.unit_gates import UnitGates
-from fairseq_ghat.pruning.calibration import Calibration, token_loss
+from fairseq_ghat.pruning.calibration import Calibration
+from fairseq_ghat.pruning.calibration_data import token_loss
 from fairseq_ghat.pruning.importance.registry import IMPORTANCES, KEEP_HEADS, LEARNED_GATES
 from fairseq_ghat.pruning.importance.weights import RandomUnits
 from fairseq_ghat.pruning.options import VoteOptions

@@ -10,7 +10,8 @@ from fairseq_ghat.modules.attention_layers import heads_per_layer
 from fairseq_ghat.modules.feed_forward import neurons_per_layer
 from fairseq_ghat.modules.removable_layers import removable_layers
 from fairseq_ghat.modules.unit_slices import per_feature
-from fairseq_ghat.pruning.calibration import Calibration, token_loss
+from fairseq_ghat.pruning.calibration import Calibration
+from fairseq_ghat.pruning.calibration_data import token_loss
 from fairseq_ghat.pruning.costs import COSTS, Savings
 from fairseq_ghat.pruning.importance.registry import RANKS_UNITS
 from fairseq_ghat.pruning.model_budget import _wanted, check_model_budget, check_reachable

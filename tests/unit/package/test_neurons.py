@@ -13,7 +13,8 @@ from fairseq_ghat.checkpoints.stock_conversion import as_grouped_checkpoint, as_
 from fairseq_ghat.models.ghat_transformer_lm import GHATTransformerLanguageModel
 from fairseq_ghat.modules.feed_forward import feed_forwards, neurons_per_layer, remove_neurons
 from fairseq_ghat.modules.removable_layers import remove_units
-from fairseq_ghat.pruning.calibration import Calibration, token_loss
+from fairseq_ghat.pruning.calibration import Calibration
+from fairseq_ghat.pruning.calibration_data import token_loss
 from fairseq_ghat.pruning.neurons import neurons_to_keep
 from fairseq_ghat.pruning.options import VoteOptions
 from fairseq_ghat.pruning.vote import vote

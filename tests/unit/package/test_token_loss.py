@@ -4,7 +4,7 @@ import pytest
 import torch
 from tiny_models import TinyTask, build_grouped, padded_batch
 
-from fairseq_ghat.pruning.calibration import token_loss
+from fairseq_ghat.pruning.calibration_data import token_loss
 
 PAD = 1
 
