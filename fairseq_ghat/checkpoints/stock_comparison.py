@@ -79,10 +79,10 @@ def fairseq_model(state: Mapping[str, Any]) -> BaseFairseqModel:
     return stock.eval()
 
 
-def _random_batch(model: BaseFairseqModel, task: DictionaryTask, rows: int = 3, length: int = 7) -> Dict[str, Tensor]:
-    """Inputs of a model: random tokens, (rows, length) a side, the later rows padded at the end."""
+def _random_batch(model: BaseFairseqModel, task: DictionaryTask) -> Dict[str, Tensor]:
+    """Inputs of a model: random tokens, three rows of seven a side, the later rows padded at the end."""
     most = model.max_positions()
-    length = min(length, *map(int, most if isinstance(most, tuple) else (most,)))
+    rows, length = 3, min(7, *map(int, most if isinstance(most, tuple) else (most,)))
     generator = torch.Generator().manual_seed(1)
 
     def tokens(dictionary: Dictionary) -> Tensor:

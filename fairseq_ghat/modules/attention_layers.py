@@ -1,6 +1,6 @@
 """The grouped attention layers of a whole model: their groups, features and heads, and the removal of heads."""
 
-from typing import Any, Dict, List, Mapping, Optional, cast
+from typing import Dict, List, Mapping, Optional, cast
 
 from torch import Tensor, nn
 
@@ -20,13 +20,15 @@ def grouped_attentions(model: nn.Module) -> Dict[str, GroupedAttention]:
     return {name_inside(name): module for name, module in model.named_modules() if isinstance(module, GroupedAttention)}
 
 
-def record_features(model: nn.Module, target_padding: Optional[Tensor] = None, **wanted: Any) -> RecordedFeatures:
+def record_features(
+    model: nn.Module, target_padding: Optional[Tensor] = None, pooled: bool = False
+) -> RecordedFeatures:
     """Context in which the attention layers of a model hand over the feature maps of their heads.
 
     Args:
         model: with grouped attention, possibly inside a data-parallel wrapper.
         target_padding: true at padding of the decoder input, (B, T), or None.
-        **wanted: what to make of the maps, see RecordedFeatures.
+        pooled: whether pooled features are wanted beside the Gram matrices.
 
     Raises:
         RuntimeError: if the model has no grouped attention.
@@ -36,7 +38,7 @@ def record_features(model: nn.Module, target_padding: Optional[Tensor] = None, *
         raise RuntimeError(
             f"{type(model).__name__} has no grouped attention: use an --arch that starts with ghat_transformer"
         )
-    return RecordedFeatures(attentions, grouping_of(model), target_padding, **wanted)
+    return RecordedFeatures(attentions, grouping_of(model), target_padding, pooled)
 
 
 def is_voted(model: nn.Module) -> bool:

@@ -44,8 +44,7 @@ class RecordedFeatures:
         grouping: of the model.
         target_padding: true at padding of the decoder input, (B, T); cross attention has no other way to know which
             of its queries are padding. None where there is no padding, or no cross attention.
-        grams: whether feature Gram matrices are wanted.
-        pooled: whether pooled features are wanted.
+        pooled: whether pooled features are wanted beside the Gram matrices.
 
     Attributes:
         names: of the attention layers.
@@ -59,16 +58,15 @@ class RecordedFeatures:
         attentions: Mapping[str, Layer],
         grouping: Grouping,
         target_padding: Optional[Tensor] = None,
-        grams: bool = True,
         pooled: bool = False,
     ):
         self.names = {layer: name for name, layer in attentions.items()}
         self.layers = list(self.names)
         self.grouping, self._target_padding = grouping, target_padding
-        self._grams_wanted, self._pooled_wanted = grams, pooled
+        self._pooled_wanted = pooled
         self._grams: Dict[Layer, Tensor] = {}
         self._pooled: Dict[Layer, Tensor] = {}
-        self.needs_weights = grouping.feature == "attention" and (grams or pooled)
+        self.needs_weights = grouping.feature == "attention"
 
     def __enter__(self) -> "RecordedFeatures":
         for layer in self.layers:
@@ -81,13 +79,11 @@ class RecordedFeatures:
 
     def receive(self, layer: Layer, maps: HeadMaps) -> None:
         """Called by a layer in its forward pass."""
-        if self._grams_wanted or self._pooled_wanted:
-            features, padding = self.in_use(layer, maps)
-            if self._grams_wanted:
-                gram = feature_gram(features, padding)
-                self._grams[layer] = self._grams[layer] + gram if layer in self._grams else gram
-            if self._pooled_wanted:
-                self._pooled[layer] = pool_heads(features, padding)
+        features, padding = self.in_use(layer, maps)
+        gram = feature_gram(features, padding)
+        self._grams[layer] = self._grams[layer] + gram if layer in self._grams else gram
+        if self._pooled_wanted:
+            self._pooled[layer] = pool_heads(features, padding)
 
     def in_use(self, layer: Layer, maps: HeadMaps) -> Tuple[Tensor, Optional[Tensor]]:
         """The feature map that heads are grouped by, see of_kind."""

@@ -75,17 +75,16 @@ class Calibration:
         """Says whose moments will be asked for: they are gathered in the next pass, if MOST_BYTES allow them all."""
         self._moments_expected = list(layers)
 
-    def features(self, grams: bool = True, pooled: bool = False) -> Iterator[RecordedFeatures]:
+    def features(self, pooled: bool = False) -> Iterator[RecordedFeatures]:
         """What the heads compute for each batch, in one pass with the model frozen; no gradients while it lasts.
 
         Args:
-            grams: whether feature Gram matrices are wanted.
             pooled: whether pooled features are wanted.
         """
         parts = in_parts([layer for layer in self._moments_expected if layer not in self._moments], _features)
         moments = _empty_moments(parts[0]) if len(parts) == 1 else {}
         for sample, padding in self._pass(moments):
-            with RecordedFeatures(self._attentions, self.grouping, padding, grams, pooled) as features:
+            with RecordedFeatures(self._attentions, self.grouping, padding, pooled) as features:
                 self._run(sample)
             yield features
         self._moments.update(moments)

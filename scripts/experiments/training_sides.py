@@ -23,6 +23,7 @@ from fairseq_ghat.models.ghat_transformer_lm import GHATTransformerLanguageModel
 from fairseq_ghat.modules.attention_layers import grouped_attentions, remove_heads
 from fairseq_ghat.modules.grouping import FEATURES
 
+PAD = 1  # index of the padding symbol, as fairseq has it
 STOCK, UNCONSTRAINED, STAGE_2 = "fairseq's transformer", "ours, no constraint", "ours, stage 2"
 
 
@@ -82,7 +83,7 @@ def build_models(args, task) -> Dict[str, Tuple[torch.nn.Module, torch.nn.Module
     }
 
 
-def make_batches(args, device, pad=1, count=4) -> List[Dict[str, Any]]:
+def make_batches(args, device, count=4) -> List[Dict[str, Any]]:
     """Batches of random tokens on a device.
 
     Of translations, padded as fairseq pads them: sources on the left, targets on the right. Of language models, whole
@@ -91,28 +92,28 @@ def make_batches(args, device, pad=1, count=4) -> List[Dict[str, Any]]:
     generator = torch.Generator().manual_seed(1)
     sentences = max(args.tokens // args.length, 1)
     make = _blocks if args.language_model else _sentence_pairs
-    batches = [make(args, sentences, pad, generator) for _ in range(count)]
+    batches = [make(args, sentences, generator) for _ in range(count)]
     for batch in batches:
         batch["net_input"] = {name: tensor.to(device) for name, tensor in batch["net_input"].items()}
         batch["target"] = batch["target"].to(device)
     return batches
 
 
-def _blocks(args, sentences, pad, generator):
+def _blocks(args, sentences, generator):
     tokens = torch.randint(4, args.vocabulary, (sentences, args.length + 1), generator=generator)
     lengths = torch.full((sentences,), args.length)
     net_input = {"src_tokens": tokens[:, :-1].contiguous(), "src_lengths": lengths}
     return {"net_input": net_input, "target": tokens[:, 1:].contiguous(), "ntokens": sentences * args.length}
 
 
-def _sentence_pairs(args, sentences, pad, generator):
+def _sentence_pairs(args, sentences, generator):
     positions = torch.arange(args.length)
     source, target, previous = torch.randint(4, args.vocabulary, (3, sentences, args.length), generator=generator)
     lengths = torch.randint(-(-3 * args.length // 4), args.length + 1, (2, sentences, 1), generator=generator)
     lengths[:, 0] = args.length
-    source[positions < args.length - lengths[0]] = pad
+    source[positions < args.length - lengths[0]] = PAD
     for tokens in (target, previous):
-        tokens[positions >= lengths[1]] = pad
+        tokens[positions >= lengths[1]] = PAD
     net_input = {"src_tokens": source, "src_lengths": lengths[0].squeeze(1), "prev_output_tokens": previous}
     return {"net_input": net_input, "target": target, "ntokens": int(lengths[1].sum())}
 

@@ -14,8 +14,9 @@ from typing import Dict, Optional, Tuple
 
 from tqdm import tqdm
 
-from experiments.corpora.folders import remove_file, sha256_of, write_json
+from experiments.corpora.folders import sha256_of
 from experiments.corpora.text_files import CorpusError, NotThere
+from experiments.files import write_json
 
 ATTEMPTS = 4  # in a row that bring nothing new
 WAIT = 2.0  # seconds before the second attempt; twice as long before each further one
@@ -73,7 +74,7 @@ def download(url: str, target: Path, sha256: Optional[str] = None, wait: Optiona
                 ) from error
             problem: Exception = error
             if error.code == 416:  # what is here is no beginning of the file as it is now
-                remove_file(part)
+                part.unlink(missing_ok=True)
         except _OF_THE_CONNECTION as error:
             problem = error
         # Anew and anew from the start is no progress: only more than ever before is.
@@ -82,7 +83,7 @@ def download(url: str, target: Path, sha256: Optional[str] = None, wait: Optiona
         if failures == ATTEMPTS:
             raise CorpusError(_unreachable(url, problem, part)) from problem
         time.sleep(wait * 2 ** max(0, failures - 1))
-    remove_file(seal)
+    seal.unlink(missing_ok=True)
     if sha256 is not None and sha256_of(part) != sha256:
         raise CorpusError(f"{target}: SHA-256 is {sha256_of(part)}, expected {sha256}; {reject(part, target)}")
     os.replace(part, target)
@@ -110,7 +111,7 @@ def _transfer(url: str, part: Path, seal: Path) -> None:
     with urllib.request.urlopen(request, timeout=TIMEOUT) as response:
         first, total = _extent(response, kept)
         if first == 0:  # the old part goes before its seal is changed, or it would pass for a part of this version
-            remove_file(part)
+            part.unlink(missing_ok=True)
             write_json(seal, {"url": url, "validator": _sealed(response.headers)})
         host = urllib.parse.urlsplit(url).netloc
         bar = tqdm(desc=f"{part.stem} from {host}", initial=first, total=total, unit="B", unit_scale=True, disable=None)

@@ -1,7 +1,6 @@
 """Folders and files that are there whole or not at all."""
 
 import hashlib
-import json
 import os
 import shutil
 from contextlib import contextmanager
@@ -17,12 +16,6 @@ def remove(folder: Path) -> None:
         folder.unlink()
     elif folder.exists():
         shutil.rmtree(folder)
-
-
-def remove_file(path: Path) -> None:
-    """Removes a file; none there is no error."""
-    if path.exists():
-        path.unlink()
 
 
 @contextmanager
@@ -45,13 +38,6 @@ def built(folder: Path) -> Iterator[Path]:
         raise
     remove(folder)
     os.replace(part, folder)
-
-
-def write_json(path: Path, content: object) -> None:
-    """Writes JSON beside the path and renames, so that no half-written file is ever seen."""
-    part = path.with_name(f"{path.name}.part")
-    part.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    os.replace(part, path)
 
 
 def sha256_of(path: Path) -> str:

@@ -12,7 +12,7 @@ from experiments.corpora.binarise import binarise, require_fairseq
 from experiments.corpora.catalogue import CORPORA, Corpus, own_corpus
 from experiments.corpora.demo import english_text, sentences
 from experiments.corpora.encoders import MosesBpe, SentencePieces
-from experiments.corpora.folders import built, remove, remove_file
+from experiments.corpora.folders import built, remove
 from experiments.corpora.sources import check_sums, fetch, find
 from experiments.corpora.subwords import Encoder, Line, encode_splits, training_lines
 from experiments.corpora.text_files import SPLITS, CorpusError
@@ -173,7 +173,7 @@ def prepare(plan: Plan) -> "Prepared":
     downloads = out / "download"
     files = plan.files if plan.files is not None else fetch(corpus, plan.address, downloads)
     sums = check_sums(corpus, sorted(files.values()), downloads)
-    remove_file(out / NAME)
+    (out / NAME).unlink(missing_ok=True)
     text = out / "raw"
     with built(text) as raw:
         rows = BUILDERS[corpus.family](corpus, files, raw, plan.words)

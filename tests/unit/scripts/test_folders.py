@@ -1,10 +1,9 @@
 """Folders that are there whole or not at all."""
 
 import hashlib
-import json
 
 import pytest
-from experiments.corpora.folders import built, remove, sha256_of, write_json
+from experiments.corpora.folders import built, remove, sha256_of
 
 
 def test_a_built_folder_takes_the_place_of_the_old_one(tmp_path):
@@ -45,9 +44,3 @@ def test_sum_of_a_file_of_several_blocks(tmp_path):
     content = b"0123456789" * 250_000
     (tmp_path / "big").write_bytes(content)
     assert sha256_of(tmp_path / "big") == hashlib.sha256(content).hexdigest()
-
-
-def test_json_is_written_beside_and_renamed(tmp_path):
-    write_json(tmp_path / "x.json", {"é": [1, None]})
-    assert json.loads((tmp_path / "x.json").read_text(encoding="utf-8")) == {"é": [1, None]}
-    assert len(list(tmp_path.iterdir())) == 1
