@@ -3,7 +3,7 @@
 import logging
 from contextlib import contextmanager
 from itertools import islice
-from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple, TypeVar
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -118,6 +118,7 @@ class Calibration:
         with frozen(self.model):
             for sample in self.samples():
                 if not sample:
+                    self.check_finite()
                     continue
                 padding = paddings(self.model, sample["net_input"], self._padding_idx)
                 with adding_moments(moments, self.names, padding):
@@ -126,7 +127,7 @@ class Calibration:
 
     def _run(self, sample: Sample) -> None:
         output, _ = self.model(**sample["net_input"], features_only=True)
-        check_finite([output])
+        self.check_finite(output)
 
     def samples(self, shuffle: bool = False) -> Iterator[Sample]:
         """The samples of one pass, at most `limit`; a share that is short of a batch has an empty one, {}.
@@ -168,14 +169,21 @@ class Calibration:
             for tensor in tensors:
                 self._reduce(tensor)
 
+    def check_finite(self, *computed: Tensor) -> None:
+        """Raises ValueError, on all workers alike, for numbers that overflow: sums of them would choose any head.
 
-def check_finite(computed: Sequence[Tensor]) -> None:
-    """Raises ValueError for numbers that overflow: sums of them would choose any head."""
-    if not torch.stack([tensor.isfinite().all() for tensor in computed]).all():
-        raise ValueError(
-            "vote: what the model computes for a batch is not finite; if it is in half precision (--fp16), vote in "
-            "float32 with ghat-vote, else see whether its training diverged"
-        )
+        Args:
+            computed: by this worker for a sample; nothing for an empty one, so that no other worker waits.
+        """
+        overflown = torch.zeros((), device=self.layers[0].head_mask.device)
+        for tensor in computed:
+            overflown += ~tensor.isfinite().all()
+        self.add_up(overflown)
+        if overflown:
+            raise ValueError(
+                "vote: what the model computes for a batch is not finite; if it is in half precision (--fp16), vote in "
+                "float32 with ghat-vote, else see whether its training diverged"
+            )
 
 
 def in_parts(layers: List[Layer], width: Callable[[Layer], int]) -> List[List[Layer]]:

@@ -9,7 +9,7 @@ from torch import Tensor
 from fairseq_ghat.core.head_budget import HeadBudget
 from fairseq_ghat.core.stochastic_gates import gumbel, hard_concrete, open_probability, relaxed_subset
 from fairseq_ghat.modules.unit_gates import UnitGates
-from fairseq_ghat.pruning.calibration import Calibration, check_finite, frozen_weights
+from fairseq_ghat.pruning.calibration import Calibration, frozen_weights
 from fairseq_ghat.pruning.importance.base import Importance, way_of_heads
 
 logger = logging.getLogger(__name__)
@@ -46,8 +46,8 @@ class LearnedGates(Importance):
                 if sample:
                     loss, count = calibration.loss(calibration.model, sample)
                     gradients = list(torch.autograd.grad(loss, location))
-                    check_finite(gradients)
                     tokens += count
+                calibration.check_finite(*gradients)
                 calibration.add_up(tokens, *gradients)
                 learned += tokens
                 for parameter, gradient in zip(location, gradients):

@@ -10,7 +10,7 @@ from torch import Tensor
 from fairseq_ghat.core.head_budget import remove_lowest
 from fairseq_ghat.modules.grouped_attention import GroupedAttention
 from fairseq_ghat.modules.unit_gates import UnitGates
-from fairseq_ghat.pruning.calibration import Calibration, Layer, check_finite, frozen_weights
+from fairseq_ghat.pruning.calibration import Calibration, Layer, frozen_weights
 from fairseq_ghat.pruning.importance.base import Importance, Masks
 
 logger = logging.getLogger(__name__)
@@ -92,6 +92,7 @@ def sentence_gradients(
     with frozen_weights(calibration.model), UnitGates(layers) as gated:
         for sample in calibration.samples():
             if not sample:
+                calibration.check_finite()
                 continue
             count = sample["net_input"]["src_tokens"].size(0)
             for layer in layers:
@@ -101,5 +102,5 @@ def sentence_gradients(
                 gated.gates[layer] = gate.requires_grad_()
             loss, _ = calibration.loss(calibration.model, sample)
             gradients = torch.autograd.grad(loss, [gated.gates[layer] for layer in layers])
-            check_finite(gradients)
+            calibration.check_finite(*gradients)
             yield list(gradients)

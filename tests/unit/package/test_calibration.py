@@ -61,6 +61,26 @@ def test_samples_are_moved_and_empty_ones_stay_empty():
     assert list(data.samples()) == [{}, {"number": 1, "moved": True}]
 
 
+def test_overflow_of_one_worker_is_an_error_of_all():
+    """Of a worker whose numbers are finite too, which would else wait for the sums of the other."""
+    overflown = calibration(data=lambda shuffle: [padded_batch()], reduce=lambda tensor: tensor.add_(1))
+    with pytest.raises(ValueError, match="not finite"):
+        next(overflown.features())
+
+
+def sums_of_a_pass(samples):
+    """Shapes of what a worker sums over all workers."""
+    shapes = []
+    data = calibration(data=lambda shuffle: samples, reduce=lambda tensor: shapes.append(tensor.shape))
+    data.expect_moments(data.layers)
+    assert len(list(data.features())) == len(list(filter(None, samples)))
+    return shapes
+
+
+def test_a_worker_that_is_short_of_a_batch_takes_part_in_every_sum():
+    assert sums_of_a_pass([padded_batch(), {}]) == sums_of_a_pass([padded_batch(), padded_batch()])
+
+
 @pytest.mark.parametrize("expected", [True, False])
 def test_moments_cost_no_pass_of_their_own_where_they_are_expected(expected):
     recorder = Recorder()

@@ -95,7 +95,7 @@ def test_worker_without_any_batch_takes_part():
     sent = []
     alone = run_vote(build_grouped(), padded_batches(2), reduce=lambda tensor: sent.append(tensor.clone()))
     pending = iter(sent)
-    assert run_vote(build_grouped(), [{}], reduce=lambda tensor: tensor.copy_(next(pending))) == alone
+    assert run_vote(build_grouped(), [{}, {}], reduce=lambda tensor: tensor.copy_(next(pending))) == alone
 
 
 def test_each_way_of_keeping_heads_differs_and_follows_the_seed():
