@@ -1,13 +1,11 @@
 """Training with the constraint off is that of fairseq's own transformer, on real data and beyond float32's rounding."""
 
+import os
 import re
-from pathlib import Path
 
 import benchmark
 import pytest
 from commands import run, shown_commands
-
-SIGMORPHON = Path(__file__).parents[3] / "shared/data/sigmorphon2020_g2p"
 
 
 @pytest.fixture(scope="module")
@@ -15,7 +13,7 @@ def prepared_languages(tmp_path_factory):
     """A folder of the prepared languages."""
     folder = tmp_path_factory.mktemp("data")
     for language in ("sigmorphon2020.ady", "sigmorphon2020.bul"):
-        run(f"python scripts/prepare_data.py {language} {folder}/{language} --source {SIGMORPHON}")
+        run(f"python scripts/prepare_data.py {language} {folder}/{language} --source {os.environ['G2P_DATA_DIR']}")
     return folder
 
 
@@ -26,7 +24,7 @@ def losses(log):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not SIGMORPHON.is_dir(), reason="needs the files of SIGMORPHON 2020 beside the repository")
+@pytest.mark.skipif("G2P_DATA_DIR" not in os.environ, reason="needs G2P_DATA_DIR with the files of SIGMORPHON 2020")
 @pytest.mark.parametrize("language", ["sigmorphon2020.ady", "sigmorphon2020.bul"])
 def test_losses_are_those_of_fairseqs_own_transformer(language, prepared_languages, tmp_path, capsys):
     """The recipe of the benchmark, in float64: float32 rounds our order of sums otherwise after a hundred updates."""
