@@ -29,6 +29,11 @@ def test_distances_dunn_index_and_silhouette_by_hand():
     assert silhouette_coefficients(distances, LABELS) == pytest.approx(expected, abs=1e-12)
 
 
+def test_equal_heads_have_no_distance_though_their_gram_matrix_is_rounded():
+    rounded = torch.tensor([[1, 1 + 1e-15], [1 + 1e-15, 1]], dtype=torch.float64)
+    assert head_distances(rounded).tolist() == [[0, 0], [0, 0]]
+
+
 def test_dunn_index_of_one_group_of_single_heads_and_of_equal_heads_is_none():
     distances = head_distances(POINTS @ POINTS.T)
     assert dunn_index(distances, torch.zeros(4)) is None

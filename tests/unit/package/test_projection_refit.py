@@ -89,8 +89,18 @@ def test_moments_of_batches_add_up():
     torch.testing.assert_close(parts.covariance(), torch.cov(outputs.T, correction=0))
 
 
-def test_float32_outputs_are_summed_in_float64():
-    assert all(tensor.dtype == torch.float64 for tensor in moments_of(random_outputs().float()).sums())
+def test_float32_outputs_are_multiplied_and_summed_in_float64():
+    outputs = random_outputs().float()
+    moments, exact = moments_of(outputs), outputs.double()
+    torch.testing.assert_close(moments.second, exact.T @ exact, rtol=1e-13, atol=1e-10)
+    torch.testing.assert_close(moments.total, exact.sum(0), rtol=1e-13, atol=1e-10)
+
+
+def test_rounding_makes_no_variance_negative():
+    constants = torch.rand(1000, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    moments = InputMoments(1000)
+    moments.add(constants.expand(7, 1000))
+    assert (moments.covariance().diagonal() < 0).any() and (moments.variance() >= 0).all()
 
 
 def test_too_few_positions_are_refused():
