@@ -49,7 +49,7 @@ def test_layers_of_a_batch_share_a_mask_and_other_masks_have_their_own():
     assert of_fused_kernel(future, pad, torch.float32) is not of_fused_kernel(future.clone(), pad, torch.float32)
     assert of_fused_kernel(None, pad, torch.float16).dtype == torch.float16
     pad[0] = True  # in place, as somebody may fill one tensor for every batch
-    assert of_every_head(pad, 1, torch.float32)[0].tolist() == [[LOW] * 3]
+    assert of_every_head(pad, 2, torch.float32)[0].tolist() == [[LOW] * 3]
 
 
 def test_a_mask_of_before_is_no_constant_of_what_is_traced():

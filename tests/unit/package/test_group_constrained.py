@@ -59,6 +59,16 @@ def test_number_adds_lambda_times_constraint_per_sample(batch, sentence_avg):
     assert log["loss"].item() == pytest.approx(task_loss.item(), rel=1e-6)
     expected = task_loss / size + 0.25 * constraint_of(model, batch).loss
     assert (loss / size).item() == pytest.approx(expected.item(), rel=1e-5)
+    logged = log["constraint"].item() / log["constrained_size"]  # both are summed over workers before
+    assert logged == pytest.approx(constraint_of(model, batch).loss.item(), rel=1e-5)
+
+
+def test_losses_of_single_tokens_are_the_tasks_alone(batch):
+    """The constraint is of the whole batch."""
+    model = build_grouped().eval()
+    (losses, *_), (expected, *_) = (one(model, batch, reduce=False) for one in (criterion(), fairseqs_criterion()))
+    torch.testing.assert_close(losses, expected)
+    assert losses.numel() > 1
 
 
 def test_number_does_not_depend_on_the_batch_size(batch):

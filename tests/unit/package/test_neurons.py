@@ -6,7 +6,17 @@ import pytest
 import torch
 from fairseq import models
 from fairseq.models.transformer import TransformerModel
-from tiny_models import PAD, TinyTask, build_grouped, kept_part, lm_options, padded_batch, padded_batches, tiny_args
+from tiny_models import (
+    PAD,
+    TinyTask,
+    build_grouped,
+    keep_heads,
+    kept_part,
+    lm_options,
+    padded_batch,
+    padded_batches,
+    tiny_args,
+)
 
 from fairseq_ghat.checkpoints.kept_units import KEPT_NEURONS, record_kept
 from fairseq_ghat.checkpoints.stock_conversion import as_grouped_checkpoint, as_stock_checkpoint
@@ -166,9 +176,12 @@ def test_language_model_that_lost_only_neurons_is_fairseqs_too():
     torch.testing.assert_close(logits[0], logits[1], rtol=1e-5, atol=1e-5)
 
 
-def test_removed_heads_and_uneven_widths_are_not_for_fairseqs_own_model():
+def test_removed_and_masked_heads_and_uneven_widths_are_not_for_fairseqs_own_model():
     model = build_grouped()
     assert as_stock_checkpoint(checkpoint_of(model, tiny_args(), cut(model, keep_heads="l1", vote_heads=3))) is None
+    model = build_grouped()
+    keep_heads(model, [0, 1])  # masked, as a vote of 0.1.0 left them
+    assert as_stock_checkpoint(checkpoint_of(model, tiny_args())) is None
     model = build_grouped()
     kept = cut(model)
     remove_units(model, {"encoder.layers.0": kept.neurons["encoder.layers.0"]._replace(units=[0, 1])})

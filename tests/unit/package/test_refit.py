@@ -64,12 +64,21 @@ def masks_of(model):
     }
 
 
+def build_with_biases():
+    """A model whose projections have biases that are not zero, as trained ones."""
+    model = build_grouped()
+    with torch.no_grad():
+        for layer in removable_layers(model).values():
+            layer.projection.bias.fill_(0.5)
+    return model
+
+
 def test_refitted_layers_are_closer_to_the_output_of_all_heads_and_neurons():
     samples, error = padded_batches(24), {}
-    inputs = record_inputs(build_grouped(), samples).values()
-    full = [layer.projection for layer in removable_layers(build_grouped()).values()]
+    inputs = record_inputs(build_with_biases(), samples).values()
+    full = [layer.projection for layer in removable_layers(build_with_biases()).values()]
     for refit in ("none", "bias", "output"):
-        model = build_grouped()
+        model = build_with_biases()
         masks = masks_of(model)
         if refit != "none":
             refit_projections(masks, calibrate(model, samples), refit)
