@@ -39,6 +39,8 @@ def test_half_precision_stays_half(tmp_path):
     paths = [saved(tmp_path, f"{i}.pt", w=torch.full((3,), float(i)).half()) for i in (1, 2)]
     averaged = average_checkpoints(paths)["model"]["w"]
     assert averaged.dtype == torch.float16 and averaged.tolist() == [1.5] * 3
+    large = [saved(tmp_path, f"{i}.pt", w=torch.full((3,), 60000.0).half()) for i in (1, 2)]
+    assert average_checkpoints(large)["model"]["w"].tolist() == [60000] * 3  # their sum is no number of float16
 
 
 def test_tied_weights_stay_tied_and_the_file_as_large(tmp_path):

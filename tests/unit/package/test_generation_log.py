@@ -130,6 +130,12 @@ def test_a_text_of_another_encoding_is_named(tmp_path, encoding):
             read(path)
 
 
+def test_a_line_ends_where_fairseq_ends_it(tmp_path):
+    """Not at other line ends, which occur inside sentences."""
+    (tmp_path / "text").write_bytes("one\rtwo\u2028three\x0bfour\nfive\n".encode())
+    assert read_lines(tmp_path / "text") == ["one\rtwo\u2028three\x0bfour", "five"]
+
+
 def test_a_byte_order_mark_is_no_text(tmp_path):
     (tmp_path / "text").write_bytes(b"\xef\xbb\xbfw1 w2\r\nw3\r\n")
     assert read_lines(tmp_path / "text") == ["w1 w2", "w3"]
