@@ -130,8 +130,8 @@ def test_a_text_of_another_encoding_is_named(tmp_path, encoding):
             read(path)
 
 
-def test_a_line_ends_where_fairseq_ends_it(tmp_path):
-    """Not at other line ends, which occur inside sentences."""
+def test_only_a_line_feed_ends_a_line(tmp_path):
+    """Other line ends occur inside sentences."""
     (tmp_path / "text").write_bytes("one\rtwo\u2028three\x0bfour\nfive\n".encode())
     assert read_lines(tmp_path / "text") == ["one\rtwo\u2028three\x0bfour", "five"]
 
