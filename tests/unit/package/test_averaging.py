@@ -7,17 +7,16 @@ import torch
 
 from fairseq_ghat.checkpoints.averaging import average_checkpoints
 from fairseq_ghat.checkpoints.files import CheckpointError, read_checkpoint, write_checkpoint
+from fairseq_ghat.checkpoints.kept_units import record_kept
+from fairseq_ghat.modules.removable_layers import Kept, KeptUnits
 
 
-def saved(tmp_path, name, kept=None, **weights):
+def saved(tmp_path, name, heads=(), neurons=(), **weights):
     model = {"w": torch.zeros(3), "head_mask": torch.ones(4), **weights}
     path = tmp_path / name
-    state = {
-        "model": model,
-        "args": argparse.Namespace(arch="x", kept_heads=kept),
-        "last_optimizer_state": {"m": torch.zeros(9)},
-    }
-    write_checkpoint(state, path)
+    args = argparse.Namespace(arch="x")
+    record_kept(args, Kept(*({"layer": KeptUnits(units, 8)} if units else {} for units in (heads, neurons))))
+    write_checkpoint({"model": model, "args": args, "last_optimizer_state": {"m": torch.zeros(9)}}, path)
     return str(path)
 
 
@@ -72,8 +71,11 @@ def test_fairseq_602_other_models_are_refused(tmp_path, weights, message):
         average_checkpoints(paths)
 
 
-def test_weights_of_other_heads_are_refused_where_no_shape_tells(tmp_path):
-    paths = [saved(tmp_path, f"{i}.pt", kept={"self_attn": [1, heads]}) for i, heads in enumerate((4, 4, 5))]
+@pytest.mark.parametrize(
+    "kind,told", [("heads", r"\[1, 5\], in .*0.pt \[1, 4\]"), ("neurons", r"\[2, \d+\], in .*0.pt")]
+)
+def test_weights_of_other_units_are_refused_where_no_shape_tells(tmp_path, kind, told):
+    paths = [saved(tmp_path, f"{i}.pt", **{kind: [1, last]}) for i, last in enumerate((4, 4, 5))]
     average_checkpoints(paths[:2])
-    with pytest.raises(CheckpointError, match=r"2.pt: self_attn keeps \[1, 5\], in .*0.pt \[1, 4\]; voted and"):
+    with pytest.raises(CheckpointError, match=f"2.pt: layer keeps {told}"):
         average_checkpoints(paths)

@@ -72,6 +72,15 @@ def test_best_checkpoints_of_the_unpruned_model_are_set_aside(tmp_path):
         }
 
 
+def test_one_worker_of_several_renames(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    for rank, name in ((1, "checkpoint_best.pt"), (0, "before_vote.checkpoint_best.pt")):
+        monkeypatch.setattr(torch.distributed, "get_rank", lambda rank=rank: rank)
+        (tmp_path / "checkpoint_best.pt").touch()
+        set_aside_best_checkpoints(str(tmp_path))
+        assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
 def test_what_was_set_aside_before_stays(tmp_path):
     for number in (1, 2, 3):
         (tmp_path / "checkpoint_best.pt").write_text(f"vote {number}")

@@ -1,11 +1,13 @@
 """Which files tell of which run, and what they tell."""
 
 import json
+from argparse import Namespace
+from pathlib import Path
 
 import pytest
 from sacrebleu.metrics import BLEU
 
-from fairseq_ghat.report.measurements import Score, kind_of, read_measurements
+from fairseq_ghat.report.measurements import Analysis, Score, kind_of, read_measurements
 
 GENERATED = """2026 | INFO | g | {{'common_eval': {{'path': '{checkpoint}'}}, 'target_lang': 'en'}}
 T-0\tthe cat sleeps here now
@@ -54,8 +56,15 @@ def test_scores_of_several_runs_and_those_of_one(folder):
     (folder / "ght" / "score.json").write_text(score(anything=32.0))  # its own goes first, wherever the log was
     assert read_measurements(folder / "ght").scores["BLEU"].value == 32.0
     (folder / "grouped.generate.log").write_text(GENERATED.format(checkpoint="ght/a.pt"))
-    (folder / "score.json").write_text(score(runs__grouped__generate=1.0, plain__generate=2.0))
+    (folder / "score.json").write_text(score(**{"runs/grouped.generate": 1.0, "plain/generate": 2.0}))
     assert read_measurements(folder / "ght").scores["BLEU"].value == 32.0
+
+
+def test_the_score_of_a_log_beside_the_folder_is_that_of_its_run(folder):
+    (folder / "grouped.generate.log").write_text(GENERATED.format(checkpoint="ght/a.pt"))
+    scores = {"runs/grouped.generate": 31.0, "runs/other.generate": 30.0}
+    (folder / "score.json").write_text(score(**scores))
+    assert read_measurements(folder / "ght").scores["BLEU"].value == 31.0
 
 
 def test_folders_of_one_name_are_told_apart_by_their_paths(tmp_path):
@@ -89,16 +98,25 @@ def test_the_score_of_the_plain_name_stands_for_the_run(folder):
     assert read.scores["BLEU"].value == 20.0 and "not 33," in read.remarks[0]
 
 
-def test_the_model_that_stands_for_the_run_is_shown(folder):
-    names = ("slim.pt", "before_vote.checkpoint_best.pt")
+@pytest.mark.parametrize("name", ["slim.pt", "checkpoint7.pt"])
+def test_the_model_that_stands_for_the_run_is_shown(folder, name):
+    names = (name, "before_vote.checkpoint_best.pt")
     sizes = [{"heads": {"a": 2}, "parameters": n, "parameters_without_embeddings": n, "flops": n} for n in (50, 100)]
     by_path = {f"runs/ght/{name}": size for name, size in zip(names, sizes)}
     (folder / "ght" / "stats.json").write_text(json.dumps(by_path))
-    speeds = [{"checkpoint": "runs/ght/slim.pt", "sentences_per_second": {"median": n}} for n in (100.0, 60.0)]
+    speeds = [{"checkpoint": f"runs/ght/{name}", "sentences_per_second": {"median": n}} for n in (100.0, 60.0)]
     content = {"setting": "beam 5", "machine": "CPU", "checkpoints": speeds}  # of --as-grouped
     (folder / "ght" / "bench.json").write_text(json.dumps(content))
     read = read_measurements(folder / "ght")
     assert read.size == sizes[0] and read.speed == ("100.0 sentences/s", "beam 5; CPU")
+
+
+@pytest.mark.parametrize(
+    "analysed,wanted,groups", [([1, 2, 4], None, 2), ([1, 2, 4], 4, 4), ([1], 2, 1), ([], 2, None)]
+)
+def test_heads_are_shown_in_the_groups_of_the_model_or_the_fewest(analysed, wanted, groups):
+    layer = Namespace(features={"value": Namespace(groups=dict.fromkeys(analysed))})
+    assert Analysis(Path("a.json"), "a.pt", "", {"self_attn": layer}, {}).groups(wanted) == groups
 
 
 def test_a_folder_may_have_the_signs_of_a_pattern_in_its_name(tmp_path):

@@ -24,9 +24,10 @@ def test_names_tell_folders_apart(folders, names):
 
 
 def test_checkpoints_in_the_order_that_they_stand_for_the_run(tmp_path):
-    for name in ("before_vote.checkpoint_best.pt", "checkpoint9.pt", "checkpoint10.pt", "checkpoint_last.pt"):
+    aside = "before_vote.checkpoint.best_loss_4.99.pt"
+    for name in (aside, "checkpoint9.pt", "checkpoint10.pt", "checkpoint_last.pt"):
         (tmp_path / name).touch()
-    names = ["checkpoint_last.pt", "checkpoint10.pt", "checkpoint9.pt", "before_vote.checkpoint_best.pt"]
+    names = ["checkpoint_last.pt", "checkpoint10.pt", "checkpoint9.pt", aside]
     assert [path.name for path in input_files(tmp_path)] == names
     (tmp_path / "slim.pt").touch()
     (tmp_path.parent / f"{tmp_path.name}.train.log").touch()

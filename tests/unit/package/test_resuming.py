@@ -100,6 +100,14 @@ def test_names_that_only_fairseq_can_resolve(tmp_path, monkeypatch):
     assert state_to_restore(command_line(tmp_path, finetune_from_model="store://start.pt"))["args"].arch == "x"
 
 
+def test_feed_forward_layers_are_as_narrow_as_in_the_checkpoint_and_never_wider(tmp_path):
+    path = saved(tmp_path / "start.pt", arch="ghat_transformer", encoder_ffn_embed_dim=96, decoder_ffn_embed_dim=160)
+    options = vars(tiny_args(encoder_ffn_embed_dim=128, decoder_ffn_embed_dim=128))
+    here = command_line(tmp_path, path, **options)
+    GHATTransformerModel.build_model(here, TinyTask())
+    assert (here.encoder_ffn_embed_dim, here.decoder_ffn_embed_dim) == (96, 128)
+
+
 def test_heads_of_slim_full_and_stock_checkpoints(tmp_path):
     kept = {"encoder.layers.0.self_attn": [1, 5]}
     for options, expected in (({"kept_heads": kept}, kept), ({"kept_heads": None}, None), ({"arch": "stock"}, None)):
@@ -224,11 +232,13 @@ def test_mismatch_names_missing_layers_and_head_counts():
     state = model.state_dict()
     del state["decoder.layers.1.encoder_attn.q_proj.weight"]
     state["encoder.layers.0.self_attn.q_proj.weight"] = torch.zeros(24, 64)
+    state["decoder.layers.0.fc2.weight"] = torch.zeros(64, 100)
     lines = explain_mismatch(model, state)
-    assert len(lines) == 2
+    assert len(lines) == 3
     assert "encoder.layers.0.self_attn: the model expects 8 heads of 8 features" in lines[0]
     assert "the checkpoint holds 3" in lines[0]
     assert lines[1].endswith("has 8 heads, the checkpoint has no such layer")
+    assert lines[2] == "decoder.layers.0: the model expects 128 neurons, the checkpoint holds 100"
 
 
 def test_matching_state_needs_no_words():

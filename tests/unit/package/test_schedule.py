@@ -41,6 +41,8 @@ def test_possible_schedules(vote_epoch, max_epoch):
         ({"vote_epoch": 2, "keep_neurons": "fisher"}, "--keep-neurons fisher: allowed only with --ffn-neurons, --bu"),
         ({"vote_epoch": 2, "keep_heads": "l1", "vote_by": "score"}, "--vote-by score: not with --keep-heads l1"),
         ({"vote_heads": 2}, "--vote-heads 2: allowed only with --vote-epoch or --vote-tolerance"),
+        ({"gate_lr": 0.1}, "--gate-lr 0.1: allowed only with --vote-epoch or --vote-tolerance"),
+        ({"max_error": 0.1}, "--max-error 0.1: allowed only with --vote-epoch or --vote-tolerance"),
         ({"vote_epoch": 2, "select_batches": 0}, "--select-batches 0: allowed is 1 or more"),
         ({"vote_epoch": 2, "keep_heads": "l0", "gate_lr": -1.0}, "--gate-lr -1.0: allowed is a number > 0"),
         ({"vote_epoch": 2, "gate_lr": 0.1}, "--gate-lr 0.1: allowed only with --keep-heads l0 or subset"),
@@ -132,6 +134,8 @@ def test_budgets_that_fit():
         {"keep_heads": "l1", "vote_heads": 7},
         {"keep_heads": "l1", "vote_heads": 7, "vote_budget": "model", "remove_sublayers": True},
         {"keep_heads": "l1", "vote_heads": 4, "constrain_stage": "both"},
+        {"keep_heads": "l1", "vote_heads": 2, "constrain_stage": "both"},
+        {"store_ema": True},
     ):
         check_schedule(schedule(vote_epoch=2, **options))
         check_removable(schedule(vote_epoch=2, **options), layers(8), 2)

@@ -51,6 +51,8 @@ def test_a_log_that_was_cut_off(tmp_path):
         "The log train.log ends after epoch 1, before the training was done: it goes on, or was cut off.",
         "The vote before epoch 2 began, and the log does not say that it ended.",
     ]
+    gone_on = read(tmp_path, START + epoch(1, 8.0) + END + START + epoch(2, 7.25))
+    assert gone_on.remarks and "ends after epoch 2, before the training was done" in gone_on.remarks[0]
     cut = read(tmp_path, START + epoch(1, 8.0) + epoch(2, 7.25)[:-1])
     assert cut.curve("train", "loss") == ([1], [9.283])  # not the last line, whose last number may be cut
     assert cut.curve("valid", "loss") == ([1, 2], [8.0, 7.25])

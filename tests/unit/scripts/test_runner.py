@@ -82,10 +82,10 @@ def counting(folder, name="made"):
 def test_a_finished_command_is_not_run_again(tmp_path, capsys):
     command = counting(tmp_path)
     assert run_all([command], dry_run=False) == 0
-    assert run_all([command, counting(tmp_path, "other")], dry_run=False) == 0
+    assert run_all([counting(tmp_path, "other"), command], dry_run=False) == 0
     assert (tmp_path / "runs").read_text() == "xx"
     told = [line for line in capsys.readouterr().out.splitlines() if line.startswith("step ")]
-    assert told == ["step 1 of 1", "step 1 of 2: counts: there already", "step 2 of 2"]
+    assert told == ["step 1 of 1", "step 1 of 2", "step 2 of 2: counts: there already"]
     record = json.loads((tmp_path / "made.done.json").read_text())
     assert record["command"] == command.argv and record["seconds"] >= 0
 
@@ -132,6 +132,13 @@ def waits_for(name, other, **kept):
     code = f"import os, time; open({str(name)!r}, 'w'); end = time.time() + 60\n"
     code += f"while not os.path.exists({str(other)!r}) and time.time() < end: time.sleep(0.01)\n"
     return python(code + f"raise SystemExit(not os.path.exists({str(other)!r}))", **kept)
+
+
+def test_what_is_started_after_the_end_ends_at_once():
+    processes = Processes()
+    processes.end()
+    with processes.start(["sleep", "60"]) as process:
+        assert process.wait() == -signal.SIGTERM
 
 
 def test_chains_run_side_by_side_and_what_has_none_waits(tmp_path, capsys):

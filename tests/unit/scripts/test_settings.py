@@ -76,10 +76,11 @@ def test_a_recipe_does_not_change_the_settings():
     [
         (("iwslt14.de-fr", "ght"), "SET iwslt14.de-fr: allowed is iwslt14.de-en, "),
         (("iwslt14.de-en", "gth"), "--systems gth: allowed is transformer, ght, ght-ps"),
+        (("sigmorphon2020.ady", "from-start-4"), "--systems from-start-4: keeps 4 heads of each attention, .* has 4"),
     ],
-    ids=["set", "system"],
+    ids=["set", "system", "all heads"],
 )
-def test_unknown_names_are_refused(arguments, message):
+def test_what_a_set_cannot_have_is_refused(arguments, message):
     with pytest.raises(BadInput, match=message):
         Recipe(read_settings(), *arguments)
 
