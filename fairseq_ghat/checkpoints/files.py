@@ -91,12 +91,10 @@ def read_checkpoint(path: Union[str, Path]) -> Dict[str, Any]:
     return state
 
 
-def newest_whole_checkpoint(folder: Path, broken: Path) -> Optional[Path]:
+def newest_whole_checkpoint(folder: Path) -> Optional[Path]:
     """The checkpoint with most updates among those of a training run's folder that can be read, or None."""
     whole = {}
     for path in folder.glob("checkpoint*.pt"):
-        if path == broken:
-            continue
         try:
             history = read_checkpoint(path).get("optimizer_history") or [{}]
         except CheckpointError:

@@ -160,7 +160,7 @@ def state_to_restore(args: Namespace) -> Optional[Dict[str, Any]]:
     try:
         state = read_checkpoint(PathManager.get_local_path(path))
     except CheckpointError as error:
-        whole = newest_whole_checkpoint(Path(path).parent, broken=Path(path))
+        whole = newest_whole_checkpoint(Path(path).parent)
         if whole is None:
             raise
         raise CheckpointError(f"{error}. Newest whole checkpoint: `cp {whole} {path}` goes on from it") from error

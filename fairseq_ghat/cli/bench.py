@@ -119,7 +119,7 @@ class _Side:
         try:
             return self.generator.run(batches, parts)
         except RuntimeError as error:
-            raise InputError(f"CHECKPOINT {self.path}: fairseq does not generate with it: {error}") from error
+            raise InputError(f"CHECKPOINT {self.path}: generation with it fails: {error}") from error
 
     def seconds(self, batch: Dict[str, Any]) -> float:
         """Time of one batch; of one thread of a CPU its own time, which other programs do not lengthen."""
