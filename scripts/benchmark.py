@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import List
 
 from experiments.checks import BadInput, check_further, check_least, own_and_further
-from experiments.recipes.settings import SETTINGS_FILE, read_settings, sets_of
+from experiments.recipes.settings import SETTINGS_FILE, read_settings
 from experiments.recipes.stages import STAGES, SUBWORDS, begin, commands, runs_of
 from experiments.runner import run_all
 
@@ -41,7 +41,7 @@ def parse(words: List[str]):
         allow_abbrev=False,  # as the first, which reads --settings
     )
     add = parser.add_argument
-    add("sets", metavar="SET", nargs="+", help=f"{', '.join(sets_of(settings))}; or a family, such as iwslt14")
+    add("sets", metavar="SET", nargs="+", help=f"{', '.join(settings['sets'])}; or a family, such as iwslt14")
     add("--systems", nargs="+", default=["transformer", "ght", "ght-ps"], help="the first is compared with")
     add("--stages", nargs="+", default=list(STAGES), choices=STAGES)
     add("--data", type=Path, default=Path("work/data"), metavar="DIR", help="DIR/SET is prepared data")

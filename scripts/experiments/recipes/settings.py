@@ -143,12 +143,6 @@ def read_settings(path: Path = SETTINGS_FILE) -> Dict[str, Any]:
     return content
 
 
-def sets_of(settings: Dict[str, Any], kind: Optional[str] = None) -> List[str]:
-    """Names of the data sets, all or of one kind."""
-    recipes = settings["recipes"]
-    return [name for name, options in settings["sets"].items() if kind in (None, recipes[options["recipe"]]["kind"])]
-
-
 def named_sets(settings: Dict[str, Any], names: Sequence[str]) -> List[str]:
     """The sets that are named, each or by their family (iwslt14: all its pairs). Raises BadInput for another name."""
     known = settings["sets"]

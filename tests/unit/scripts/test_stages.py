@@ -9,7 +9,7 @@ from commands import shown_commands
 from experiments.checks import BadInput, check_commands, parsed
 from experiments.commands import Command
 from experiments.recipes import stages
-from experiments.recipes.settings import SETTINGS_FILE, Recipe, read_settings, sets_of
+from experiments.recipes.settings import SETTINGS_FILE, Recipe, read_settings
 from fairseq import tasks
 from fairseq.models import ARCH_MODEL_REGISTRY
 
@@ -32,7 +32,8 @@ def dry_run(name, *arguments, capsys):
     return commands
 
 
-DIFFERENT = [name for name in sets_of(SETTINGS) if not name.startswith("sigmorphon") or name.endswith(".ady")]
+TRANSLATION = [name for name, of_set in SETTINGS["sets"].items() if of_set["recipe"] in ("iwslt14", "wmt14")]
+DIFFERENT = [name for name in SETTINGS["sets"] if not name.startswith("sigmorphon") or name.endswith(".ady")]
 
 
 def systems_of(name):
@@ -165,7 +166,7 @@ def test_neurons_are_cut_to_as_many_parameters_as_heads(name, least, capsys):
     assert least <= left / (whole - units * (1 - share)) <= 1
 
 
-@pytest.mark.parametrize("name", [n for n in sets_of(SETTINGS, "translation") if not n.startswith("multi30k")])
+@pytest.mark.parametrize("name", TRANSLATION)
 def test_translation_recipes_have_the_papers_shape(name, capsys):
     """44M parameters without embeddings, 30M with the 2 heads of each attention that stay; 16M for LITE (Table 5)."""
     shown = dry_run(name, "--systems", *SYSTEMS, capsys=capsys)["fairseq-train"]
@@ -248,7 +249,7 @@ def test_every_system_and_seed_of_every_set_is_a_chain_of_its_own(capsys):
     args.gpus = 0
     runs = stages.runs_of(settings, args, [])
     wanted = stages.commands(runs, args)
-    sets = ["multi30k.de-en", *(name for name in sets_of(SETTINGS) if name.startswith("iwslt14."))]
+    sets = ["multi30k.de-en", *(name for name in SETTINGS["sets"] if name.startswith("iwslt14."))]
     expected = [f"{name} {run}" for name in sets for run in ("ght-seed2", "vote-seed2", "ght", "vote")]
     chains = [command.chain for command in wanted]
     assert list(dict.fromkeys(chain for chain in chains if chain)) == expected
@@ -310,8 +311,8 @@ def test_prepared_data_and_task_agree_with_the_script():
     """The sets that can be trained are those that can be prepared, in the same languages."""
     from experiments.corpora.catalogue import CORPORA
 
-    assert set(sets_of(SETTINGS)) == {name for name, corpus in CORPORA.items() if corpus.alternatives}  # all but demos
-    for name in sets_of(SETTINGS):
+    assert set(SETTINGS["sets"]) == {name for name, corpus in CORPORA.items() if corpus.alternatives}  # all but demos
+    for name in SETTINGS["sets"]:
         recipe = Recipe(SETTINGS, name, "ght")
         assert CORPORA[name].task == {"transcription": "translation"}.get(recipe.kind, recipe.kind)
         assert recipe.lowercase == CORPORA[name].lowercase
@@ -344,5 +345,5 @@ def test_the_commands_of_the_examples_are_those_of_the_dry_run(folder, name, cap
 
 
 def test_tasks_exist():
-    for name in sets_of(SETTINGS):
+    for name in SETTINGS["sets"]:
         assert f"{Recipe(SETTINGS, name, 'ght').task}_v2s" in tasks.TASK_REGISTRY
