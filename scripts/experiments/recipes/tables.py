@@ -54,9 +54,7 @@ def _table(kind: str, rows: Sequence[Row], published: Dict[str, Dict[str, Any]])
     cells = []
     for system in dict.fromkeys(row.system for row in rows):
         by_set = {row.set: row for row in rows if row.system == system}
-        row = next(iter(by_set.values()))
-        line = [system, *([str(len(row.seeds))] if several else []), *_about(row)]
-        line += ["" if row.speed is None else f"{row.speed:,.1f}", f"{row.flops / 1e6:.1f}M"]
+        line = [system, *_shared([_about(row, several) + _speed(row) for row in by_set.values()])]
         for of_set, _, metric in columns:
             row = by_set.get(of_set)
             line.append(_spread(row.scores[metric], row.intervals.get(metric), digits) if row else "")
@@ -74,10 +72,20 @@ def _table(kind: str, rows: Sequence[Row], published: Dict[str, Dict[str, Any]])
     return markdown_table(titles, cells)
 
 
-def _about(row: Row) -> List[str]:
-    """The cells of _ABOUT."""
+def _about(row: Row, several: bool = False) -> List[str]:
+    """The cells of _ABOUT; before them, where there are several seeds, their number."""
     millions = row.parameters / 1e6
-    return ["" if row.updates is None else f"{row.updates:,}", row.heads, f"{millions:.{2 if millions < 10 else 1}f}M"]
+    updates, size = "" if row.updates is None else f"{row.updates:,}", f"{millions:.{2 if millions < 10 else 1}f}M"
+    return [*([str(len(row.seeds))] if several else []), updates, row.heads, size]
+
+
+def _speed(row: Row) -> List[str]:
+    return ["" if row.speed is None else f"{row.speed:,.1f}", f"{row.flops / 1e6:.1f}M"]
+
+
+def _shared(by_set: Sequence[List[str]]) -> List[str]:
+    """Of each column what holds for all data sets, each of which has a list of cells."""
+    return [column[0] if len(set(column)) == 1 else "differs" for column in zip(*by_set)]
 
 
 def _over_sets(rows: Sequence[Row]) -> str:
@@ -93,7 +101,7 @@ def _over_sets(rows: Sequence[Row]) -> str:
     for system in systems:
         of_system = {row.set: row for row in rows if row.system == system}
         line = [system, str(len(of_system)), str(sum(len(row.seeds) for row in of_system.values()))]
-        line += _about(next(iter(of_system.values())))
+        line += _shared([_about(row) for row in of_system.values()])
         for metric in metrics:
             line.append(_spread(_means_of_seeds(list(of_system.values()), metric), None, 2))
             both = [name for name in of_first if name in of_system]

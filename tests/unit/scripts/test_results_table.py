@@ -72,7 +72,11 @@ def test_several_data_sets_are_columns_and_each_has_its_own_baseline(tmp_path, c
         for name in ("iwslt14.de-en", "multi30k.de-en")
         for system, hypotheses in (("transformer", BETTER), ("ght", BETTER))
     ]
+    for folder, updates in zip(folders, (100, 100, 200)):
+        write(folder / "train.log", f"num_updates {updates}\n")
     titles, rows, _ = printed(capsys, *folders[:3])
+    about = [rows[system][title] for system in ("transformer", "ght") for title in ("updates", "parameters")]
+    assert about == ["differs", "44.1M", "100", "44.1M"]
     assert titles[6:] == ["iwslt14.de-en BLEU", "p", "multi30k.de-en BLEU", "p"]
     assert rows["ght"]["multi30k.de-en BLEU"] == "" and rows["ght"]["iwslt14.de-en BLEU"]
     assert rows["transformer, published"]["iwslt14.de-en BLEU"] == "34.4"
