@@ -80,6 +80,7 @@ def _about(row: Row, several: bool = False) -> List[str]:
 
 
 def _speed(row: Row) -> List[str]:
+    """The cells of speed and FLOPs."""
     return ["" if row.speed is None else f"{row.speed:,.1f}", f"{row.flops / 1e6:.1f}M"]
 
 
