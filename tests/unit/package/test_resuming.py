@@ -227,7 +227,7 @@ def test_layers_to_keep_bring_their_heads_and_neurons(encoder, decoder):
     assert heads_per_layer(again) == heads_per_layer(masked)
 
 
-def test_mismatch_names_missing_layers_and_head_counts():
+def test_mismatch_names_missing_layers_and_counts_of_heads_and_neurons():
     model = build_grouped()
     state = model.state_dict()
     del state["decoder.layers.1.encoder_attn.q_proj.weight"]
