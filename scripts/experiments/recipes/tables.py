@@ -54,7 +54,8 @@ def _table(kind: str, rows: Sequence[Row], published: Dict[str, Dict[str, Any]])
     cells = []
     for system in dict.fromkeys(row.system for row in rows):
         by_set = {row.set: row for row in rows if row.system == system}
-        line = [system, *_shared([_about(row, several) + _speed(row) for row in by_set.values()])]
+        about = _shared([[str(len(row.seeds)), *_about(row), *_speed(row)] for row in by_set.values()])
+        line = [system, *(about if several else about[1:])]
         for of_set, _, metric in columns:
             row = by_set.get(of_set)
             line.append(_spread(row.scores[metric], row.intervals.get(metric), digits) if row else "")
@@ -72,11 +73,10 @@ def _table(kind: str, rows: Sequence[Row], published: Dict[str, Dict[str, Any]])
     return markdown_table(titles, cells)
 
 
-def _about(row: Row, several: bool = False) -> List[str]:
-    """The cells of _ABOUT; before them, where there are several seeds, their number."""
+def _about(row: Row) -> List[str]:
+    """The cells of _ABOUT."""
     millions = row.parameters / 1e6
-    updates, size = "" if row.updates is None else f"{row.updates:,}", f"{millions:.{2 if millions < 10 else 1}f}M"
-    return [*([str(len(row.seeds))] if several else []), updates, row.heads, size]
+    return ["" if row.updates is None else f"{row.updates:,}", row.heads, f"{millions:.{2 if millions < 10 else 1}f}M"]
 
 
 def _speed(row: Row) -> List[str]:

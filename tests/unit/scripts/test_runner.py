@@ -82,10 +82,15 @@ def counting(folder, name="made"):
 def test_a_finished_command_is_not_run_again(tmp_path, capsys):
     command = counting(tmp_path)
     assert run_all([command], dry_run=False) == 0
-    assert run_all([counting(tmp_path, "other"), command], dry_run=False) == 0
+    assert run_all([command, counting(tmp_path, "other"), command], dry_run=False) == 0
     assert (tmp_path / "runs").read_text() == "xx"
     told = [line for line in capsys.readouterr().out.splitlines() if line.startswith("step ")]
-    assert told == ["step 1 of 1", "step 1 of 2", "step 2 of 2: counts: there already"]
+    assert told == [
+        "step 1 of 1",
+        "step 1 of 3: counts: there already",
+        "step 2 of 3",
+        "step 3 of 3: counts: there already",
+    ]
     record = json.loads((tmp_path / "made.done.json").read_text())
     assert record["command"] == command.argv and record["seconds"] >= 0
 

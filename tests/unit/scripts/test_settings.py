@@ -5,7 +5,7 @@ import copy
 import pytest
 import yaml
 from experiments.checks import BadInput
-from experiments.recipes.settings import SETTINGS_FILE, Recipe, named_sets, read_settings
+from experiments.recipes.settings import KINDS, SETTINGS_FILE, Recipe, named_sets, read_settings
 
 # Tables 7 and 8: alpha, beta, feature of GHT and of GHT-PS.
 PAPER = {
@@ -32,6 +32,7 @@ def test_constraint_is_that_of_tables_7_and_8(name):
 def test_kinds_of_the_sets():
     settings = read_settings()
     kinds = {name: Recipe(settings, name, "ght").kind for name in settings["sets"]}
+    assert set(kinds.values()) == set(KINDS)
     assert [name for name, kind in kinds.items() if kind == "summarization"] == ["cnn-dailymail", "scitldr"]
     assert list(kinds.values()).count("transcription") == 15
 
