@@ -9,6 +9,7 @@ from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Seque
 
 from fairseq_ghat.checkpoints.files import CheckpointError, read_checkpoint
 from fairseq_ghat.checkpoints.model_options import NotGroupable, is_stock
+from fairseq_ghat.criterions.group_constrained import GroupLossScale
 from fairseq_ghat.profiling.model_building import build_from_checkpoint
 from fairseq_ghat.profiling.model_size import measure_model
 from fairseq_ghat.profiling.parameters import heads_in_checkpoint
@@ -175,8 +176,7 @@ def _model(path: Path, state: Mapping[str, Any]) -> Model:
     if not kept:
         kept = _all(heads_in_checkpoint(state))
     made_with = {name: len(heads) if stock else _made_with(options, name) for name, heads in kept.items()}
-    grouped = str(options.get("criterion")).startswith("group_constrained")
-    constrained = not stock and grouped and str(options.get("group_loss_scale")) not in ("0", "0.0")
+    constrained = not stock and is_constrained(options)
     removed = kept != _all(made_with)
     kinds = {
         (False, False): "plain",
@@ -185,6 +185,13 @@ def _model(path: Path, state: Mapping[str, Any]) -> Model:
         (True, True): "GHT-PS",
     }
     return Model(path, options, kinds[constrained, removed], kept, made_with)
+
+
+def is_constrained(options: Mapping[str, Any]) -> bool:
+    """Whether the group constraint was part of the loss, by the options of a training."""
+    if not str(options.get("criterion")).startswith("group_constrained"):
+        return False
+    return GroupLossScale(str(options["group_loss_scale"])).factor != 0
 
 
 def _all(counts: Mapping[str, int]) -> Dict[str, List[int]]:

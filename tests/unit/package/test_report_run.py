@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from fairseq_ghat.report.run import BadRun, check_run, input_files, names_of
+from fairseq_ghat.report.run import BadRun, check_run, input_files, is_constrained, names_of
 from fairseq_ghat.report.train_command import train_command
 
 
@@ -39,6 +39,15 @@ def test_a_folder_without_log_and_checkpoint_is_refused(tmp_path):
         check_run(tmp_path)
     (tmp_path / "train.log").touch()
     check_run(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "scale,expected", [("0", False), ("0.0", False), ("0.00", False), ("0.03", True), ("batch", True)]
+)
+def test_a_loss_scale_of_zero_however_written_is_no_constraint(scale, expected):
+    criterion = "group_constrained_label_smoothed_cross_entropy"
+    assert is_constrained({"criterion": criterion, "group_loss_scale": scale}) is expected
+    assert not is_constrained({"criterion": "cross_entropy", "group_loss_scale": scale})
 
 
 def test_command_line_of_an_old_checkpoint():
