@@ -33,7 +33,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("--lowercase", action="store_true", help="BLEU without case")
     known = "(default: as the logs say, or the prepared.json of a folder whose raw/ has REFERENCES)"
     add("--target-lang", metavar="LANG", help=f"of BLEU's tokenizer: ja, ko and zh have their own {known}")
-    add("--tokenize", metavar="NAME", help=f"one for any language, instead: {', '.join(BLEU.TOKENIZERS)}")
+    add("--tokenize", metavar="NAME", help=f"BLEU's for any language, instead: {', '.join(BLEU.TOKENIZERS)}")
     add("--detokenize", metavar="LANG", help="undo Moses tokenization of this language (sacremoses)")
     unmarked = "texts that do not mark them, by <q> or, in .jsonl, by newlines"
     add(
@@ -54,14 +54,13 @@ def main(argv=None) -> int:
     if len(set(args.systems)) < len(args.systems):
         parser.error("SYSTEM: one of them is given twice")
     for given, flag, metric in (
+        (args.lowercase, "--lowercase", "bleu"),
         (args.target_lang, "--target-lang", "bleu"),
+        (args.tokenize, "--tokenize", "bleu"),
         (args.split_sentences, "--split-sentences", "rouge"),
     ):
         if given and args.metric != metric:
             parser.error(f"{flag}: only with --metric {metric}")
-    for given, flag in ((args.lowercase, "--lowercase"), (args.tokenize, "--tokenize")):
-        if given and args.metric == "error-rate":
-            parser.error(f"{flag}: not with --metric error-rate, which compares what stands between spaces")
     check_minimum(parser, args, resamples=1)
     conditions = {name: getattr(args, name) for name in ("references", "metric", "lowercase", "tokenize")}
     try:

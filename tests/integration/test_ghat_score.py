@@ -197,8 +197,9 @@ def test_summaries_are_compared_by_sentence(files):
         (("whole.log", "--tokenize", "nonsense"), "--tokenize nonsense: allowed is none, zh, 13a"),
         (("whole.log", "--split-sentences"), "--split-sentences: only with --metric rouge"),
         (("whole.log", "--metric", "rouge", "--target-lang", "ja"), "--target-lang: only with --metric bleu"),
-        (("whole.log", "--metric", "error-rate", "--lowercase"), "--lowercase: not with --metric error-rate, which"),
-        (("whole.log", "--metric", "error-rate", "--tokenize", "char"), "--tokenize: not with --metric error-rate"),
+        (("whole.log", "--metric", "error-rate", "--lowercase"), "--lowercase: only with --metric bleu"),
+        (("whole.log", "--metric", "error-rate", "--tokenize", "char"), "--tokenize: only with --metric bleu"),
+        (("whole.log", "--metric", "rouge", "--tokenize", "char"), "--tokenize: only with --metric bleu"),
         (("zh.log", "ja.log"), "different target languages"),
     ],
     ids=[
@@ -215,7 +216,7 @@ def test_summaries_are_compared_by_sentence(files):
             "BLEU",
             "ROUGE",
         ),
-        *("case", "characters", "languages"),
+        *("case", "characters", "characters of ROUGE", "languages"),
     ],
 )
 def test_what_cannot_be_scored_is_refused(files, capsys, arguments, message):

@@ -274,7 +274,8 @@ def evaluate(run: Run) -> List[Command]:
         text["tokenizer"] = "moses"
     options = {"model": generation, "search": recipe.evaluation, "text": text}
     options[""] = ["--no-progress-bar", *run.machine]
-    scoring = [*_SCORING[recipe.kind], *(["--lowercase"] if recipe.lowercase else []), "--json"]
+    without_case = recipe.lowercase and recipe.kind == "translation"  # the other scores have no choice of case
+    scoring = [*_SCORING[recipe.kind], *(["--lowercase"] if without_case else []), "--json"]
     score = ["ghat-score", str(run.data / recipe.references), str(log)]
     return [
         size,

@@ -128,6 +128,13 @@ def test_settings_of_another_file_are_taken(tmp_path, capsys):
     assert parsed(words).lr == [0.25]
 
 
+def test_case_counts_in_no_score_but_bleu(tmp_path, capsys):
+    of_summaries = "generation: {beam: 5, batch-size: 64"
+    mine = changed_settings(tmp_path, of_summaries, f"lowercase: true\n    {of_summaries}")
+    (words,) = dry_run("scitldr", "--systems", "ght", *mine, capsys=capsys)["ghat-score"]
+    assert words[words.index("--metric") + 1] == "rouge" and "--lowercase" not in words
+
+
 def built(args, vocabulary):
     """A model of parsed options, without its data and without values."""
     with torch.device("meta"):
