@@ -16,9 +16,10 @@ from typing import List, Optional, Tuple
 import torch
 from torch import Tensor
 
-# r, as a part of the mean variance of the kept features. Heads have directions with next to no variance; 1e-8 lets
-# D grow 200 times as large as W there, for nothing at the vote, and fine-tuning then has noise to work against.
-RIDGE = 1e-3
+# r, as a part of the mean variance of the kept features, by what they belong to. Heads have directions with next to no
+# variance. Along them D could grow large for nothing: 1e-3 is hardly better right after the vote, and D then amplifies
+# the noise of attention dropout, so that the model ends worse where training goes on.
+HEAD_RIDGE, NEURON_RIDGE = 3e-2, 1e-3
 # Features up to which products of a batch are taken in float64. A wide layer would spend most of the pass on them.
 EXACT_FEATURES = 1024
 # Rows of a matrix of moments that are added at a time, from the diagonal on: below it are the same numbers.
@@ -84,16 +85,19 @@ class InputMoments:
         return (self.second / self.count).sub_(mean[:, None] * mean[None, :])
 
 
-def refit_projection(
-    weight: Tensor, moments: InputMoments, kept: Tensor, ridge: float = RIDGE
-) -> Tuple[Tensor, Tensor]:
+def ridge_for(unit_features: int) -> float:
+    """The ridge of a refit. unit_features: D of a head; 1 of a neuron."""
+    return NEURON_RIDGE if unit_features == 1 else HEAD_RIDGE
+
+
+def refit_projection(weight: Tensor, moments: InputMoments, kept: Tensor, ridge: float) -> Tuple[Tensor, Tensor]:
     """Projection of the kept features that best reproduces the output of all features.
 
     Args:
         weight: of the full projection, (E, F).
         moments: of its input over the data.
         kept: features that stay, (F,) bool.
-        ridge: r over the mean variance of the kept features; draws D towards 0, which is plain dropping.
+        ridge: r over the mean variance of the kept features, see ridge_for; draws D towards 0, which is plain dropping.
 
     Returns:
         New weights of the kept features, (E, K), and what to add to the bias, (E,); float64.
@@ -138,18 +142,19 @@ def dropped_error(weight: Tensor, second: Tensor, kept: Tensor) -> float:
     return _power(weight.double()[:, ~kept], second[~kept][:, ~kept])
 
 
-def refitted_error(weight: Tensor, moments: InputMoments, kept: Tensor) -> float:
+def refitted_error(weight: Tensor, moments: InputMoments, kept: Tensor, ridge: float) -> float:
     """E ||W_R x_R - D x_S - c||^2: the mean squared error of removal with the refit's D and c.
 
     Args:
         weight: of the projection, (E, F).
         moments: of its input over the data.
         kept: features that stay, (F,) bool.
+        ridge: as refit_projection.
 
     Raises:
         SingularRefit: as refit_projection.
     """
-    refitted, _ = refit_projection(weight, moments, kept)
+    refitted, _ = refit_projection(weight, moments, kept, ridge)
     # The error of position x is the full output minus the refitted one, a linear map of x without mean.
     lost = weight.double().clone()
     lost[:, kept] -= refitted

@@ -6,7 +6,7 @@ from typing import Any, Dict, Mapping, Optional, Tuple
 import torch
 from torch import Tensor
 
-from fairseq_ghat.core.projection_refit import SingularRefit, mean_into_bias, refit_projection
+from fairseq_ghat.core.projection_refit import SingularRefit, mean_into_bias, refit_projection, ridge_for
 from fairseq_ghat.modules.feed_forward import FeedForward
 from fairseq_ghat.modules.group_classifiers import GroupClassifiers
 from fairseq_ghat.modules.removable_layers import Kept, KeptUnits
@@ -81,7 +81,6 @@ def refit_projections(masks: Mapping[RemovableUnits, Tensor], calibration: Calib
         ValueError: if a layer has no bias, or its least squares are singular; names the layer.
     """
     refitted: Dict[RemovableUnits, Tuple[Tensor, Tensor, Tensor]] = {}
-    solve = refit_projection if refit == "output" else mean_into_bias
     for part in calibration.moments(masks):
         for layer, moments in part.items():
             weight, name = layer.projection.weight, calibration.names[layer]
@@ -89,9 +88,13 @@ def refit_projections(masks: Mapping[RemovableUnits, Tensor], calibration: Calib
             if layer.projection.bias is None:
                 raise ValueError(f"--refit {refit}: {name} has a projection without bias; use --refit none")
             try:
-                refitted[layer] = (features, *solve(weight, moments, features))
+                if refit == "output":
+                    solution = refit_projection(weight, moments, features, ridge_for(layer.unit_features))
+                else:
+                    solution = mean_into_bias(weight, moments, features)
             except SingularRefit as error:
                 raise ValueError(f"--refit {refit}: {name}: {error}; use --refit none") from None
+            refitted[layer] = (features, *solution)
     for layer, (features, weight, bias_change) in refitted.items():
         layer.projection.weight[:, features] = weight.to(layer.projection.weight)
         layer.projection.bias.add_(bias_change.to(layer.projection.bias))

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from fairseq_ghat.core.backward_elimination import eliminate_features, eliminate_without_refit
-from fairseq_ghat.core.projection_refit import RIDGE, InputMoments, SingularRefit, dropped_error, refitted_error
+from fairseq_ghat.core.projection_refit import InputMoments, SingularRefit, dropped_error, refitted_error, ridge_for
 from fairseq_ghat.core.subset_search import best_subset, eliminate
 from fairseq_ghat.modules.removable_units import RemovableUnits
 from fairseq_ghat.modules.unit_slices import per_feature
@@ -66,7 +66,7 @@ class Reconstruction(Importance):
         features = per_feature(kept.to(weight.device), layer.unit_features)
         if self.options.refit == "output" and kept.any():
             try:
-                return refitted_error(weight, moments, features)
+                return refitted_error(weight, moments, features, ridge_for(layer.unit_features))
             except SingularRefit as error:
                 raise self._refused(name, error) from None
         return dropped_error(weight, self._second(moments), features)
@@ -76,7 +76,7 @@ class Reconstruction(Importance):
         if self.options.refit != "output" or layer.units > MOST_ELIMINATED:
             return eliminate_without_refit(weight, second)
         try:
-            return eliminate_features(weight, second, RIDGE * float(second.diagonal().mean()))
+            return eliminate_features(weight, second, ridge_for(layer.unit_features) * float(second.diagonal().mean()))
         except SingularRefit as error:
             raise self._refused(name, error) from None
 

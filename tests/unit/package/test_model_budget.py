@@ -5,7 +5,7 @@ import torch
 from tiny_models import PAD, TinyTask, build_grouped, padded_batches
 
 from fairseq_ghat.core.joint_budget import RemovalPath, remove_within_budget
-from fairseq_ghat.core.projection_refit import dropped_error, refitted_error
+from fairseq_ghat.core.projection_refit import dropped_error, refitted_error, ridge_for
 from fairseq_ghat.modules.attention_layers import heads_per_layer
 from fairseq_ghat.modules.feed_forward import neurons_per_layer
 from fairseq_ghat.modules.removable_layers import removable_layers
@@ -126,7 +126,7 @@ def test_fewest_units_hold_the_error(refit, largest, per_layer):
             second = of_layer.second / of_layer.count
             return dropped_error(weight, second, features) / dropped_error(weight, second, features & False)
         lost = dropped_error(weight, of_layer.covariance(), features & False)
-        return refitted_error(weight, of_layer, features) / lost if units else 1.0
+        return refitted_error(weight, of_layer, features, ridge_for(layer.unit_features)) / lost if units else 1.0
 
     kept = cut(build_grouped(), max_error=largest, refit=refit, ffn_per_layer=per_layer)
     assert set(kept.layers()) == set(layers)

@@ -5,7 +5,8 @@ import torch
 
 from fairseq_ghat.core.projection_refit import (
     EXACT_FEATURES,
-    RIDGE,
+    HEAD_RIDGE,
+    NEURON_RIDGE,
     InputMoments,
     SingularRefit,
     dropped_error,
@@ -44,7 +45,7 @@ def test_removed_heads_that_kept_ones_can_express_come_back_exactly():
     torch.testing.assert_close(refitted, outputs @ weight.T + bias, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("ridge", [0, RIDGE, 0.3])
+@pytest.mark.parametrize("ridge", [0, HEAD_RIDGE, 0.3])
 def test_equals_explicit_least_squares(ridge):
     """Rows that ask each weight to stay as it was are the penalty: sqrt(N r) of them against N positions."""
     outputs = random_outputs()
@@ -59,13 +60,14 @@ def test_equals_explicit_least_squares(ridge):
     torch.testing.assert_close(bias + bias_change, expected[-1], rtol=1e-8, atol=1e-8)
 
 
-def test_directions_without_variance_get_no_large_weights():
+@pytest.mark.parametrize("ridge", [HEAD_RIDGE, NEURON_RIDGE])
+def test_directions_without_variance_get_no_large_weights(ridge):
     """Kept features that nearly repeat each other could say a little about the removed ones with huge weights."""
     outputs = random_outputs()
     outputs[:, 1] = outputs[:, 0] + 1e-4 * outputs[:, 1]
     weight, _ = weight_and_bias()
     free, _ = refit_projection(weight, moments_of(outputs), KEPT, ridge=1e-12)
-    held, _ = refit_projection(weight, moments_of(outputs), KEPT)
+    held, _ = refit_projection(weight, moments_of(outputs), KEPT, ridge)
     assert free.norm() > 100 * weight.norm() and held.norm() < 3 * weight.norm()
 
 
@@ -73,7 +75,7 @@ def test_directions_without_variance_get_no_large_weights():
 def test_never_farther_from_the_full_output_than_dropping(seed):
     outputs = random_outputs(seed=seed)
     weight, bias = weight_and_bias(seed)
-    new_weight, bias_change = refit_projection(weight, moments_of(outputs), KEPT)
+    new_weight, bias_change = refit_projection(weight, moments_of(outputs), KEPT, HEAD_RIDGE)
     full = outputs @ weight.T + bias
     refitted = outputs[:, KEPT] @ new_weight.T + bias + bias_change
     dropped = outputs[:, KEPT] @ weight[:, KEPT].T + bias
@@ -105,7 +107,7 @@ def test_rounding_makes_no_variance_negative():
 
 def test_too_few_positions_are_refused():
     with pytest.raises(SingularRefit, match="4 positions are too few for 4 kept features"):
-        refit_projection(weight_and_bias()[0], moments_of(random_outputs(4), batches=1), KEPT)
+        refit_projection(weight_and_bias()[0], moments_of(random_outputs(4), batches=1), KEPT, HEAD_RIDGE)
 
 
 @pytest.mark.parametrize("where,value", [((slice(None), KEPT), 0), ((3, 0), float("inf"))], ids=["silent", "infinite"])
@@ -113,7 +115,7 @@ def test_kept_heads_that_are_silent_or_not_finite_are_refused(where, value):
     outputs = random_outputs()
     outputs[where] = value
     with pytest.raises(SingularRefit, match="linearly dependent or not finite"):
-        refit_projection(weight_and_bias()[0], moments_of(outputs), KEPT)
+        refit_projection(weight_and_bias()[0], moments_of(outputs), KEPT, HEAD_RIDGE)
 
 
 @pytest.fixture
@@ -140,20 +142,22 @@ def test_error_of_plain_removal(layer):
 
 def test_error_after_the_refit(layer):
     outputs, weight, moments = layer
-    refitted, bias = refit_projection(weight, moments, KEPT)
+    refitted, bias = refit_projection(weight, moments, KEPT, HEAD_RIDGE)
     lost = outputs @ weight.T - outputs[:, KEPT] @ refitted.T - bias
-    assert refitted_error(weight, moments, KEPT) == pytest.approx(mean_square(lost), rel=1e-6)
+    assert refitted_error(weight, moments, KEPT, HEAD_RIDGE) == pytest.approx(mean_square(lost), rel=1e-6)
     predictors, target = torch.cat([outputs[:, KEPT], torch.ones(500, 1)], 1), outputs @ weight.T
     least = target - predictors @ torch.linalg.lstsq(predictors, target).solution
-    assert refitted_error(weight, moments, KEPT) == pytest.approx(mean_square(least), rel=1e-5)
+    assert refitted_error(weight, moments, KEPT, ridge=0) == pytest.approx(mean_square(least), rel=1e-5)
 
 
 def test_refit_never_loses_more_and_all_features_lose_nothing(layer):
     _, weight, moments = layer
-    assert refitted_error(weight, moments, KEPT) < dropped_error(weight, moments.second / moments.count, KEPT)
+    assert refitted_error(weight, moments, KEPT, HEAD_RIDGE) < dropped_error(
+        weight, moments.second / moments.count, KEPT
+    )
     everything = torch.ones(8, dtype=torch.bool)
     assert dropped_error(weight, moments.second / moments.count, everything) == 0
-    assert refitted_error(weight, moments, everything) == pytest.approx(0, abs=1e-9)
+    assert refitted_error(weight, moments, everything, HEAD_RIDGE) == pytest.approx(0, abs=1e-9)
 
 
 def test_sums_of_a_wide_projection_are_float64_though_a_batch_is_multiplied_in_float32():

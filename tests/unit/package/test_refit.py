@@ -4,6 +4,7 @@ import pytest
 import torch
 from tiny_models import PAD, build_grouped, padded_batches
 
+from fairseq_ghat.core.projection_refit import HEAD_RIDGE, NEURON_RIDGE, InputMoments, refit_projection
 from fairseq_ghat.modules.removable_layers import removable_layers
 from fairseq_ghat.modules.unit_slices import per_feature
 from fairseq_ghat.pruning.calibration import Calibration
@@ -92,6 +93,20 @@ def test_refitted_layers_are_closer_to_the_output_of_all_heads_and_neurons():
             lost = lost - features[:, kept] @ weight[:, kept].double().T - layer.projection.bias.detach().double()
             error[refit].append(float(lost.square().sum(1).mean().detach()))
     assert all(first > second > third for first, second, third in zip(*error.values()))
+
+
+def test_heads_and_neurons_have_a_ridge_each():
+    samples, model = padded_batches(24), build_with_biases()
+    inputs = record_inputs(build_with_biases(), samples).values()
+    before = [layer.projection.weight.detach() for layer in removable_layers(build_with_biases()).values()]
+    masks = masks_of(model)
+    refit_projections(masks, calibrate(model, samples))
+    for (name, layer), weight, features in zip(removable_layers(model).items(), before, inputs):
+        moments, kept = InputMoments(features.size(1)), per_feature(masks[layer], layer.unit_features)
+        moments.add(features)
+        ridge = HEAD_RIDGE if name.endswith("_attn") else NEURON_RIDGE
+        expected, _ = refit_projection(weight, moments, kept, ridge)
+        torch.testing.assert_close(layer.projection.weight[:, kept].double(), expected, rtol=1e-4, atol=1e-6)
 
 
 def test_singular_layer_is_named_and_nothing_is_changed():
