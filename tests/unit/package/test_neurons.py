@@ -20,7 +20,6 @@ from tiny_models import (
 
 from fairseq_ghat.checkpoints.kept_units import KEPT_NEURONS, record_kept
 from fairseq_ghat.checkpoints.stock_conversion import as_grouped_checkpoint, as_stock_checkpoint
-from fairseq_ghat.core.projection_refit import NEURON_RIDGE
 from fairseq_ghat.models.ghat_transformer_lm import GHATTransformerLanguageModel
 from fairseq_ghat.modules.feed_forward import feed_forwards, neurons_per_layer, remove_neurons
 from fairseq_ghat.modules.removable_layers import remove_units
@@ -68,7 +67,7 @@ def test_fc2_is_the_least_squares_solution_over_the_activations(activation):
         explicit, rows = inputs[name], len(inputs[name])
         assert of == 128 and len(units) == 40 and units == sorted(set(units))
         weight = before[f"{name}.fc2.weight"].detach().double()
-        penalty = (rows * NEURON_RIDGE * explicit[:, units].var(0, correction=0).mean()).sqrt()
+        penalty = (rows * 1e-3 * explicit[:, units].var(0, correction=0).mean()).sqrt()
         design = torch.cat([explicit[:, units], torch.ones(rows, 1, dtype=torch.float64)], 1)
         stay = penalty * torch.eye(40, 41, dtype=torch.float64)
         target = torch.cat([explicit @ weight.T, penalty * weight[:, units].T])

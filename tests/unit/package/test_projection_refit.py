@@ -45,7 +45,7 @@ def test_removed_heads_that_kept_ones_can_express_come_back_exactly():
     torch.testing.assert_close(refitted, outputs @ weight.T + bias, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("ridge", [0, HEAD_RIDGE, 0.3])
+@pytest.mark.parametrize("ridge", [0, NEURON_RIDGE, HEAD_RIDGE, 0.3])
 def test_equals_explicit_least_squares(ridge):
     """Rows that ask each weight to stay as it was are the penalty: sqrt(N r) of them against N positions."""
     outputs = random_outputs()
@@ -147,7 +147,8 @@ def test_error_after_the_refit(layer):
     assert refitted_error(weight, moments, KEPT, HEAD_RIDGE) == pytest.approx(mean_square(lost), rel=1e-6)
     predictors, target = torch.cat([outputs[:, KEPT], torch.ones(500, 1)], 1), outputs @ weight.T
     least = target - predictors @ torch.linalg.lstsq(predictors, target).solution
-    assert refitted_error(weight, moments, KEPT, ridge=0) == pytest.approx(mean_square(least), rel=1e-5)
+    for ridge, rel in ((0, 1e-9), (NEURON_RIDGE, 1e-5), (HEAD_RIDGE, 5e-3)):
+        assert refitted_error(weight, moments, KEPT, ridge) == pytest.approx(mean_square(least), rel=rel)
 
 
 def test_refit_never_loses_more_and_all_features_lose_nothing(layer):

@@ -4,7 +4,7 @@ import pytest
 import torch
 from tiny_models import PAD, build_grouped, padded_batches
 
-from fairseq_ghat.core.projection_refit import HEAD_RIDGE, NEURON_RIDGE, InputMoments, refit_projection
+from fairseq_ghat.core.projection_refit import InputMoments, refit_projection
 from fairseq_ghat.modules.removable_layers import removable_layers
 from fairseq_ghat.modules.unit_slices import per_feature
 from fairseq_ghat.pruning.calibration import Calibration
@@ -104,8 +104,7 @@ def test_heads_and_neurons_have_a_ridge_each():
     for (name, layer), weight, features in zip(removable_layers(model).items(), before, inputs):
         moments, kept = InputMoments(features.size(1)), per_feature(masks[layer], layer.unit_features)
         moments.add(features)
-        ridge = HEAD_RIDGE if name.endswith("_attn") else NEURON_RIDGE
-        expected, _ = refit_projection(weight, moments, kept, ridge)
+        expected, _ = refit_projection(weight, moments, kept, ridge=3e-2 if name.endswith("_attn") else 1e-3)
         torch.testing.assert_close(layer.projection.weight[:, kept].double(), expected, rtol=1e-4, atol=1e-6)
 
 
