@@ -18,7 +18,8 @@ from torch import Tensor
 
 # r, as a part of the mean variance of the kept features, by what they belong to. Heads have directions with next to no
 # variance. Along them D could grow large for nothing: 1e-3 is hardly better right after the vote, and D then amplifies
-# the noise of attention dropout, so that the model ends worse where training goes on.
+# the noise of attention dropout, so that the model ends worse where training goes on. Neurons are chosen by theirs too:
+# a larger one would keep some that are never on.
 HEAD_RIDGE, NEURON_RIDGE = 3e-2, 1e-3
 # Features up to which products of a batch are taken in float64. A wide layer would spend most of the pass on them.
 EXACT_FEATURES = 1024
